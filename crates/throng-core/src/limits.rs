@@ -1,4 +1,128 @@
-//! Every bound in one place: unit last in the name, relations asserted at compile time.
+//! Every bound in one place: unit last in the name, relations asserted at compile time (DESIGN D9).
 
+use core::time::Duration;
+
+// --- What is on the wire -------------------------------------------------------------------------------
+
+/// Shortest datagram: a hybrid handshake's first message and its envelope fill it exactly.
+pub const DATAGRAM_BYTES_MIN: usize = 1280;
+/// Longest datagram: one Ethernet jumbo frame less the IPv6 and UDP headers, rounded down.
+pub const DATAGRAM_BYTES_MAX: usize = 8192;
+/// Longest signed record.
+pub const RECORD_BYTES_MAX: usize = 512;
+/// Most addresses in a record.
+pub const RECORD_ADDRESSES_MAX: usize = 4;
 /// Most port ranges that an exit may list in its record.
 pub const PORT_RANGES_MAX: usize = 16;
+/// Most hops of a circuit.
+pub const HOPS_MAX: usize = 8;
+
+// --- Tables --------------------------------------------------------------------------------------------
+
+/// Most records that a node knows.
+pub const RECORDS_MAX: usize = 65_536;
+/// Most links at once; over it the one longest idle goes.
+pub const LINKS_MAX: usize = 16_384;
+/// Most answered but unconfirmed handshakes at once; over it the oldest goes.
+pub const LINKS_UNCONFIRMED_MAX: usize = 1024;
+/// Most circuits on one link.
+pub const CIRCUITS_PER_LINK_MAX: usize = 8192;
+/// Most circuits through a node.
+pub const RELAYED_CIRCUITS_MAX: usize = 65_536;
+/// Most circuits of a node's own.
+pub const OWN_CIRCUITS_MAX: usize = 1024;
+/// Most streams that wait for a circuit.
+pub const WAITING_STREAMS_MAX: usize = 4096;
+/// Most set-up messages that wait for a link to come up.
+pub const WAITING_CREATES_MAX: usize = 64;
+
+// --- Queues --------------------------------------------------------------------------------------------
+
+/// Most cells of one circuit and direction that a mixing strategy holds.
+pub const HELD_CELLS_PER_CIRCUIT_MAX: usize = 512;
+/// Most cells that a mixing strategy holds in all; over it the greediest circuit's newest goes.
+pub const HELD_CELLS_MAX: usize = 16_384;
+
+// --- Replay windows ------------------------------------------------------------------------------------
+
+/// Datagrams of one session that may overtake each other.
+pub const LINK_WINDOW_DATAGRAMS: usize = 8192;
+/// Cells of one circuit and direction that may overtake each other.
+pub const CIRCUIT_WINDOW_CELLS: usize = 2048;
+const _: () = assert!(CIRCUIT_WINDOW_CELLS >= 2 * HELD_CELLS_PER_CIRCUIT_MAX, "mixing must not outrun the window");
+
+// --- Rates ---------------------------------------------------------------------------------------------
+
+/// Handshakes per second above which a responder asks for a cookie first.
+pub const HANDSHAKES_PER_SECOND_CALM: u32 = 400;
+/// Handshakes per second that a responder does at all.
+pub const HANDSHAKES_PER_SECOND_MAX: u32 = 2000;
+/// Circuits per second that one link may ask for.
+pub const CREATES_PER_LINK_PER_SECOND_MAX: u32 = 500;
+
+// --- Times ---------------------------------------------------------------------------------------------
+
+/// First wait for the answer to a set-up message; each retry waits half as long again.
+pub const SETUP_RETRY_FIRST: Duration = Duration::from_millis(250);
+/// Longest wait between two retries.
+pub const SETUP_RETRY_MAX: Duration = Duration::from_millis(1500);
+/// Sends of one set-up message before it is given up.
+pub const SETUP_SENDS_MAX: u32 = 6;
+/// A circuit that is not complete after this is given up.
+pub const BUILD_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Silence after something was sent, until a link or a circuit is asked whether it lives.
+pub const SILENCE_PROBE: Duration = Duration::from_millis(400);
+/// Wait between two such questions.
+pub const SILENCE_PROBE_EVERY: Duration = Duration::from_millis(200);
+/// Silence after which a circuit (or, a little later, a link) is dead.
+pub const SILENCE_DEAD: Duration = Duration::from_millis(1200);
+/// The same for a link: later than a circuit, since one lost circuit must not cost all others.
+pub const LINK_SILENCE_DEAD: Duration = Duration::from_millis(1500);
+const _: () = assert!(SILENCE_PROBE.as_millis() + 3 * SILENCE_PROBE_EVERY.as_millis() <= SILENCE_DEAD.as_millis());
+
+/// An idle circuit of our own is asked this often whether it lives.
+pub const IDLE_PROBE: Duration = Duration::from_secs(20);
+/// A relayed circuit that is silent for so long is forgotten.
+pub const RELAY_IDLE_MAX: Duration = Duration::from_secs(180);
+const _: () = assert!(RELAY_IDLE_MAX.as_secs() > 4 * IDLE_PROBE.as_secs());
+/// A link without circuits that is silent for so long is forgotten.
+pub const LINK_IDLE_MAX: Duration = Duration::from_secs(300);
+/// A handshake answered but never confirmed is forgotten after this.
+pub const LINK_UNCONFIRMED_MAX: Duration = Duration::from_secs(10);
+/// After this a link takes no new circuit: the next one gets fresh keys.
+pub const LINK_AGE_FRESH: Duration = Duration::from_secs(3600);
+/// After this a link ends, whatever runs on it.
+pub const LINK_AGE_MAX: Duration = Duration::from_secs(3 * 3600);
+
+/// A circuit used for so long gets no new stream.
+pub const CIRCUIT_USE_MAX: Duration = Duration::from_secs(600);
+/// A circuit never used for so long is replaced.
+pub const CIRCUIT_SPARE_MAX: Duration = Duration::from_secs(1800);
+/// A circuit ends after this, whatever runs on it.
+pub const CIRCUIT_AGE_MAX: Duration = Duration::from_secs(2 * 3600);
+const _: () = assert!(CIRCUIT_AGE_MAX.as_secs() <= LINK_AGE_MAX.as_secs() - LINK_AGE_FRESH.as_secs());
+/// Most cells of a circuit in one direction: their numbers must not come round.
+pub const CIRCUIT_CELLS_MAX: u32 = u32::MAX / 2;
+/// Most datagrams under one link key (AES-GCM: far below the 2^32 of NIST SP 800-38D for random nonces, and
+/// ours are counted).
+pub const LINK_DATAGRAMS_MAX: u64 = 1 << 40;
+/// A stream that gets no circuit within this is told so.
+pub const STREAM_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Longest interval of a timed batch.
+pub const BATCH_EVERY_MAX: Duration = Duration::from_secs(10);
+/// Half the life of a cookie: a responder's secret for cookies changes this often.
+pub const COOKIE_SECRET_LIFE: Duration = Duration::from_secs(120);
+
+// --- Own circuits --------------------------------------------------------------------------------------
+
+/// Circuits under construction at once.
+pub const BUILDS_AT_ONCE_MAX: usize = 8;
+/// First hops that a client keeps.
+pub const FIRST_HOPS: usize = 3;
+/// First hops that a client has ever tried before it begins again with its oldest.
+pub const FIRST_HOPS_MAX: usize = 12;
+/// A first hop that did not answer is left alone for this long.
+pub const FIRST_HOP_REST: Duration = Duration::from_secs(30);
+/// After a failed build the next one waits up to this long.
+pub const BUILD_PAUSE_MAX: Duration = Duration::from_secs(5);

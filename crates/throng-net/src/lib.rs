@@ -1,1 +1,5 @@
 //! Real sockets.
+
+pub mod exit;
+pub mod proxy;
+pub mod request;

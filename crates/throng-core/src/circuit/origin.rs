@@ -1,0 +1,184 @@
+//! A path of our own: its hops' layers, its numbers, whether it lives.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Layers;
+use crate::crypto::{Initiation, Suite};
+use crate::limits::{CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY};
+use crate::link::LinkKey;
+use crate::refused::Refused;
+use crate::time::Time;
+use crate::timers::Due;
+use crate::window::Window;
+use crate::wire::cell::{CellHeader, Space};
+use crate::wire::message::{Message, is_recognised};
+use crate::wire::record::Record;
+
+/// A circuit of our own.
+pub(crate) struct Own<S: Suite> {
+    pub(crate) path: Vec<Arc<Record>>,
+    pub(crate) link: LinkKey,
+    pub(crate) name: u32,
+    pub(crate) stage: Stage<S>,
+    pub(crate) due: Due,
+    pub(crate) started: Time,
+    pub(crate) use_: Use,
+    hops: Vec<Layers<S>>,
+    next_number: u32,
+    cells_sent: u32,
+    seen_stream: Window<CIRCUIT_WINDOW_CELLS>,
+    seen_reply: Window<64>,
+    heard: Time,
+    awaiting: Option<Time>,
+}
+
+/// How far the circuit is.
+pub(crate) enum Stage<S: Suite> {
+    /// The next hop was asked, or waits for the link.
+    Building(Box<Building<S>>),
+    /// It is complete.
+    Ready,
+}
+
+pub(crate) struct Building<S: Suite> {
+    pub(crate) initiation: Initiation<S>,
+    pub(crate) sends: u32,
+}
+
+/// Who uses the circuit.
+#[derive(Default)]
+pub(crate) struct Use {
+    /// Whose streams run here; nobody's yet if none.
+    pub(crate) isolation: Option<u64>,
+    /// When the first stream came.
+    pub(crate) since: Option<Time>,
+    /// Streams now.
+    pub(crate) streams: u32,
+}
+
+/// Whether the circuit lives.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pulse {
+    /// As far as we know; look again then.
+    Look(Time),
+    /// Ask.
+    Probe,
+    /// It does not answer.
+    Dead,
+}
+
+impl<S: Suite> Own<S> {
+    pub(crate) fn new(path: Vec<Arc<Record>>, link: LinkKey, name: u32, first: Initiation<S>, number: u32, now: Time) -> Self {
+        Self {
+            path,
+            link,
+            name,
+            stage: Stage::Building(Box::new(Building { initiation: first, sends: 0 })),
+            due: Due::NONE,
+            started: now,
+            use_: Use::default(),
+            hops: Vec::new(),
+            next_number: number,
+            cells_sent: 0,
+            seen_stream: Window::new(),
+            seen_reply: Window::new(),
+            heard: now,
+            awaiting: None,
+        }
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.stage, Stage::Ready)
+    }
+
+    /// Hops that have answered.
+    pub(crate) fn hops_done(&self) -> usize {
+        self.hops.len()
+    }
+
+    /// The circuit is one hop longer.
+    pub(crate) fn add_hop(&mut self, layers: Layers<S>, now: Time) {
+        self.hops.push(layers);
+        self.heard = now;
+        self.awaiting = None;
+    }
+
+    /// Whether its numbers are used up.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.cells_sent >= CIRCUIT_CELLS_MAX
+    }
+
+    /// Writes a message for the last hop so far into `body`, under all layers.
+    ///
+    /// # Panics
+    /// If there is no hop yet.
+    pub(crate) fn wrap(&mut self, message: &Message<'_>, body: &mut [u8]) -> CellHeader {
+        message.write(body);
+        let first = self.next_number;
+        self.next_number = first.wrapping_add(1);
+        self.cells_sent += 1;
+        let (last, before) = self.hops.split_last().expect("a message needs a hop");
+        // The number at the last hop; then back over the hops to the first link.
+        let mut number = before.iter().fold(first, |number, hop| hop.number_behind(number));
+        last.prepare_forward(number, body);
+        for hop in before.iter().rev() {
+            number = number.wrapping_sub(hop.number_behind(0));
+            hop.prepare_forward(number, body);
+        }
+        CellHeader { circuit: self.name, space: Space::Stream, number: first }
+    }
+
+    /// Takes layers off until one hop's message appears; says which hop's.
+    pub(crate) fn unwrap<'b>(
+        &mut self,
+        header: CellHeader,
+        body: &'b mut [u8],
+        now: Time,
+    ) -> Result<(usize, Message<'b>), Refused> {
+        let new = match header.space {
+            Space::Stream => self.seen_stream.is_new(header.number),
+            Space::Reply => self.seen_reply.is_new(header.number),
+        };
+        if !new {
+            return Err(Refused::ReplayedCell);
+        }
+        let mut number = header.number;
+        for (place, hop) in self.hops.iter().enumerate() {
+            hop.undo_backward(header.space, number, body);
+            if is_recognised(body) {
+                match header.space {
+                    Space::Stream => self.seen_stream.admit(header.number),
+                    Space::Reply => self.seen_reply.admit(header.number),
+                };
+                self.heard = now;
+                self.awaiting = None;
+                return Ok((place, Message::parse(body)?));
+            }
+            number = hop.backward_number_behind(header.space, number);
+        }
+        Err(Refused::Noise)
+    }
+
+    /// Notes that something was sent to which the last hop will answer. When to look next.
+    pub(crate) fn await_answer(&mut self, now: Time) -> Time {
+        *self.awaiting.get_or_insert(now) + SILENCE_PROBE
+    }
+
+    /// Whether the circuit lives; an idle one is asked after `idle`.
+    pub(crate) fn pulse(&self, idle: core::time::Duration, now: Time) -> Pulse {
+        match self.awaiting.map(|since| (since, now - since)) {
+            Some((_, silence)) if silence >= SILENCE_DEAD => Pulse::Dead,
+            Some((_, silence)) if silence >= SILENCE_PROBE => Pulse::Probe,
+            Some((since, _)) => Pulse::Look(since + SILENCE_PROBE),
+            None if now - self.heard >= idle => Pulse::Probe,
+            None => Pulse::Look(self.heard + idle),
+        }
+    }
+
+    /// When to look again after a probe.
+    pub(crate) fn after_probe(now: Time) -> Time {
+        now + SILENCE_PROBE_EVERY
+    }
+}

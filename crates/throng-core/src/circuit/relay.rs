@@ -1,0 +1,163 @@
+//! One path through us: who comes before and after, our layer, what was seen.
+
+use alloc::boxed::Box;
+
+use super::Layers;
+use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
+use crate::limits::{CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX};
+use crate::link::LinkKey;
+use crate::refused::Refused;
+use crate::time::Time;
+use crate::timers::Due;
+use crate::window::Window;
+use crate::wire::cell::{CellHeader, Space};
+use crate::wire::message::{Message, is_recognised};
+
+/// A circuit through us.
+pub(crate) struct Relay<S: Suite> {
+    pub(crate) previous: (LinkKey, u32),
+    pub(crate) next: Next,
+    pub(crate) due: Due,
+    /// Whether payloads went to our own pipe, so that it has to hear of the end.
+    pub(crate) delivers: bool,
+    /// Our answer to the set-up, until the origin shows that it has it.
+    pub(crate) answer: Option<Box<Answered>>,
+    layers: Layers<S>,
+    next_number: u32,
+    seen_forward: Window<CIRCUIT_WINDOW_CELLS>,
+    seen_stream: Window<CIRCUIT_WINDOW_CELLS>,
+    seen_reply: Window<64>,
+    made: Time,
+    heard: Time,
+}
+
+/// A set-up message and what we said to it; said again if the message comes again.
+pub(crate) struct Answered {
+    pub(crate) offer_head: [u8; 32],
+    pub(crate) answer: [u8; ANSWER_BYTES],
+}
+
+/// What comes after us.
+pub(crate) enum Next {
+    /// Nothing: we are the last hop.
+    End,
+    /// A hop that was asked and has not answered.
+    Extending(Box<Extending>),
+    /// A hop.
+    Hop {
+        link: LinkKey,
+        name: u32,
+        /// Its answer, until the origin shows that it has it.
+        answer: Option<Box<Answered>>,
+    },
+}
+
+pub(crate) struct Extending {
+    pub(crate) link: LinkKey,
+    pub(crate) name: u32,
+    pub(crate) offer: [u8; OFFER_BYTES],
+    /// The number of the latest request, under which the answer goes back.
+    pub(crate) request: u32,
+}
+
+impl Next {
+    /// The link and name behind us, also of a hop that has not answered yet.
+    pub(crate) fn end(&self) -> Option<(LinkKey, u32)> {
+        match self {
+            Self::End => None,
+            Self::Extending(extending) => Some((extending.link, extending.name)),
+            Self::Hop { link, name, .. } => Some((*link, *name)),
+        }
+    }
+}
+
+/// A cell with our layer off. Only [`Relay::peel`] makes one.
+pub(crate) enum Peeled<'b> {
+    /// It goes on, on this link, under this header.
+    Onward(LinkKey, CellHeader),
+    /// It is for us.
+    Mine(Message<'b>),
+}
+
+impl<S: Suite> Relay<S> {
+    pub(crate) fn new(previous: (LinkKey, u32), layers: Layers<S>, answer: Answered, now: Time) -> Self {
+        Self {
+            previous,
+            next: Next::End,
+            due: Due::NONE,
+            delivers: false,
+            answer: Some(Box::new(answer)),
+            next_number: layers.first_number,
+            layers,
+            seen_forward: Window::new(),
+            seen_stream: Window::new(),
+            seen_reply: Window::new(),
+            made: now,
+            heard: now,
+        }
+    }
+
+    /// Takes our layer off a cell that travels forward.
+    pub(crate) fn peel<'b>(
+        &mut self,
+        number: u32,
+        body: &'b mut [u8],
+        now: Time,
+    ) -> Result<Peeled<'b>, Refused> {
+        if !self.seen_forward.admit(number) {
+            return Err(Refused::ReplayedCell);
+        }
+        self.layers.forward(number, body);
+        self.heard = now;
+        if is_recognised(body) {
+            self.answer = None;
+            return Ok(Peeled::Mine(Message::parse(body)?));
+        }
+        match &mut self.next {
+            Next::Hop { link, name, answer } => {
+                *answer = None;
+                let number = self.layers.number_behind(number);
+                Ok(Peeled::Onward(*link, CellHeader { circuit: *name, space: Space::Stream, number }))
+            }
+            Next::End | Next::Extending(_) => Err(Refused::Noise),
+        }
+    }
+
+    /// Puts our layer onto a cell that travels backward; under which header it goes on, on the previous link.
+    pub(crate) fn wrap(&mut self, space: Space, number: u32, body: &mut [u8], now: Time) -> Result<CellHeader, Refused> {
+        let new = match space {
+            Space::Stream => self.seen_stream.admit(number),
+            Space::Reply => self.seen_reply.admit(number),
+        };
+        if !new {
+            return Err(Refused::ReplayedCell);
+        }
+        self.heard = now;
+        let number = self.layers.number_before(space, number);
+        self.layers.backward(space, number, body);
+        Ok(CellHeader { circuit: self.previous.1, space, number })
+    }
+
+    /// Wraps a message of ours, as the last hop.
+    pub(crate) fn wrap_own(&mut self, message: &Message<'_>, body: &mut [u8]) -> CellHeader {
+        let number = self.next_number;
+        self.next_number = number.wrapping_add(1);
+        self.wrap_as(Space::Stream, number, message, body)
+    }
+
+    /// Wraps our answer to the origin's request of this number.
+    pub(crate) fn wrap_reply(&self, request: u32, message: &Message<'_>, body: &mut [u8]) -> CellHeader {
+        self.wrap_as(Space::Reply, request, message, body)
+    }
+
+    fn wrap_as(&self, space: Space, number: u32, message: &Message<'_>, body: &mut [u8]) -> CellHeader {
+        message.write(body);
+        self.layers.backward(space, number, body);
+        CellHeader { circuit: self.previous.1, space, number }
+    }
+
+    /// When the circuit is to be forgotten if nothing more comes.
+    pub(crate) fn end(&self) -> Time {
+        (self.heard + RELAY_IDLE_MAX).min(self.made + CIRCUIT_AGE_MAX)
+    }
+}

@@ -1,0 +1,82 @@
+//! Circuits ahead of need, and which one a stream gets.
+
+use alloc::collections::VecDeque;
+
+use crate::limits::{BUILD_PAUSE_MAX, STREAM_WAIT_MAX, WAITING_STREAMS_MAX};
+use crate::time::Time;
+use crate::timers::Due;
+
+/// What a stream needs of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// The owner's name for the stream.
+    pub(crate) stream: u64,
+    /// Streams of different isolation never share a circuit.
+    pub(crate) isolation: u64,
+    /// The port that the exit must open connections to; none for a question that any exit answers.
+    pub(crate) port: Option<u16>,
+    /// When it came.
+    pub(crate) since: Time,
+}
+
+/// What a node knows about its supply of circuits.
+pub(crate) struct Supply {
+    /// Circuits that should be ready and unused.
+    pub(crate) spare: usize,
+    pub(crate) due: Due,
+    waiting: VecDeque<Need>,
+    failures: u32,
+    not_before: Time,
+}
+
+impl Supply {
+    pub(crate) fn new(spare: usize) -> Self {
+        Self { spare, due: Due::NONE, waiting: VecDeque::new(), failures: 0, not_before: Time::ZERO }
+    }
+
+    /// Lets a stream wait; whether there is room.
+    pub(crate) fn wait(&mut self, need: Need) -> bool {
+        let room = self.waiting.len() < WAITING_STREAMS_MAX;
+        if room {
+            self.waiting.push_back(need);
+        }
+        room
+    }
+
+    /// Takes out the first stream that has waited for too long.
+    pub(crate) fn overdue(&mut self, now: Time) -> Option<Need> {
+        self.waiting.pop_front_if(|need| now - need.since >= STREAM_WAIT_MAX)
+    }
+
+    /// All streams that wait, taken out, first come first.
+    pub(crate) fn take_waiting(&mut self) -> VecDeque<Need> {
+        core::mem::take(&mut self.waiting)
+    }
+
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Need> {
+        self.waiting.iter()
+    }
+
+    /// When the first stream will have waited for too long.
+    pub(crate) fn patience(&self) -> Time {
+        self.waiting.front().map_or(Time::NEVER, |need| need.since + STREAM_WAIT_MAX)
+    }
+
+    /// Notes a circuit that was completed.
+    pub(crate) fn succeeded(&mut self) {
+        self.failures = 0;
+        self.not_before = Time::ZERO;
+    }
+
+    /// Notes one that was not; the next attempt waits, longer each time.
+    pub(crate) fn failed(&mut self, now: Time) {
+        let pause = core::time::Duration::from_millis(50) * 2u32.pow(self.failures.min(7));
+        self.failures += 1;
+        self.not_before = now + pause.min(BUILD_PAUSE_MAX);
+    }
+
+    /// When the next circuit may be begun.
+    pub(crate) fn not_before(&self) -> Time {
+        self.not_before
+    }
+}

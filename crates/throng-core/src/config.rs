@@ -1,0 +1,89 @@
+//! What a node is told when it is made: only valid values.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::crypto::Suite;
+use crate::membership::NodeId;
+use crate::mixing::Mixing;
+use crate::route::{PathRules, Route};
+use crate::wire::Geometry;
+use crate::wire::record::Record;
+
+/// A node's long-lived secrets.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct NodeKeys {
+    identity: [u8; 32],
+    link: [u8; 32],
+}
+
+impl NodeKeys {
+    /// From the secrets of its Ed25519 identity and of its X25519 link key.
+    pub const fn new(identity: [u8; 32], link: [u8; 32]) -> Self {
+        Self { identity, link }
+    }
+
+    /// The node's name.
+    pub fn id<S: Suite>(&self) -> NodeId {
+        NodeId(S::sign_public(&self.identity))
+    }
+
+    /// The public part of its link key.
+    pub fn link_public<S: Suite>(&self) -> [u8; 32] {
+        S::dh_public(&self.link)
+    }
+
+    /// The secret of its identity, to sign records.
+    pub const fn identity_secret(&self) -> &[u8; 32] {
+        &self.identity
+    }
+
+    pub(crate) const fn link_secret(&self) -> &[u8; 32] {
+        &self.link
+    }
+}
+
+/// What a node is and does.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// Its secrets.
+    pub keys: NodeKeys,
+    /// The network's lengths.
+    pub geometry: Geometry,
+    /// Whether it carries others' circuits.
+    pub relays: bool,
+    /// Whether circuits may end here in its pipe.
+    pub is_exit: bool,
+    /// What it does with cells of circuits before they leave.
+    pub mixing: Mixing,
+    /// Circuits of its own, if it is a client.
+    pub client: Option<ClientConfig>,
+    /// Whom it knows at the beginning.
+    pub records: Vec<Arc<Record>>,
+}
+
+/// How a client makes circuits.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// How paths are chosen.
+    pub route: Route,
+    /// Which mixes may stand in one path.
+    pub rules: PathRules,
+    /// Circuits kept ready ahead of need.
+    pub spare: usize,
+    /// First hops of an earlier run, oldest first.
+    pub first_hops: Vec<NodeId>,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            route: Route::free(3).expect("three hops are within the bound"),
+            rules: PathRules::Diverse,
+            spare: 3,
+            first_hops: Vec::new(),
+        }
+    }
+}

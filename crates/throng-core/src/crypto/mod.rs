@@ -1,0 +1,13 @@
+//! What the engine asks of cryptography, and one portable supplier of it.
+//!
+//! Everything here is a function of its arguments: secrets come in as bytes that the caller drew.
+
+mod handshake;
+mod layer;
+mod portable;
+mod suite;
+
+pub use handshake::{ANSWER_BYTES, Initiation, OFFER_BYTES, Purpose as HandshakePurpose, SessionSecret, answer};
+pub use layer::Hctr2;
+pub use portable::{KemSecret, Portable, PortableLinkKey};
+pub use suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LayerKey, LinkKey, Suite};

@@ -1,0 +1,210 @@
+//! Whether a handshake is looked at: codes that a stranger cannot make, and cookies under load.
+//!
+//! As in WireGuard (Donenfeld 2017, section 5.3): the first code shows that the sender knows whom it speaks
+//! to, so scanners get silence; the second shows that it can read what is sent to its address, so that a
+//! flood from forged addresses costs us one hash each.
+
+use core::net::{IpAddr, SocketAddr};
+
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::crypto::{LinkKey as _, Suite};
+use crate::limits::{COOKIE_SECRET_LIFE, HANDSHAKES_PER_SECOND_CALM, HANDSHAKES_PER_SECOND_MAX};
+use crate::rate::Bucket;
+use crate::refused::Refused;
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::wire::datagram::{Datagram, OFFER_COVERED_BYTES, Offer};
+
+/// What keys the codes of offers to one responder.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(crate) struct CodeKey([u8; 32]);
+
+impl CodeKey {
+    pub(crate) fn new<S: Suite>(identity: &[u8; 32], link_key: &[u8; 32]) -> Self {
+        Self(S::hash(&[b"throng offer code 1", identity, link_key]))
+    }
+
+    fn mac1<S: Suite>(&self, covered: &[u8]) -> [u8; 16] {
+        truncate(&S::hash(&[b"mac1", &self.0, covered]))
+    }
+
+    fn cookie_key<S: Suite>(&self) -> S::LinkKey {
+        S::LinkKey::new(&truncate(&S::hash(&[b"cookie", &self.0])))
+    }
+}
+
+/// Writes an offer with its codes into a datagram.
+pub(crate) fn write_offer<S: Suite>(
+    code: &CodeKey,
+    initiator: u32,
+    offer: &[u8; crate::crypto::OFFER_BYTES],
+    cookie: Option<&[u8; 16]>,
+    out: &mut [u8],
+) {
+    let message = |mac1: &[u8; 16], mac2: &[u8; 16], out: &mut [u8]| {
+        Datagram::Offer(Offer { initiator, offer, mac1, mac2 }).write(out);
+    };
+    message(&[0; 16], &[0; 16], out);
+    let covered = &out[..OFFER_COVERED_BYTES];
+    let mac1 = code.mac1::<S>(covered);
+    let mac2 = cookie.map_or([0; 16], |cookie| mac2::<S>(cookie, covered));
+    message(&mac1, &mac2, out);
+}
+
+fn mac2<S: Suite>(cookie: &[u8; 16], covered: &[u8]) -> [u8; 16] {
+    truncate(&S::hash(&[b"mac2", cookie, covered]))
+}
+
+/// Opens a cookie that answers our offer.
+pub(crate) fn open_cookie<S: Suite>(
+    code: &CodeKey,
+    offer_mac1: &[u8; 16],
+    nonce: &[u8; 12],
+    sealed: &[u8; 16],
+    tag: &[u8; 16],
+) -> Result<[u8; 16], Refused> {
+    let mut cookie = *sealed;
+    code.cookie_key::<S>().open(nonce, offer_mac1, &mut cookie, tag)?;
+    Ok(cookie)
+}
+
+/// What the first code of this offer is.
+pub(crate) fn offer_mac1<S: Suite>(
+    code: &CodeKey,
+    initiator: u32,
+    offer: &[u8; crate::crypto::OFFER_BYTES],
+) -> [u8; 16] {
+    let mut datagram = [0; crate::limits::DATAGRAM_BYTES_MIN];
+    Datagram::Offer(Offer { initiator, offer, mac1: &[0; 16], mac2: &[0; 16] }).write(&mut datagram);
+    code.mac1::<S>(&datagram[..OFFER_COVERED_BYTES])
+}
+
+/// A responder's judgement of offers.
+pub(crate) struct Greeter {
+    code: CodeKey,
+    secret: [u8; 32],
+    former_secret: [u8; 32],
+    changed: Time,
+    calm: Bucket,
+    most: Bucket,
+}
+
+/// What to do with an offer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Do the handshake.
+    Welcome,
+    /// Send this cookie first.
+    Cookie { nonce: [u8; 12], sealed: [u8; 16], tag: [u8; 16] },
+}
+
+impl Greeter {
+    pub(crate) fn new<S: Suite>(identity: &[u8; 32], link_key: &[u8; 32], rng: &mut Rng, now: Time) -> Self {
+        Self {
+            code: CodeKey::new::<S>(identity, link_key),
+            secret: rng.bytes(),
+            former_secret: rng.bytes(),
+            changed: now,
+            calm: Bucket::new(HANDSHAKES_PER_SECOND_CALM, now),
+            most: Bucket::new(HANDSHAKES_PER_SECOND_MAX, now),
+        }
+    }
+
+    /// Judges an offer that came in `datagram` from `from`.
+    pub(crate) fn judge<S: Suite>(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        offer: &Offer<'_>,
+        rng: &mut Rng,
+        now: Time,
+    ) -> Result<Verdict, Refused> {
+        let covered = datagram.get(..OFFER_COVERED_BYTES).ok_or(Refused::Malformed)?;
+        if !bool::from(self.code.mac1::<S>(covered).ct_eq(offer.mac1)) {
+            return Err(Refused::Forged);
+        }
+        if self.calm.take(now) {
+            return Ok(Verdict::Welcome);
+        }
+        self.refresh(rng, now);
+        let right = |secret| mac2::<S>(&cookie::<S>(secret, from), covered).ct_eq(offer.mac2);
+        if bool::from(right(&self.secret) | right(&self.former_secret)) {
+            return if self.most.take(now) { Ok(Verdict::Welcome) } else { Err(Refused::TooMany) };
+        }
+        let nonce = rng.bytes();
+        let mut sealed = cookie::<S>(&self.secret, from);
+        let tag = self.code.cookie_key::<S>().seal(&nonce, offer.mac1, &mut sealed);
+        Ok(Verdict::Cookie { nonce, sealed, tag })
+    }
+
+    fn refresh(&mut self, rng: &mut Rng, now: Time) {
+        if now - self.changed >= COOKIE_SECRET_LIFE {
+            self.former_secret = self.secret;
+            self.secret = rng.bytes();
+            self.changed = now;
+        }
+    }
+}
+
+impl Drop for Greeter {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+        self.former_secret.zeroize();
+    }
+}
+
+fn cookie<S: Suite>(secret: &[u8; 32], from: SocketAddr) -> [u8; 16] {
+    let ip = match from.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    truncate(&S::hash(&[b"cookie of", secret, &ip.octets(), &from.port().to_le_bytes()]))
+}
+
+fn truncate(hash: &[u8; 32]) -> [u8; 16] {
+    *hash.first_chunk().expect("32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{OFFER_BYTES, Portable};
+    use crate::rng::{Purpose, Seed};
+
+    const FROM: &str = "127.1.0.1:9000";
+
+    fn judged(greeter: &mut Greeter, from: &str, cookie: Option<&[u8; 16]>, rng: &mut Rng) -> Result<Verdict, Refused> {
+        let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
+        let mut datagram = [0; 1280];
+        write_offer::<Portable>(&code, 7, &[9; OFFER_BYTES], cookie, &mut datagram);
+        let Ok(Datagram::Offer(offer)) = Datagram::parse(&datagram) else { panic!("an offer was written") };
+        greeter.judge::<Portable>(from.parse().unwrap(), &datagram, &offer, rng, Time::ZERO)
+    }
+
+    #[test]
+    fn under_load_only_those_come_in_who_can_read_at_their_address() {
+        let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
+        let mut greeter = Greeter::new::<Portable>(&[1; 32], &[2; 32], &mut rng, Time::ZERO);
+        for _ in 0..HANDSHAKES_PER_SECOND_CALM {
+            assert_eq!(judged(&mut greeter, FROM, None, &mut rng), Ok(Verdict::Welcome));
+        }
+        let Ok(Verdict::Cookie { nonce, sealed, tag }) = judged(&mut greeter, FROM, None, &mut rng) else {
+            panic!("one more is asked for a cookie");
+        };
+        let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
+        let mac1 = offer_mac1::<Portable>(&code, 7, &[9; OFFER_BYTES]);
+        let cookie = open_cookie::<Portable>(&code, &mac1, &nonce, &sealed, &tag).unwrap();
+        assert_eq!(judged(&mut greeter, FROM, Some(&cookie), &mut rng), Ok(Verdict::Welcome));
+        let elsewhere = judged(&mut greeter, "127.2.0.1:9000", Some(&cookie), &mut rng);
+        assert!(matches!(elsewhere, Ok(Verdict::Cookie { .. })), "a cookie is for one address");
+    }
+
+    #[test]
+    fn who_does_not_know_our_keys_gets_silence() {
+        let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
+        let mut greeter = Greeter::new::<Portable>(&[3; 32], &[2; 32], &mut rng, Time::ZERO);
+        assert_eq!(judged(&mut greeter, FROM, None, &mut rng), Err(Refused::Forged));
+    }
+}

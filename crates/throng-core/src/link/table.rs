@@ -1,0 +1,159 @@
+//! All links of a node, found by session, by peer, by offer.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use slotmap::SlotMap;
+
+use super::{Link, LinkKey, Side};
+use crate::crypto::Suite;
+use crate::limits::{LINKS_MAX, LINKS_UNCONFIRMED_MAX};
+use crate::membership::NodeId;
+use crate::rng::Rng;
+use crate::time::Time;
+
+/// All links of a node.
+pub(crate) struct Links<S: Suite> {
+    links: SlotMap<LinkKey, Link<S>>,
+    sessions: BTreeMap<u32, LinkKey>,
+    /// The link on which the next circuit to a peer goes.
+    peers: BTreeMap<NodeId, LinkKey>,
+    /// Handshakes that were answered and not confirmed, by the head of their offer, and in their order.
+    offers: BTreeMap<[u8; 32], LinkKey>,
+    unconfirmed: VecDeque<LinkKey>,
+}
+
+impl<S: Suite> Links<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            links: SlotMap::with_key(),
+            sessions: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            unconfirmed: VecDeque::new(),
+        }
+    }
+
+    /// A session identifier that no link has.
+    pub(crate) fn fresh_session(&self, rng: &mut Rng) -> u32 {
+        loop {
+            let session = rng.u32();
+            if session != 0 && !self.sessions.contains_key(&session) {
+                return session;
+            }
+        }
+    }
+
+    /// Takes a link in. Ask [`overfull`](Self::overfull) before.
+    pub(crate) fn insert(&mut self, link: Link<S>) -> LinkKey {
+        let session = link.our_session;
+        let peer = link.peer;
+        let offer = match &link.side {
+            Side::Responder { unconfirmed: Some(unconfirmed) } => Some(unconfirmed.offer_head),
+            _ => None,
+        };
+        let key = self.links.insert(link);
+        self.sessions.insert(session, key);
+        if let Some(peer) = peer {
+            self.peers.insert(peer, key);
+        }
+        if let Some(offer) = offer {
+            self.offers.insert(offer, key);
+            self.unconfirmed.push_back(key);
+        }
+        key
+    }
+
+    /// Which link must go before another one comes in, if the table is full: the oldest unconfirmed one, else
+    /// the idlest without circuits, else (nothing may go) none.
+    pub(crate) fn overfull(&mut self) -> Option<LinkKey> {
+        while let Some(&oldest) = self.unconfirmed.front() {
+            let still = self.links.get(oldest).is_some_and(Link::is_unconfirmed);
+            if still && (self.links.len() >= LINKS_MAX || self.unconfirmed.len() >= LINKS_UNCONFIRMED_MAX) {
+                return Some(oldest);
+            }
+            if still {
+                break;
+            }
+            self.unconfirmed.pop_front();
+        }
+        if self.links.len() < LINKS_MAX {
+            return None;
+        }
+        let idle = self.links.iter().filter(|(_, link)| link.circuits.is_empty() && link.waiting.is_empty());
+        idle.min_by_key(|(_, link)| link.last_heard()).map(|(key, _)| key)
+    }
+
+    /// Whether one more link fits.
+    pub(crate) fn has_room(&self) -> bool {
+        self.links.len() < LINKS_MAX
+    }
+
+    pub(crate) fn remove(&mut self, key: LinkKey) -> Option<Link<S>> {
+        let link = self.links.remove(key)?;
+        self.sessions.remove(&link.our_session);
+        if let Some(peer) = link.peer.filter(|peer| self.peers.get(peer) == Some(&key)) {
+            self.peers.remove(&peer);
+        }
+        if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side {
+            self.offers.remove(&unconfirmed.offer_head);
+        }
+        Some(link)
+    }
+
+    /// Notes that the neighbour showed that it has our answer.
+    pub(crate) fn confirm(&mut self, key: LinkKey) {
+        if let Some(Side::Responder { unconfirmed }) = self.links.get_mut(key).map(|link| &mut link.side) {
+            if let Some(unconfirmed) = unconfirmed.take() {
+                self.offers.remove(&unconfirmed.offer_head);
+            }
+        }
+    }
+
+    /// Notes who the neighbour proved to be.
+    pub(crate) fn identified(&mut self, key: LinkKey, peer: NodeId) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.peer = Some(peer);
+            self.peers.entry(peer).or_insert(key);
+        }
+    }
+
+    pub(crate) fn get(&self, key: LinkKey) -> Option<&Link<S>> {
+        self.links.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: LinkKey) -> Option<&mut Link<S>> {
+        self.links.get_mut(key)
+    }
+
+    pub(crate) fn by_session(&self, session: u32) -> Option<LinkKey> {
+        self.sessions.get(&session).copied()
+    }
+
+    pub(crate) fn by_offer(&self, offer_head: &[u8; 32]) -> Option<LinkKey> {
+        self.offers.get(offer_head).copied()
+    }
+
+    /// The link to `peer` on which a new circuit may go.
+    pub(crate) fn to_peer(&self, peer: NodeId, now: Time) -> Option<LinkKey> {
+        let key = *self.peers.get(&peer)?;
+        self.links.get(key)?.takes_circuits(now).then_some(key)
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = LinkKey> {
+        self.links.keys()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.links.len()
+    }
+}
+
+impl<S: Suite> Link<S> {
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        matches!(self.side, Side::Responder { unconfirmed: Some(_) })
+    }
+
+    fn last_heard(&self) -> Time {
+        self.heard
+    }
+}

@@ -1,0 +1,125 @@
+//! A cell's way through a node: in from a link, to its circuit, past the mixing strategy, out on a link.
+
+use core::net::SocketAddr;
+
+use super::Node;
+use crate::circuit::CircuitId;
+use crate::crypto::Suite;
+use crate::link::{End, LinkKey};
+use crate::mixing::Departure;
+use crate::output::Outbox;
+use crate::refused::Refused;
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::wire::cell::{CELL_HEADER_BYTES, CellHeader};
+use crate::wire::control::Control;
+use crate::wire::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
+
+impl<S: Suite> Node<S> {
+    pub(super) fn receive_cell(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        session: u32,
+        counter: u64,
+        datagram: &mut [u8],
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let key = self.links.by_session(session).ok_or(Refused::UnknownSession)?;
+        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
+        let cell = link.open(counter, datagram, now)?;
+        self.counts.datagrams_in += 1;
+        link.follow(from, counter);
+        let header = CellHeader::parse(cell)?;
+        let end = link.circuits.get(&header.circuit).copied();
+        if link.is_unconfirmed() {
+            self.links.confirm(key);
+        }
+        let body = &mut cell[CELL_HEADER_BYTES..];
+        if header.circuit == 0 {
+            return self.receive_control(now, key, Control::parse(body)?, out);
+        }
+        match end.ok_or(Refused::UnknownCircuit)? {
+            End::Previous(relay) => self.relay_forward(now, relay, header, body, out),
+            End::Next(relay) => self.relay_backward(now, relay, header, body, out),
+            End::Own(own) => self.receive_own(now, own, header, body, out),
+        }
+    }
+
+    /// Sends a payload to the other end of a circuit.
+    pub(super) fn send(&mut self, now: Time, circuit: CircuitId, payload: &[u8], out: &mut Outbox) {
+        if payload.len() > self.geometry.payload() {
+            return;
+        }
+        if let Some(own) = circuit.to_own() {
+            self.send_own(now, own, payload, out);
+        } else if let Some(relay) = circuit.to_relay() {
+            self.send_back(now, relay, payload, out);
+        }
+    }
+
+    /// Hands a cell to the mixing strategy, which lets it leave now or later.
+    pub(super) fn depart(&mut self, now: Time, link: LinkKey, header: CellHeader, body: &[u8], out: &mut Outbox) {
+        let departure = Departure { link, header };
+        if !self.mixer.holds() {
+            return self.emit(now, departure, body, out);
+        }
+        match self.held.hold(departure, body) {
+            Some(ticket) => self.mixer.admit(ticket, now),
+            None => {}
+        }
+        self.counts.cells_dropped += self.held.take_dropped();
+    }
+
+    /// Lets leave whose time has come.
+    pub(super) fn release(&mut self, now: Time, out: &mut Outbox) {
+        if self.mixer.wake() > now {
+            return;
+        }
+        let mut released = core::mem::take(&mut self.released);
+        self.mixer.release(now, &mut self.chance.mixing, &mut released);
+        for ticket in released.drain(..) {
+            if let Some((departure, body)) = self.held.redeem(ticket) {
+                self.emit(now, departure, &body, out);
+                self.held.reuse(body);
+            }
+        }
+        self.released = released;
+    }
+
+    /// Puts a message between neighbours on its way like any other cell.
+    pub(super) fn control(&mut self, now: Time, link: LinkKey, message: &Control<'_>, out: &mut Outbox) {
+        let mut body = core::mem::take(&mut self.body);
+        message.write(&mut body);
+        self.depart(now, link, CellHeader::CONTROL, &body, out);
+        self.body = body;
+    }
+
+    /// The same, but past the strategy: the link's own questions and answers about itself.
+    pub(super) fn control_at_once(&mut self, now: Time, link: LinkKey, message: &Control<'_>, out: &mut Outbox) {
+        let mut body = core::mem::take(&mut self.body);
+        message.write(&mut body);
+        self.emit(now, Departure { link, header: CellHeader::CONTROL }, &body, out);
+        self.body = body;
+    }
+
+    /// Seals a cell into a datagram of its link.
+    fn emit(&mut self, now: Time, departure: Departure, body: &[u8], out: &mut Outbox) {
+        let Departure { link: key, header } = departure;
+        let Some(link) = self.links.get_mut(key).filter(|link| link.is_up()) else {
+            self.counts.cells_dropped += 1; // its link ended while it was held
+            return;
+        };
+        let datagram = out.datagram(link.address);
+        let end = datagram.len() - LINK_TAG_BYTES;
+        let cell = &mut datagram[LINK_HEADER_BYTES..end];
+        header.write(cell);
+        cell[CELL_HEADER_BYTES..].copy_from_slice(body);
+        link.seal(datagram);
+        self.counts.datagrams_out += 1;
+        if header.circuit != 0 || Control::asks(body) {
+            let look = link.await_answer(now);
+            self.timers.by(&mut link.due, look, Timer::Link(key));
+        }
+    }
+}

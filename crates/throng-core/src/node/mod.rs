@@ -1,0 +1,275 @@
+//! The whole protocol, for clients and mixes. One door in, one door out.
+
+mod cells;
+mod links;
+mod own;
+mod relaying;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use slotmap::SlotMap;
+
+use crate::circuit::{CircuitId, Own, OwnKey, Relay, RelayKey, Supply};
+use crate::config::{ClientConfig, NodeConfig, NodeKeys};
+use crate::crypto::Suite;
+use crate::link::{Greeter, Links};
+use crate::membership::{NodeId, View};
+use crate::mixing::{Held, Mixer, Ticket};
+use crate::output::Outbox;
+use crate::refused::{Counts, Refused};
+use crate::rng::{Purpose, Rng, Seed};
+use crate::route::FirstHops;
+use crate::time::Time;
+use crate::timers::{Timer, Timers};
+use crate::wire::Geometry;
+use crate::wire::control::Ended;
+use crate::wire::datagram::Datagram;
+use crate::wire::record::Record;
+
+/// One running Throng. Client and mix are roles of it.
+pub struct Node<S: Suite> {
+    keys: NodeKeys,
+    id: NodeId,
+    link_public: [u8; 32],
+    geometry: Geometry,
+    relays_for_others: bool,
+    is_exit: bool,
+    view: View,
+    links: Links<S>,
+    greeter: Greeter,
+    relays: SlotMap<RelayKey, Relay<S>>,
+    owns: SlotMap<OwnKey, Own<S>>,
+    client: Option<ClientConfig>,
+    first_hops: FirstHops,
+    supply: Supply,
+    mixer: Mixer,
+    held: Held,
+    released: Vec<Ticket>,
+    timers: Timers,
+    chance: Chance,
+    counts: Counts,
+    /// Room for the body of one cell in the making.
+    body: Vec<u8>,
+    last: Time,
+}
+
+/// One stream of random numbers per purpose.
+struct Chance {
+    keys: Rng,
+    route: Rng,
+    mixing: Rng,
+}
+
+/// What comes in.
+pub enum Input<'a> {
+    /// The time that the last step asked for has come.
+    Wake,
+    /// A datagram arrived. Its bytes are worked on in place and worthless afterwards.
+    Datagram {
+        /// Where it says that it comes from.
+        from: SocketAddr,
+        /// All of it.
+        bytes: &'a mut [u8],
+    },
+    /// The owner wants something.
+    Command(Command<'a>),
+}
+
+/// What an owner may want.
+pub enum Command<'a> {
+    /// Know this node.
+    Learn(Arc<Record>),
+    /// Send a payload of at most [`Geometry::payload`] bytes to the other end of a circuit. It may get lost.
+    Send {
+        /// A circuit of our own that is ready, or one that delivered something here.
+        circuit: CircuitId,
+        /// What to send.
+        payload: &'a [u8],
+    },
+    /// Find a circuit for a stream: [`Event::Attached`](crate::output::Event::Attached) or
+    /// [`Event::NotAttached`](crate::output::Event::NotAttached) follows, at once or later.
+    Attach {
+        /// The owner's name for the stream.
+        stream: u64,
+        /// Streams of different isolation never share a circuit.
+        isolation: u64,
+        /// The port that the exit must open connections to; none if any exit will do.
+        port: Option<u16>,
+    },
+    /// A stream that was attached to this circuit ended.
+    Detach {
+        /// Which.
+        circuit: CircuitId,
+    },
+    /// End a circuit.
+    Close {
+        /// Which.
+        circuit: CircuitId,
+    },
+    /// Use no circuit of before for new streams.
+    Renew,
+    /// Tell the neighbours that we go.
+    Leave,
+}
+
+impl<S: Suite> Node<S> {
+    /// A node that knows what `config` says. Everything random follows from `seed`.
+    pub fn new(config: NodeConfig, seed: &Seed, now: Time) -> Self {
+        let mut chance = Chance {
+            keys: seed.rng(Purpose::Keys, 0),
+            route: seed.rng(Purpose::Route, 0),
+            mixing: seed.rng(Purpose::Mixing, 0),
+        };
+        let id = config.keys.id::<S>();
+        let link_public = config.keys.link_public::<S>();
+        let first_hops = config.client.iter().flat_map(|client| client.first_hops.iter().copied());
+        let mut node = Self {
+            id,
+            link_public,
+            geometry: config.geometry,
+            relays_for_others: config.relays,
+            is_exit: config.is_exit,
+            view: View::new(),
+            links: Links::new(),
+            greeter: Greeter::new::<S>(&id.0, &link_public, &mut chance.keys, now),
+            relays: SlotMap::with_key(),
+            owns: SlotMap::with_key(),
+            first_hops: FirstHops::new(first_hops),
+            supply: Supply::new(config.client.as_ref().map_or(0, |client| client.spare)),
+            client: config.client,
+            mixer: Mixer::new(config.mixing, now),
+            held: Held::default(),
+            released: Vec::new(),
+            timers: Timers::default(),
+            chance,
+            counts: Counts::default(),
+            body: alloc::vec![0; config.geometry.body()],
+            keys: config.keys,
+            last: now,
+        };
+        for record in config.records {
+            node.learn(record);
+        }
+        node.timers.set(&mut node.supply.due, now, Timer::Supply);
+        node
+    }
+
+    /// One input in, everything that it causes out, and when to come back.
+    ///
+    /// # Panics
+    /// If `now` lies before the `now` of an earlier step: time runs forward.
+    pub fn step(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) -> Time {
+        assert!(now >= self.last, "time runs forward");
+        self.last = now;
+
+        let done = match input {
+            Input::Wake => Ok(()),
+            Input::Datagram { from, bytes } => self.receive(now, from, bytes, out),
+            Input::Command(command) => {
+                self.obey(now, command, out);
+                Ok(())
+            }
+        };
+        if let Err(why) = done {
+            self.counts.refuse(why); // the peer learns nothing
+        }
+
+        // Whatever has its time looks around, and what the strategy lets go leaves.
+        while let Some(timer) = self.timers.pop(now) {
+            self.look(now, timer, out);
+        }
+        self.release(now, out);
+        self.next_wake()
+    }
+
+    /// When the node wants to be woken.
+    pub fn next_wake(&self) -> Time {
+        self.timers.next().min(self.mixer.wake())
+    }
+
+    fn receive(&mut self, now: Time, from: SocketAddr, bytes: &mut [u8], out: &mut Outbox) -> Result<(), Refused> {
+        if bytes.len() != self.geometry.datagram() {
+            return Err(Refused::WrongLength);
+        }
+        match Datagram::parse(bytes)? {
+            Datagram::Sealed { session, counter } => self.receive_cell(now, from, session, counter, bytes, out),
+            Datagram::Offer(offer) => self.receive_offer(now, from, bytes, &offer, out),
+            Datagram::Answer { initiator, responder, answer } => {
+                self.receive_answer(now, initiator, responder, answer, out)
+            }
+            Datagram::Cookie { initiator, nonce, sealed, tag } => {
+                self.receive_cookie(now, initiator, nonce, sealed, tag, out)
+            }
+        }
+    }
+
+    fn obey(&mut self, now: Time, command: Command<'_>, out: &mut Outbox) {
+        match command {
+            Command::Learn(record) => {
+                self.learn(record);
+                self.timers.by(&mut self.supply.due, now, Timer::Supply);
+            }
+            Command::Send { circuit, payload } => self.send(now, circuit, payload, out),
+            Command::Attach { stream, isolation, port } => self.attach(now, stream, isolation, port, out),
+            Command::Detach { circuit } => self.detach(now, circuit, out),
+            Command::Close { circuit } => self.close(now, circuit, Ended::Finished, out),
+            Command::Renew => self.renew(now, out),
+            Command::Leave => self.leave(now, out),
+        }
+    }
+
+    fn look(&mut self, now: Time, timer: Timer, out: &mut Outbox) {
+        match timer {
+            Timer::Link(link) => self.look_at_link(now, link, out),
+            Timer::Relay(relay) => self.look_at_relay(now, relay, out),
+            Timer::Own(own) => self.look_at_own(now, own, out),
+            Timer::Supply => self.look_at_supply(now, out),
+        }
+    }
+
+    fn learn(&mut self, record: Arc<Record>) {
+        if record.description().identity != self.id {
+            self.view.learn(record);
+        }
+    }
+
+    /// Ends everything, so that neighbours need not wait for silence.
+    fn leave(&mut self, now: Time, out: &mut Outbox) {
+        let relays: Vec<_> = self.relays.keys().collect();
+        for relay in relays {
+            self.end_relay(now, relay, Ended::Leaving, out);
+        }
+        let owns: Vec<_> = self.owns.keys().collect();
+        for own in owns {
+            self.end_own(now, own, Ended::Leaving, out);
+        }
+        self.client = None;
+    }
+
+    /// The node's name.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// What was seen and done.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Whom it knows.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Its sticky first hops, to keep for the next run.
+    pub fn first_hops(&self) -> &FirstHops {
+        &self.first_hops
+    }
+
+    /// Links, circuits through us, circuits of our own: how many there are now.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.links.len(), self.relays.len(), self.owns.len())
+    }
+}

@@ -1,0 +1,359 @@
+//! Circuits of our own: built hop by hop over links that lose, used, watched, renewed.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Node;
+use crate::circuit::{Building, CircuitId, Layers, Need, Own, OwnKey, Pulse, Stage};
+use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
+use crate::limits::{
+    BUILD_TIME_MAX, BUILDS_AT_ONCE_MAX, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, IDLE_PROBE,
+    OWN_CIRCUITS_MAX, SETUP_SENDS_MAX, SILENCE_DEAD,
+};
+use crate::link::{End, retry_after};
+use crate::output::{Event, NotAttached, Outbox};
+use crate::refused::Refused;
+use crate::route::{NoRoute, Wanted, choose};
+use crate::time::Time;
+use crate::timers::{Due, Timer};
+use crate::wire::cell::CellHeader;
+use crate::wire::control::{Control, Ended};
+use crate::wire::message::Message;
+
+impl<S: Suite> Node<S> {
+    // --- Building -------------------------------------------------------------------------------------
+
+    /// Begins a circuit whose exit serves `port`.
+    fn begin_circuit(&mut self, now: Time, port: Option<u16>, out: &mut Outbox) -> Result<(), NoRoute> {
+        let Some(client) = &self.client else { return Err(NoRoute::NoExit(None)) };
+        let wanted = Wanted { hops: client.route.hops(), rules: client.rules, port };
+        let path = choose(&self.view, &wanted, &mut self.first_hops, &mut self.chance.route, now)?;
+        let link = self.link_to(now, &path[0], out).ok_or(NoRoute::NoFirstHop)?;
+        let initiation = Initiation::new(&mut self.chance.keys);
+        let number = self.chance.keys.u32();
+        let own = self.owns.insert(Own::new(path, link, 0, initiation, number, now));
+        match self.name_circuit(link, End::Own(own)) {
+            Some(name) => self.owns[own].name = name,
+            None => {
+                self.owns.remove(own);
+                return Err(NoRoute::NoFirstHop);
+            }
+        }
+        self.timers.set(&mut self.owns[own].due, now + BUILD_TIME_MAX, Timer::Own(own));
+        if self.links.get(link).is_some_and(|link| link.is_up()) {
+            self.request_hop(now, own, out);
+        } else if !self.wait_for_link(link, End::Own(own)) {
+            self.end_own(now, own, Ended::Busy, out);
+        }
+        Ok(())
+    }
+
+    /// Asks the next hop to join (again).
+    pub(super) fn request_hop(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+        let Some(own) = self.owns.get_mut(key) else { return };
+        let Stage::Building(building) = &mut own.stage else { return };
+        building.sends += 1;
+        let retry = now + retry_after(building.sends);
+        let offer = *building.initiation.offer();
+        let (link, name, done) = (own.link, own.name, own.hops_done());
+        self.timers.set(&mut own.due, retry.min(own.started + BUILD_TIME_MAX), Timer::Own(key));
+        if done == 0 {
+            self.control(now, link, &Control::Create { circuit: name, offer: &offer }, out);
+        } else {
+            let next = own.path[done].description().identity.fingerprint();
+            self.send_message(now, key, &Message::Extend { next, offer: &offer }, out);
+        }
+    }
+
+    /// A hop joined: the first one told us over the link, the others through the circuit.
+    pub(super) fn hop_joined(
+        &mut self,
+        now: Time,
+        key: OwnKey,
+        place: usize,
+        answer: &[u8; ANSWER_BYTES],
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let own = self.owns.get_mut(key).ok_or(Refused::UnknownCircuit)?;
+        let Stage::Building(building) = &own.stage else { return Err(Refused::OutOfPlace) };
+        if place != own.hops_done() {
+            return Err(Refused::OutOfPlace); // an answer that we have had already
+        }
+        let hop = own.path[place].description();
+        let secret = building.initiation.finish(HandshakePurpose::Circuit, &hop.identity.0, &hop.link_key, answer)?;
+        own.add_hop(Layers::new(&secret), now);
+        if own.hops_done() < own.path.len() {
+            let initiation = Initiation::new(&mut self.chance.keys);
+            own.stage = Stage::Building(Box::new(Building { initiation, sends: 0 }));
+            self.request_hop(now, key, out);
+        } else {
+            own.stage = Stage::Ready;
+            self.circuit_ready(now, key, out);
+        }
+        Ok(())
+    }
+
+    fn circuit_ready(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+        let own = &mut self.owns[key];
+        let path = own.path.iter().map(|record| record.description().identity).collect();
+        let took = now - own.started;
+        out.events.push(Event::CircuitReady { circuit: CircuitId::own(key), path, took });
+        self.timers.set(&mut own.due, now + IDLE_PROBE, Timer::Own(key));
+        self.counts.circuits_built += 1;
+        self.supply.succeeded();
+        self.serve_waiting(now, out);
+        self.timers.by(&mut self.supply.due, now, Timer::Supply);
+    }
+
+    // --- Cells ----------------------------------------------------------------------------------------
+
+    pub(super) fn receive_own(
+        &mut self,
+        now: Time,
+        key: OwnKey,
+        header: CellHeader,
+        body: &mut [u8],
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let own = self.owns.get_mut(key).ok_or(Refused::UnknownCircuit)?;
+        let hops = own.path.len();
+        let (place, message) = own.unwrap(header, body, now)?;
+        match message {
+            Message::Payload(payload) if place + 1 == hops => {
+                out.deliver(CircuitId::own(key), payload);
+                Ok(())
+            }
+            Message::Alive { .. } | Message::Dummy => Ok(()),
+            Message::Extended { answer } => self.hop_joined(now, key, place + 1, answer, out),
+            Message::NotExtended(why) if !own.is_ready() => {
+                self.end_own(now, key, why, out);
+                Ok(())
+            }
+            _ => Err(Refused::OutOfPlace),
+        }
+    }
+
+    pub(super) fn send_own(&mut self, now: Time, key: OwnKey, payload: &[u8], out: &mut Outbox) {
+        if self.owns.get(key).is_some_and(|own| own.is_ready()) {
+            self.send_message(now, key, &Message::Payload(payload), out);
+        }
+    }
+
+    fn send_message(&mut self, now: Time, key: OwnKey, message: &Message<'_>, out: &mut Outbox) {
+        let mut body = core::mem::take(&mut self.body);
+        if let Some(own) = self.owns.get_mut(key) {
+            let header = own.wrap(message, &mut body);
+            let link = own.link;
+            if own.is_ready() {
+                let look = own.await_answer(now);
+                self.timers.by(&mut own.due, look, Timer::Own(key));
+            }
+            self.depart(now, link, header, &body, out);
+        }
+        self.body = body;
+    }
+
+    // --- Watching -------------------------------------------------------------------------------------
+
+    pub(super) fn look_at_own(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+        let Some(own) = self.owns.get_mut(key) else { return };
+        own.due = Due::NONE;
+        match &own.stage {
+            Stage::Building(building) => {
+                if now - own.started >= BUILD_TIME_MAX || building.sends >= SETUP_SENDS_MAX {
+                    self.end_own(now, key, Ended::NotBuilt, out);
+                } else {
+                    self.request_hop(now, key, out);
+                }
+            }
+            Stage::Ready => self.watch(now, key, out),
+        }
+    }
+
+    /// Looks after a circuit that is ready: whether it is still of use, and whether it lives.
+    fn watch(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+        let own = &mut self.owns[key];
+        let used_up = match own.use_.since {
+            Some(since) => now - since >= CIRCUIT_USE_MAX && own.use_.streams == 0,
+            None => now - own.started >= CIRCUIT_SPARE_MAX,
+        };
+        if used_up {
+            return self.end_own(now, key, Ended::Finished, out);
+        }
+        if now - own.started >= CIRCUIT_AGE_MAX || own.is_exhausted() {
+            return self.end_own(now, key, Ended::Old, out);
+        }
+        let next = match own.pulse(IDLE_PROBE, now) {
+            Pulse::Look(at) => at,
+            Pulse::Dead => return self.end_own(now, key, Ended::Silent, out),
+            Pulse::Probe => {
+                let token = self.chance.keys.u32();
+                self.send_message(now, key, &Message::Probe { token }, out);
+                Own::<S>::after_probe(now)
+            }
+        };
+        if let Some(own) = self.owns.get_mut(key) {
+            self.timers.set(&mut own.due, next, Timer::Own(key));
+        }
+    }
+
+    /// Ends a circuit of our own, and begins another one where it is missing.
+    pub(super) fn end_own(&mut self, now: Time, key: OwnKey, why: Ended, out: &mut Outbox) {
+        let Some(mut own) = self.owns.remove(key) else { return };
+        self.timers.unset(&mut own.due, Timer::Own(key));
+        self.end_on_link(now, own.link, own.name, why, out);
+        if own.is_ready() {
+            out.events.push(Event::CircuitEnded { circuit: CircuitId::own(key), why });
+        } else {
+            self.counts.circuits_failed += 1;
+            self.supply.failed(now);
+            out.events.push(Event::CircuitNotBuilt { hops: own.hops_done(), why });
+        }
+        self.timers.by(&mut self.supply.due, now, Timer::Supply);
+    }
+
+    pub(super) fn close(&mut self, now: Time, circuit: CircuitId, why: Ended, out: &mut Outbox) {
+        if let Some(own) = circuit.to_own() {
+            self.end_own(now, own, why, out);
+        } else if let Some(relay) = circuit.to_relay() {
+            self.end_relay(now, relay, why, out);
+        }
+    }
+
+    // --- Use ------------------------------------------------------------------------------------------
+
+    pub(super) fn attach(&mut self, now: Time, stream: u64, isolation: u64, port: Option<u16>, out: &mut Outbox) {
+        let need = Need { stream, isolation, port, since: now };
+        if self.try_attach(now, &need, out) {
+            return;
+        }
+        if self.supply.wait(need) {
+            self.timers.by(&mut self.supply.due, now, Timer::Supply);
+        } else {
+            out.events.push(Event::NotAttached { stream, why: NotAttached::TooMany });
+        }
+    }
+
+    /// Gives a stream a circuit of its isolation, or a spare one.
+    fn try_attach(&mut self, now: Time, need: &Need, out: &mut Outbox) -> bool {
+        let serves = |own: &Own<S>| own.is_ready() && !own.is_exhausted() && exit_serves(own, need.port);
+        let young = |own: &Own<S>| own.use_.since.is_none_or(|since| now - since < CIRCUIT_USE_MAX);
+        let with = |isolation: Option<u64>| {
+            let mut found = self.owns.iter().filter(|(_, own)| own.use_.isolation == isolation && young(own) && serves(own));
+            found.next().map(|(key, _)| key)
+        };
+        let Some(key) = with(Some(need.isolation)).or_else(|| with(None)) else { return false };
+        let own = &mut self.owns[key];
+        own.use_.isolation = Some(need.isolation);
+        own.use_.since.get_or_insert(now);
+        own.use_.streams += 1;
+        out.events.push(Event::Attached { stream: need.stream, circuit: CircuitId::own(key) });
+        self.timers.by(&mut self.supply.due, now, Timer::Supply);
+        true
+    }
+
+    fn serve_waiting(&mut self, now: Time, out: &mut Outbox) {
+        for need in self.supply.take_waiting() {
+            if !self.try_attach(now, &need, out) {
+                self.supply.wait(need);
+            }
+        }
+    }
+
+    pub(super) fn detach(&mut self, now: Time, circuit: CircuitId, out: &mut Outbox) {
+        let Some(key) = circuit.to_own() else { return };
+        let Some(own) = self.owns.get_mut(key) else { return };
+        own.use_.streams = own.use_.streams.saturating_sub(1);
+        if own.use_.streams == 0 && own.use_.since.is_some_and(|since| now - since >= CIRCUIT_USE_MAX) {
+            self.end_own(now, key, Ended::Finished, out);
+        }
+    }
+
+    /// New streams get circuits that were never used; the others end with their last stream.
+    pub(super) fn renew(&mut self, now: Time, out: &mut Outbox) {
+        let used: Vec<_> = self.owns.iter().filter(|(_, own)| own.use_.since.is_some()).map(|(key, _)| key).collect();
+        for key in used {
+            // As if it had been in use for its whole time.
+            self.owns[key].use_.since = Some(Time::ZERO);
+            if self.owns[key].use_.streams == 0 {
+                self.end_own(now, key, Ended::Finished, out);
+            }
+        }
+    }
+
+    // --- Supply ---------------------------------------------------------------------------------------
+
+    /// Keeps enough circuits ready or under construction.
+    pub(super) fn look_at_supply(&mut self, now: Time, out: &mut Outbox) {
+        self.supply.due = Due::NONE;
+        if self.client.is_none() {
+            return;
+        }
+        while let Some(need) = self.supply.overdue(now) {
+            out.events.push(Event::NotAttached { stream: need.stream, why: NotAttached::TimedOut });
+        }
+        let mut next = self.supply.patience();
+        while let Some(port) = self.missing(now) {
+            if now < self.supply.not_before() {
+                next = next.min(self.supply.not_before());
+                break;
+            }
+            if let Err(why) = self.begin_circuit(now, port, out) {
+                self.no_route(now, why, out);
+                next = next.min(self.supply.not_before());
+                break;
+            }
+        }
+        // A circuit that takes long to build is not counted any more after this, and gets company.
+        let builds = self.owns.values().filter(|own| !own.is_ready()).map(|own| own.started + SILENCE_DEAD);
+        let next = builds.filter(|at| *at > now).fold(next, Time::min);
+        self.timers.set(&mut self.supply.due, next, Timer::Supply);
+    }
+
+    /// Whether another circuit should be begun, and which port its exit must serve.
+    fn missing(&self, now: Time) -> Option<Option<u16>> {
+        let building = self.owns.values().filter(|own| !own.is_ready());
+        if building.clone().count() >= BUILDS_AT_ONCE_MAX || self.owns.len() >= OWN_CIRCUITS_MAX {
+            return None;
+        }
+        let fresh = building.filter(|own| now - own.started < SILENCE_DEAD);
+        let unused = self.owns.values().filter(|own| own.is_ready() && own.use_.isolation.is_none());
+        let coming: Vec<&Own<S>> = fresh.chain(unused).collect();
+
+        // Every isolation that waits needs a circuit to a fitting exit; and some are kept in store.
+        let waiting: BTreeSet<(u64, Option<u16>)> = self.supply.waiting().map(|need| (need.isolation, need.port)).collect();
+        let groups: BTreeSet<u64> = waiting.iter().map(|(isolation, _)| *isolation).collect();
+        let unserved = waiting.iter().find(|(_, port)| !coming.iter().any(|own| exit_serves(own, *port)));
+        if let Some((_, port)) = unserved {
+            return Some(*port);
+        }
+        (coming.len() < self.supply.spare + groups.len()).then_some(None)
+    }
+
+    /// No path could be chosen: those who wait for what does not exist are told at once.
+    fn no_route(&mut self, now: Time, why: NoRoute, out: &mut Outbox) {
+        self.supply.failed(now);
+        out.events.push(Event::NoRoute(why));
+        if !matches!(why, NoRoute::NoExit(Some(_))) {
+            return;
+        }
+        let serves = |need: &Need| need.port.is_none_or(|port| self.view.records().any(|r| r.description().exit_ports.allows(port)));
+        let (keep, tell): (Vec<Need>, Vec<Need>) = self.supply.take_waiting().into_iter().partition(serves);
+        for need in keep {
+            self.supply.wait(need);
+        }
+        for need in tell {
+            out.events.push(Event::NotAttached { stream: need.stream, why: NotAttached::NoRoute(NoRoute::NoExit(need.port)) });
+        }
+    }
+}
+
+fn exit_serves<S: Suite>(own: &Own<S>, port: Option<u16>) -> bool {
+    let exit = own.path.last().map(|record| &record.description().exit_ports);
+    exit.is_some_and(|ports| port.map_or(!ports.is_none(), |port| ports.allows(port)))
+}
+
+/// The wait between two questions to an idle circuit must leave room for the answer.
+const _: () = assert!(IDLE_PROBE.as_secs() > Duration::from_secs(2).as_secs());

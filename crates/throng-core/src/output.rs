@@ -1,0 +1,168 @@
+//! What comes out of a step.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::ops::Range;
+use core::time::Duration;
+
+use crate::circuit::CircuitId;
+use crate::membership::NodeId;
+use crate::route::NoRoute;
+use crate::wire::Geometry;
+use crate::wire::control::Ended;
+
+/// Collects what steps cause. Its memory is kept over [`clear`](Self::clear), so that a cell costs no allocation.
+///
+/// Datagrams to one destination lie behind each other: a driver hands them to the kernel in one call.
+pub struct Outbox {
+    geometry: Geometry,
+    lanes: Vec<Lane>,
+    used: usize,
+    last: usize,
+    by_destination: BTreeMap<SocketAddr, usize>,
+    deliveries: Vec<(CircuitId, Range<usize>)>,
+    payloads: Vec<u8>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+struct Lane {
+    to: SocketAddr,
+    datagrams: Vec<u8>,
+}
+
+/// Something that the owner of a node wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A circuit of our own is complete.
+    CircuitReady {
+        /// Which.
+        circuit: CircuitId,
+        /// Its hops, first to last.
+        path: Vec<NodeId>,
+        /// How long it took, handshakes with neighbours included.
+        took: Duration,
+    },
+    /// A circuit that was ready, or that carried payloads to us, is no more.
+    CircuitEnded {
+        /// Which.
+        circuit: CircuitId,
+        /// Why.
+        why: Ended,
+    },
+    /// A circuit of our own could not be completed.
+    CircuitNotBuilt {
+        /// How many hops it had.
+        hops: usize,
+        /// Why.
+        why: Ended,
+    },
+    /// No path could be chosen.
+    NoRoute(NoRoute),
+    /// A stream may use this circuit.
+    Attached {
+        /// As in the command.
+        stream: u64,
+        /// Which.
+        circuit: CircuitId,
+    },
+    /// A stream got no circuit.
+    NotAttached {
+        /// As in the command.
+        stream: u64,
+        /// Why.
+        why: NotAttached,
+    },
+}
+
+/// Why a stream got no circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAttached {
+    /// No path could be chosen.
+    NoRoute(NoRoute),
+    /// None was ready in time.
+    TimedOut,
+    /// Too many streams wait.
+    TooMany,
+}
+
+impl Outbox {
+    /// An empty outbox for datagrams of a network.
+    pub fn new(geometry: Geometry) -> Self {
+        Self {
+            geometry,
+            lanes: Vec::new(),
+            used: 0,
+            last: 0,
+            by_destination: BTreeMap::new(),
+            deliveries: Vec::new(),
+            payloads: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Destinations, and the datagrams for each: a whole number of them, one behind the other.
+    pub fn lanes(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        self.lanes[..self.used].iter().map(|lane| (lane.to, lane.datagrams.as_slice()))
+    }
+
+    /// Payloads that arrived through circuits.
+    pub fn deliveries(&self) -> impl Iterator<Item = (CircuitId, &[u8])> {
+        self.deliveries.iter().map(|(circuit, range)| (*circuit, &self.payloads[range.clone()]))
+    }
+
+    /// Whether nothing came out.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0 && self.deliveries.is_empty() && self.events.is_empty()
+    }
+
+    /// Datagrams in it.
+    pub fn datagram_count(&self) -> usize {
+        self.lanes().map(|(_, datagrams)| datagrams.len()).sum::<usize>() / self.geometry.datagram()
+    }
+
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        for lane in &mut self.lanes[..self.used] {
+            lane.datagrams.clear();
+        }
+        self.used = 0;
+        self.last = 0;
+        self.by_destination.clear();
+        self.deliveries.clear();
+        self.payloads.clear();
+        self.events.clear();
+    }
+
+    /// Room for one more datagram to `to`, full of zeros.
+    pub(crate) fn datagram(&mut self, to: SocketAddr) -> &mut [u8] {
+        let lane = self.lane(to);
+        let datagrams = &mut self.lanes[lane].datagrams;
+        let start = datagrams.len();
+        datagrams.resize(start + self.geometry.datagram(), 0);
+        &mut datagrams[start..]
+    }
+
+    pub(crate) fn deliver(&mut self, circuit: CircuitId, payload: &[u8]) {
+        let start = self.payloads.len();
+        self.payloads.extend_from_slice(payload);
+        self.deliveries.push((circuit, start..self.payloads.len()));
+    }
+
+    fn lane(&mut self, to: SocketAddr) -> usize {
+        if self.last < self.used && self.lanes[self.last].to == to {
+            return self.last;
+        }
+        let next = self.used;
+        self.last = *self.by_destination.entry(to).or_insert(next);
+        if self.last == next {
+            self.used += 1;
+            match self.lanes.get_mut(next) {
+                Some(lane) => lane.to = to,
+                None => self.lanes.push(Lane { to, datagrams: Vec::new() }),
+            }
+        }
+        self.last
+    }
+}

@@ -1,0 +1,129 @@
+//! Chance as a value: one seed, and from it one stream per purpose *and owner*.
+//!
+//! Two owners that share a stream leak to each other: the order of their draws follows the load (DESIGN D7).
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// 32 bytes from which everything random in a node follows.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Seed([u8; 32]);
+
+/// What a stream of random numbers is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Purpose {
+    /// Secrets of handshakes, circuit numbers, session identifiers.
+    Keys = 1,
+    /// Which path.
+    Route = 2,
+    /// Order and delay of held cells.
+    Mixing = 3,
+    /// Moments of retries and probes.
+    Timing = 4,
+    /// A simulated network: delay and loss.
+    World = 5,
+}
+
+impl Seed {
+    /// A seed from 32 bytes that nobody else knows (in tests: from any).
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The stream for `purpose` of `owner` (a link, a circuit, a node: whatever draws on its own).
+    pub fn rng(&self, purpose: Purpose, owner: u64) -> Rng {
+        let mut hash = Sha256::new();
+        hash.update(b"throng stream of chance");
+        hash.update(self.0);
+        hash.update([purpose as u8]);
+        hash.update(owner.to_le_bytes());
+        Rng(ChaCha20Rng::from_seed(hash.finalize().into()))
+    }
+}
+
+/// A stream of random numbers (ChaCha20).
+pub struct Rng(ChaCha20Rng);
+
+impl Rng {
+    /// Fills `out`.
+    pub fn fill(&mut self, out: &mut [u8]) {
+        self.0.fill_bytes(out);
+    }
+
+    /// `N` random bytes.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut out = [0; N];
+        self.fill(&mut out);
+        out
+    }
+
+    /// A uniform 32-bit number.
+    pub fn u32(&mut self) -> u32 {
+        self.0.next_u32()
+    }
+
+    /// A uniform number below `bound`, without bias (Lemire's multiplication with rejection).
+    ///
+    /// # Panics
+    /// If `bound` is zero.
+    pub fn below(&mut self, bound: usize) -> usize {
+        let bound = u64::try_from(bound).expect("usize fits 64 bits");
+        assert!(bound > 0, "a draw needs something to draw from");
+        let reject_below = bound.wrapping_neg() % bound;
+        loop {
+            let wide = u128::from(self.0.next_u64()) * u128::from(bound);
+            if (wide as u64) >= reject_below {
+                return (wide >> 64) as usize;
+            }
+        }
+    }
+
+    /// A uniform number in `[0, 1)` with 53 bits.
+    pub fn unit(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Puts `items` into a uniformly random order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+
+    /// One of `items`, each as likely; none of an empty list.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        if items.is_empty() { None } else { Some(&items[self.below(items.len())]) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_two_owners_differ_and_repeat() {
+        let seed = Seed::from_bytes([7; 32]);
+        let draw = |purpose, owner| seed.rng(purpose, owner).bytes::<16>();
+        assert_eq!(draw(Purpose::Route, 1), draw(Purpose::Route, 1));
+        assert_ne!(draw(Purpose::Route, 1), draw(Purpose::Route, 2));
+        assert_ne!(draw(Purpose::Route, 1), draw(Purpose::Mixing, 1));
+    }
+
+    #[test]
+    fn a_shuffle_puts_every_item_everywhere_equally_often() {
+        let mut rng = Seed::from_bytes([1; 32]).rng(Purpose::Mixing, 0);
+        let mut seen = [[0u32; 4]; 4];
+        for _ in 0..40_000 {
+            let mut items = [0, 1, 2, 3];
+            rng.shuffle(&mut items);
+            for (place, item) in items.into_iter().enumerate() {
+                seen[item][place] += 1;
+            }
+        }
+        // 10 000 expected, standard deviation 87: five of them is far outside chance.
+        assert!(seen.iter().flatten().all(|n| n.abs_diff(10_000) < 440), "{seen:?}");
+    }
+}

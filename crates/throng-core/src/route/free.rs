@@ -1,0 +1,168 @@
+//! Free routes: exit first, then the first hop, then the middle, each uniform over what the rules leave.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::{FirstHops, NoRoute, PathRules};
+use crate::membership::View;
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::wire::record::{Description, Record};
+
+/// What a path must be like.
+pub(crate) struct Wanted {
+    pub(crate) hops: usize,
+    pub(crate) rules: PathRules,
+    /// A port that the exit must serve; any exit if none.
+    pub(crate) port: Option<u16>,
+}
+
+/// Draws a path, first hop first.
+pub(crate) fn choose(
+    view: &View,
+    wanted: &Wanted,
+    first_hops: &mut FirstHops,
+    rng: &mut Rng,
+    now: Time,
+) -> Result<Vec<Arc<Record>>, NoRoute> {
+    let mut path: Vec<Arc<Record>> = Vec::with_capacity(wanted.hops);
+    let exit = pick(view, rng, |mix| serves(mix, wanted.port)).ok_or(NoRoute::NoExit(wanted.port))?;
+    path.push(exit);
+    if wanted.hops > 1 {
+        let allowed = |mix: &Description| fits(mix, &path, wanted.rules);
+        let first = first_hops.choose(view, allowed, rng, now)?;
+        path.insert(0, first);
+    }
+    while path.len() < wanted.hops {
+        let middle = pick(view, rng, |mix| fits(mix, &path, wanted.rules));
+        let middle = middle.ok_or(NoRoute::TooFewMixes { known: view.len(), hops: wanted.hops })?;
+        path.insert(path.len() - 1, middle);
+    }
+    Ok(path)
+}
+
+fn pick(view: &View, rng: &mut Rng, allowed: impl Fn(&Description) -> bool) -> Option<Arc<Record>> {
+    let candidates: Vec<_> = view.records().filter(|record| allowed(record.description())).collect();
+    rng.pick(&candidates).map(|record| Arc::clone(record))
+}
+
+fn serves(mix: &Description, port: Option<u16>) -> bool {
+    port.map_or(!mix.exit_ports.is_none(), |port| mix.exit_ports.allows(port))
+}
+
+/// Whether `mix` may join `path`.
+fn fits(mix: &Description, path: &[Arc<Record>], rules: PathRules) -> bool {
+    path.iter().map(|record| record.description()).all(|other| {
+        let same_operator = mix.family.is_some() && mix.family == other.family;
+        let same_prefix = mix.addresses.iter().any(|a| other.addresses.iter().any(|b| prefix(a.0.ip()) == prefix(b.0.ip())));
+        mix.identity != other.identity
+            && !same_operator
+            && (rules == PathRules::SamePrefixAllowed || !same_prefix)
+    })
+}
+
+/// What counts as one network: a /16 (IPv4) or a /32 (IPv6).
+fn prefix(ip: IpAddr) -> (u8, u32) {
+    match ip {
+        IpAddr::V4(ip) => (4, ip.to_bits() >> 16),
+        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+            Some(ip) => (4, ip.to_bits() >> 16),
+            None => (6, (ip.to_bits() >> 96) as u32),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{Portable, Suite};
+    use crate::membership::{Family, NodeId};
+    use crate::ports::Ports;
+    use crate::rng::{Purpose, Seed};
+    use crate::scrubbed::Scrubbed;
+    use alloc::string::String;
+    use std::collections::BTreeMap;
+
+    fn mix(number: u8, address: &str, family: Option<u8>, exit: bool) -> Arc<Record> {
+        let secret = [number; 32];
+        let description = Description {
+            identity: NodeId(Portable::sign_public(&secret)),
+            link_key: [number; 32],
+            family: family.map(|f| Family([f; 16])),
+            addresses: vec![Scrubbed(address.parse().unwrap())],
+            exit_ports: if exit { Ports::reduced() } else { Ports::none() },
+            from: Time::ZERO,
+            until: Time::from_secs(1000),
+        };
+        Arc::new(Record::sign::<Portable>(description, &secret))
+    }
+
+    fn view(mixes: &[Arc<Record>]) -> View {
+        let mut view = View::new();
+        assert!(mixes.iter().all(|mix| view.learn(Arc::clone(mix))));
+        view
+    }
+
+    fn draw(view: &View, hops: usize, seed: u8) -> Result<Vec<Arc<Record>>, NoRoute> {
+        let mut rng = Seed::from_bytes([seed; 32]).rng(Purpose::Route, 0);
+        let wanted = Wanted { hops, rules: PathRules::Diverse, port: Some(443) };
+        choose(view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO)
+    }
+
+    #[test]
+    fn no_path_holds_two_mixes_of_a_network_or_an_operator() {
+        let mixes = [
+            mix(1, "10.1.0.1:1", None, true),
+            mix(2, "10.1.255.2:1", None, false),
+            mix(3, "10.2.0.1:1", Some(1), false),
+            mix(4, "10.3.0.1:1", Some(1), false),
+            mix(5, "[2001:db8:1::1]:1", None, false),
+            mix(6, "[2001:db8:2::1]:1", None, false),
+            mix(7, "[2001:db9::1]:1", None, false),
+        ];
+        let view = view(&mixes);
+        for seed in 0..200 {
+            let path = draw(&view, 4, seed).unwrap();
+            let hops: Vec<_> = path.iter().map(|r| r.description()).collect();
+            assert_eq!(hops.len(), 4);
+            assert!(hops[3].exit_ports.allows(443), "the last hop is an exit");
+            for (i, a) in hops.iter().enumerate() {
+                for b in &hops[i + 1..] {
+                    assert_ne!(prefix(a.addresses[0].0.ip()), prefix(b.addresses[0].0.ip()));
+                    assert!(a.family.is_none() || a.family != b.family);
+                }
+            }
+        }
+        assert!(matches!(draw(&view, 5, 0), Err(NoRoute::TooFewMixes { hops: 5, .. }) | Err(NoRoute::NoFirstHop)));
+    }
+
+    #[test]
+    fn without_an_exit_for_the_port_there_is_no_route() {
+        let view = view(&[mix(1, "10.1.0.1:1", None, false), mix(2, "10.2.0.1:1", None, false)]);
+        assert_eq!(draw(&view, 2, 0).unwrap_err(), NoRoute::NoExit(Some(443)));
+    }
+
+    #[test]
+    fn middles_and_exits_are_drawn_uniformly() {
+        let mixes: Vec<_> = (1..=9).map(|i| mix(i, &alloc::format!("10.{i}.0.1:1"), None, i <= 3)).collect();
+        let view = view(&mixes);
+        let mut rng = Seed::from_bytes([9; 32]).rng(Purpose::Route, 0);
+        let wanted = Wanted { hops: 3, rules: PathRules::Diverse, port: None };
+        let mut exits: BTreeMap<String, u32> = BTreeMap::new();
+        let mut middles: BTreeMap<String, u32> = BTreeMap::new();
+        for _ in 0..40_000 {
+            let path = choose(&view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO).unwrap();
+            *exits.entry(alloc::format!("{:?}", path[2].description().identity)).or_default() += 1;
+            *middles.entry(alloc::format!("{:?}", path[1].description().identity)).or_default() += 1;
+        }
+        // An exit: 1/3. A middle: one of the seven left by exit and first hop; an exit mix is the exit itself in
+        // a third of all draws, so 2/3·(7/8)·(1/7) = 1/12, another one 7/8·1/7 = 1/8.
+        assert!(exits.values().all(|n| n.abs_diff(13_333) < 500), "{exits:?}");
+        for mix in &mixes {
+            let name = alloc::format!("{:?}", mix.description().identity);
+            let expected = if mix.description().exit_ports.is_none() { 5000u32 } else { 3333 };
+            assert!(middles[&name].abs_diff(expected) < 350, "{name}: {} of {expected}", middles[&name]);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Which path a circuit takes.
+
+mod first_hops;
+mod free;
+
+use core::fmt;
+
+pub use first_hops::FirstHops;
+pub(crate) use free::{Wanted, choose};
+
+use crate::limits::HOPS_MAX;
+
+/// How a path is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Every hop is drawn uniformly from the mixes that the path rules allow, the first from a few sticky ones.
+    Free {
+        /// Mixes in a circuit.
+        hops: usize,
+    },
+}
+
+impl Route {
+    /// A free route of `hops` mixes, or nothing if that is not 1 to [`HOPS_MAX`].
+    pub const fn free(hops: usize) -> Option<Self> {
+        if hops >= 1 && hops <= HOPS_MAX { Some(Self::Free { hops }) } else { None }
+    }
+
+    /// Mixes in a circuit.
+    pub const fn hops(self) -> usize {
+        match self {
+            Self::Free { hops } => hops,
+        }
+    }
+}
+
+/// Which mixes may stand in one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PathRules {
+    /// At most one of a /16 (IPv4), of a /32 (IPv6), and of an operator's family (DESIGN D11).
+    #[default]
+    Diverse,
+    /// Only not the same mix twice: for a network on one machine that has no prefixes to choose from.
+    SamePrefixAllowed,
+}
+
+/// Why no path could be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoute {
+    /// No known exit opens connections to this port (none: there is no exit at all).
+    NoExit(Option<u16>),
+    /// The path rules leave too few mixes.
+    TooFewMixes {
+        /// Mixes known.
+        known: usize,
+        /// Hops wanted.
+        hops: usize,
+    },
+    /// No first hop answers.
+    NoFirstHop,
+}
+
+impl fmt::Display for NoRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoExit(Some(port)) => write!(f, "no known exit opens connections to port {port}"),
+            Self::NoExit(None) => write!(f, "no exit is known"),
+            Self::TooFewMixes { known, hops } => write!(
+                f,
+                "of the {known} mixes known, too few are of different networks and operators for {hops} hops"
+            ),
+            Self::NoFirstHop => write!(f, "none of our first hops answers"),
+        }
+    }
+}
+
+impl core::error::Error for NoRoute {}

@@ -1,0 +1,163 @@
+//! Messages between two neighbours, in cells of circuit 0.
+
+use super::{Malformed, Reader, Writer};
+use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
+
+/// A message between two neighbours.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Control<'a> {
+    /// Nothing; it only looks like something.
+    Filler,
+    /// Are you there?
+    Ping,
+    /// I am.
+    Pong,
+    /// The initiator of this link is a mix, and proves which one.
+    Identify {
+        /// Its identity.
+        identity: &'a [u8; 32],
+        /// Its signature over this link's binding.
+        signature: &'a [u8; 64],
+    },
+    /// The proof was good.
+    Identified,
+    /// Make a circuit.
+    Create {
+        /// Its name on this link.
+        circuit: u32,
+        /// The handshake's first message.
+        offer: &'a [u8; OFFER_BYTES],
+    },
+    /// The circuit is made.
+    Created {
+        /// Its name on this link.
+        circuit: u32,
+        /// The handshake's second message.
+        answer: &'a [u8; ANSWER_BYTES],
+    },
+    /// The circuit is no more.
+    Destroy {
+        /// Its name on this link.
+        circuit: u32,
+        /// Why.
+        why: Ended,
+    },
+}
+
+/// Why a circuit ended or could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Ended {
+    /// Its origin no longer needs it.
+    Finished = 1,
+    /// A hop or a link did not answer any more.
+    Silent = 2,
+    /// A hop is at a bound.
+    Busy = 3,
+    /// A hop does not know the next one.
+    UnknownHop = 4,
+    /// It reached its age.
+    Old = 5,
+    /// A hop shuts down.
+    Leaving = 6,
+    /// It could not be completed in time.
+    NotBuilt = 7,
+    /// A hop broke the protocol.
+    Broken = 8,
+}
+
+impl Ended {
+    /// Reads the reason; an unknown one counts as [`Ended::Broken`].
+    pub const fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Self::Finished,
+            2 => Self::Silent,
+            3 => Self::Busy,
+            4 => Self::UnknownHop,
+            5 => Self::Old,
+            6 => Self::Leaving,
+            7 => Self::NotBuilt,
+            _ => Self::Broken,
+        }
+    }
+}
+
+impl<'a> Control<'a> {
+    /// Reads the body of a control cell.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is no control message.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut fields = Reader::new(body);
+        Ok(match fields.u32()? {
+            0 => Self::Filler,
+            1 => Self::Ping,
+            2 => Self::Pong,
+            3 => Self::Identify { identity: fields.array()?, signature: fields.array()? },
+            4 => Self::Identified,
+            5 => Self::Create { circuit: fields.u32()?, offer: fields.array()? },
+            6 => Self::Created { circuit: fields.u32()?, answer: fields.array()? },
+            7 => Self::Destroy { circuit: fields.u32()?, why: Ended::from_byte(fields.u8()?) },
+            _ => return Err(Malformed),
+        })
+    }
+
+    /// Whether the neighbour answers what this body says. (A pong or a farewell wants no answer.)
+    pub(crate) fn asks(body: &[u8]) -> bool {
+        matches!(body.first(), Some(1 | 3 | 5))
+    }
+
+    /// Writes the body of a control cell, zeros to its end.
+    ///
+    /// # Panics
+    /// If `body` is shorter than [`Geometry::body`](super::Geometry::body) of the least geometry.
+    pub fn write(&self, body: &mut [u8]) {
+        let mut fields = Writer::new(body);
+        match *self {
+            Self::Filler => fields.u32(0),
+            Self::Ping => fields.u32(1),
+            Self::Pong => fields.u32(2),
+            Self::Identify { identity, signature } => fields.u32(3).put(identity).put(signature),
+            Self::Identified => fields.u32(4),
+            Self::Create { circuit, offer } => fields.u32(5).u32(circuit).put(offer),
+            Self::Created { circuit, answer } => fields.u32(6).u32(circuit).put(answer),
+            Self::Destroy { circuit, why } => fields.u32(7).u32(circuit).u8(why as u8),
+        };
+        fields.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Geometry;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_body_parses_or_is_refused(kind in 0..10u32, rest in proptest::collection::vec(any::<u8>(), 0..1300)) {
+            let mut body = kind.to_le_bytes().to_vec();
+            body.extend(rest);
+            let _ = Control::parse(&body);
+        }
+
+        #[test]
+        fn control_messages_round_trip(circuit: u32, fill: u8, why in 1..9u8) {
+            let messages = [
+                Control::Filler,
+                Control::Ping,
+                Control::Pong,
+                Control::Identify { identity: &[fill; 32], signature: &[fill; 64] },
+                Control::Identified,
+                Control::Create { circuit, offer: &[fill; OFFER_BYTES] },
+                Control::Created { circuit, answer: &[fill; ANSWER_BYTES] },
+                Control::Destroy { circuit, why: Ended::from_byte(why) },
+            ];
+            for message in messages {
+                let mut body = vec![0xAA; Geometry::DEFAULT.body()];
+                message.write(&mut body);
+                prop_assert_eq!(Control::parse(&body), Ok(message));
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What is on the wire: a sealed cell of a session, or one of three messages that set a session up.
+//!
+//! ```text
+//! sealed:  session u32 (never 0) · counter u64 · cell, encrypted · tag 16
+//! offer:   0 u32 · kind 1 · version 1 · 0 u16 · initiator u32 · offer 1216 · mac1 16 · mac2 16 · zeros
+//! answer:  0 u32 · kind 2 · version 1 · 0 u16 · initiator u32 · responder u32 · answer 1152 · zeros
+//! cookie:  0 u32 · kind 3 · version 1 · 0 u16 · initiator u32 · nonce 12 · cookie 16 + tag 16 · zeros
+//! ```
+//!
+//! A session identifier is chosen at random by the side that will read it.
+
+use super::{Malformed, Reader, Writer};
+use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
+use crate::limits::DATAGRAM_BYTES_MIN;
+
+/// Session identifier and counter before a sealed cell, bytes.
+pub const LINK_HEADER_BYTES: usize = 12;
+/// Authentication tag behind it, bytes.
+pub const LINK_TAG_BYTES: usize = 16;
+/// The wire's version.
+pub const VERSION: u8 = 1;
+
+const ENVELOPE_BYTES: usize = 12;
+/// An offer up to its first code: what the code covers.
+pub(crate) const OFFER_COVERED_BYTES: usize = ENVELOPE_BYTES + OFFER_BYTES;
+const _: () = assert!(OFFER_COVERED_BYTES + 32 <= DATAGRAM_BYTES_MIN);
+const _: () = assert!(ENVELOPE_BYTES + 4 + ANSWER_BYTES <= DATAGRAM_BYTES_MIN);
+
+/// A datagram, told by its first bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Datagram<'a> {
+    /// A cell of an established session; its header stays in front of the sealed bytes.
+    Sealed {
+        /// The reader's name for the session.
+        session: u32,
+        /// How many datagrams the sender sent before under this key.
+        counter: u64,
+    },
+    /// Somebody wants a link.
+    Offer(Offer<'a>),
+    /// Our offer was taken.
+    Answer {
+        /// The initiator's name for the session.
+        initiator: u32,
+        /// The responder's.
+        responder: u32,
+        /// The handshake's second message.
+        answer: &'a [u8; ANSWER_BYTES],
+    },
+    /// Our offer was not looked at yet: prove first that you are at your address.
+    Cookie {
+        /// The initiator's name for the session.
+        initiator: u32,
+        /// Nonce of the encrypted cookie.
+        nonce: &'a [u8; 12],
+        /// The cookie, encrypted.
+        sealed: &'a [u8; 16],
+        /// Its tag.
+        tag: &'a [u8; 16],
+    },
+}
+
+/// The first message of a link's handshake.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Offer<'a> {
+    /// The initiator's name for the session.
+    pub initiator: u32,
+    /// The handshake's first message.
+    pub offer: &'a [u8; OFFER_BYTES],
+    /// Shows that the sender knows the responder's keys.
+    pub mac1: &'a [u8; 16],
+    /// Shows that the sender got our cookie (zeros: it has none).
+    pub mac2: &'a [u8; 16],
+}
+
+const KIND_OFFER: u8 = 1;
+const KIND_ANSWER: u8 = 2;
+const KIND_COOKIE: u8 = 3;
+
+impl<'a> Datagram<'a> {
+    /// Reads the outside of a datagram.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is none.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut fields = Reader::new(bytes);
+        let session = fields.u32()?;
+        if session != 0 {
+            return Ok(Self::Sealed { session, counter: fields.u64()? });
+        }
+        let [kind, version, 0, 0] = *fields.array()? else { return Err(Malformed) };
+        if version != VERSION {
+            return Err(Malformed);
+        }
+        let initiator = fields.u32()?;
+        match kind {
+            KIND_OFFER => Ok(Self::Offer(Offer {
+                initiator,
+                offer: fields.array()?,
+                mac1: fields.array()?,
+                mac2: fields.array()?,
+            })),
+            KIND_ANSWER => Ok(Self::Answer { initiator, responder: fields.u32()?, answer: fields.array()? }),
+            KIND_COOKIE => Ok(Self::Cookie {
+                initiator,
+                nonce: fields.array()?,
+                sealed: fields.array()?,
+                tag: fields.array()?,
+            }),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// Writes a set-up message into a datagram's full length. (Sealed cells are written by the link, in place.)
+    pub(crate) fn write(&self, out: &mut [u8]) {
+        let mut fields = Writer::new(out);
+        let envelope = |fields: &mut Writer<'_>, kind, initiator| {
+            fields.u32(0).u8(kind).u8(VERSION).u16(0).u32(initiator);
+        };
+        match *self {
+            Self::Sealed { .. } => unreachable!("sealed cells are written by their link"),
+            Self::Offer(Offer { initiator, offer, mac1, mac2 }) => {
+                envelope(&mut fields, KIND_OFFER, initiator);
+                fields.put(offer).put(mac1).put(mac2);
+            }
+            Self::Answer { initiator, responder, answer } => {
+                envelope(&mut fields, KIND_ANSWER, initiator);
+                fields.u32(responder).put(answer);
+            }
+            Self::Cookie { initiator, nonce, sealed, tag } => {
+                envelope(&mut fields, KIND_COOKIE, initiator);
+                fields.put(nonce).put(sealed).put(tag);
+            }
+        }
+        fields.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_parse_or_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1300), zeros in 0..3usize) {
+            let mut bytes = bytes;
+            if zeros > 0 && bytes.len() > 8 {
+                bytes[..4].fill(0);
+                bytes[4] %= 4;
+                bytes[5] = VERSION;
+                bytes[6..8].fill(0);
+            }
+            let _ = Datagram::parse(&bytes);
+        }
+
+        #[test]
+        fn set_up_messages_round_trip(initiator: u32, responder: u32, fill: u8) {
+            let messages = [
+                Datagram::Offer(Offer { initiator, offer: &[fill; OFFER_BYTES], mac1: &[1; 16], mac2: &[2; 16] }),
+                Datagram::Answer { initiator, responder, answer: &[fill; ANSWER_BYTES] },
+                Datagram::Cookie { initiator, nonce: &[fill; 12], sealed: &[3; 16], tag: &[4; 16] },
+            ];
+            for message in messages {
+                let mut bytes = [0xAA; DATAGRAM_BYTES_MIN];
+                message.write(&mut bytes);
+                prop_assert_eq!(Datagram::parse(&bytes), Ok(message));
+            }
+        }
+    }
+}

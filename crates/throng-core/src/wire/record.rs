@@ -1,0 +1,225 @@
+//! A node's signed description of itself.
+//!
+//! ```text
+//! version u8 · flags u8 · identity 32 · link key 32 · family 16 · from u64 · until u64
+//! · ports u8 × (first u16, last u16) · addresses u8 × (4 or 6 u8, address 4 or 16, port u16) · signature 64
+//! ```
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::{Malformed, Reader};
+use crate::crypto::Suite;
+use crate::limits::{PORT_RANGES_MAX, RECORD_ADDRESSES_MAX, RECORD_BYTES_MAX};
+use crate::membership::{Family, NodeId};
+use crate::ports::Ports;
+use crate::refused::Refused;
+use crate::scrubbed::Scrubbed;
+use crate::time::Time;
+
+const VERSION: u8 = 1;
+const SIGNATURE_CONTEXT: &[u8] = b"throng record 1\0";
+const SIGNATURE_BYTES: usize = 64;
+
+/// What a node says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Its Ed25519 identity.
+    pub identity: NodeId,
+    /// Its static X25519 key, for links and circuits.
+    pub link_key: [u8; 32],
+    /// Whom it belongs to: no two mixes of a family are in one circuit.
+    pub family: Option<Family>,
+    /// Where it listens; at least one.
+    pub addresses: Vec<Scrubbed<SocketAddr>>,
+    /// The ports that it opens connections to; none if it is not an exit.
+    pub exit_ports: Ports,
+    /// Begin of validity.
+    pub from: Time,
+    /// End of validity.
+    pub until: Time,
+}
+
+/// A description whose signature was checked. There is no other way to have one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    description: Description,
+    bytes: Vec<u8>,
+}
+
+impl Record {
+    /// Signs a description.
+    ///
+    /// # Panics
+    /// If it has no address, or more than [`RECORD_ADDRESSES_MAX`]; if `secret` is not its identity's.
+    pub fn sign<S: Suite>(description: Description, secret: &[u8; 32]) -> Self {
+        assert!((1..=RECORD_ADDRESSES_MAX).contains(&description.addresses.len()), "a record has 1 to 4 addresses");
+        assert_eq!(S::sign_public(secret), description.identity.0, "a record is signed by its own identity");
+        let mut bytes = description.write();
+        let signature = S::sign(secret, &[SIGNATURE_CONTEXT, &bytes].concat());
+        bytes.extend_from_slice(&signature);
+        assert!(bytes.len() <= RECORD_BYTES_MAX, "the bounds on addresses and ports keep a record short");
+        Self { description, bytes }
+    }
+
+    /// Reads a record, checks its signature and that it is valid `now`.
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`], [`Refused::Forged`] or [`Refused::OutOfDate`].
+    pub fn verify<S: Suite>(bytes: &[u8], now: Time) -> Result<Self, Refused> {
+        let signed = bytes.len().checked_sub(SIGNATURE_BYTES).ok_or(Malformed)?;
+        if bytes.len() > RECORD_BYTES_MAX {
+            return Err(Refused::Malformed);
+        }
+        let (content, signature) = bytes.split_at(signed);
+        let description = Description::parse(content)?;
+        let signature = signature.try_into().map_err(|_| Malformed)?;
+        S::verify(&description.identity.0, &[SIGNATURE_CONTEXT, content].concat(), signature)?;
+        if !(description.from..description.until).contains(&now) {
+            return Err(Refused::OutOfDate);
+        }
+        Ok(Self { description, bytes: bytes.to_vec() })
+    }
+
+    /// What the record says.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The signed bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Description {
+    fn write(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(RECORD_BYTES_MAX);
+        out.extend_from_slice(&[VERSION, u8::from(self.family.is_some())]);
+        out.extend_from_slice(&self.identity.0);
+        out.extend_from_slice(&self.link_key);
+        out.extend_from_slice(&self.family.map_or([0; 16], |family| family.0));
+        out.extend_from_slice(&self.from.as_nanos().to_le_bytes());
+        out.extend_from_slice(&self.until.as_nanos().to_le_bytes());
+        out.push(self.exit_ports.ranges().len() as u8);
+        for (first, last) in self.exit_ports.ranges() {
+            out.extend_from_slice(&first.to_le_bytes());
+            out.extend_from_slice(&last.to_le_bytes());
+        }
+        out.push(self.addresses.len() as u8);
+        for address in &self.addresses {
+            match address.0.ip() {
+                IpAddr::V4(ip) => {
+                    out.push(4);
+                    out.extend_from_slice(&ip.octets());
+                }
+                IpAddr::V6(ip) => {
+                    out.push(6);
+                    out.extend_from_slice(&ip.octets());
+                }
+            }
+            out.extend_from_slice(&address.0.port().to_le_bytes());
+        }
+        out
+    }
+
+    fn parse(content: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Reader::new(content);
+        let [VERSION, has_family @ (0 | 1)] = *fields.array()? else { return Err(Malformed) };
+        let identity = NodeId(*fields.array()?);
+        let link_key = *fields.array()?;
+        let family = Family(*fields.array()?);
+        let from = Time::from_nanos(fields.u64()?);
+        let until = Time::from_nanos(fields.u64()?);
+
+        let ranges = usize::from(fields.u8()?);
+        if ranges > PORT_RANGES_MAX {
+            return Err(Malformed);
+        }
+        let ranges: Result<Vec<_>, Malformed> = (0..ranges).map(|_| Ok((fields.u16()?, fields.u16()?))).collect();
+        let exit_ports = Ports::from_ranges(ranges?).map_err(|_| Malformed)?;
+
+        let count = usize::from(fields.u8()?);
+        if !(1..=RECORD_ADDRESSES_MAX).contains(&count) {
+            return Err(Malformed);
+        }
+        let addresses: Result<Vec<_>, Malformed> = (0..count)
+            .map(|_| {
+                let ip = match fields.u8()? {
+                    4 => IpAddr::V4(Ipv4Addr::from(*fields.array::<4>()?)),
+                    6 => IpAddr::V6(Ipv6Addr::from(*fields.array::<16>()?)),
+                    _ => return Err(Malformed),
+                };
+                Ok(Scrubbed(SocketAddr::new(ip, fields.u16()?)))
+            })
+            .collect();
+        let description = Self {
+            identity,
+            link_key,
+            family: (has_family == 1).then_some(family),
+            addresses: addresses?,
+            exit_ports,
+            from,
+            until,
+        };
+        // One record, one form: whatever reads differently than it writes is refused.
+        if !fields.rest().is_empty() || description.write() != content { Err(Malformed) } else { Ok(description) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Portable;
+    use proptest::prelude::*;
+
+    fn example() -> (Description, [u8; 32]) {
+        let secret = [3; 32];
+        let description = Description {
+            identity: NodeId(Portable::sign_public(&secret)),
+            link_key: [4; 32],
+            family: Some(Family([5; 16])),
+            addresses: vec![Scrubbed("127.1.0.1:9000".parse().unwrap()), Scrubbed("[::1]:9000".parse().unwrap())],
+            exit_ports: Ports::reduced(),
+            from: Time::from_secs(100),
+            until: Time::from_secs(200),
+        };
+        (description, secret)
+    }
+
+    #[test]
+    fn a_signed_record_is_read_back() {
+        let (description, secret) = example();
+        let record = Record::sign::<Portable>(description, &secret);
+        assert_eq!(Record::verify::<Portable>(record.as_bytes(), Time::from_secs(150)), Ok(record));
+    }
+
+    #[test]
+    fn a_forged_record_is_refused_whichever_bit_was_changed() {
+        let (description, secret) = example();
+        let record = Record::sign::<Portable>(description, &secret);
+        for byte in 0..record.as_bytes().len() {
+            let mut forged = record.as_bytes().to_vec();
+            forged[byte] ^= 1 << (byte % 8);
+            let outcome = Record::verify::<Portable>(&forged, Time::from_secs(150));
+            assert!(matches!(outcome, Err(Refused::Forged | Refused::Malformed)), "byte {byte}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_out_of_its_time_is_refused() {
+        let (description, secret) = example();
+        let record = Record::sign::<Portable>(description, &secret);
+        for seconds in [0, 99, 200, 10_000] {
+            let outcome = Record::verify::<Portable>(record.as_bytes(), Time::from_secs(seconds));
+            assert_eq!(outcome, Err(Refused::OutOfDate));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            prop_assert!(Record::verify::<Portable>(&bytes, Time::ZERO).is_err());
+        }
+    }
+}

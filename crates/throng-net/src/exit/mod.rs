@@ -1,0 +1,171 @@
+//! The way out: what an exit does with a stream that a client opened through a circuit.
+//!
+//! It reads a [`Request`], asks its [`ExitPolicy`], resolves and connects, answers with a [`Reply`], and then
+//! copies in both directions until both have ended. Every bound is in [`ExitLimits`].
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+mod connect;
+mod policy;
+mod resolve;
+
+pub use connect::CONNECT_TIME_S;
+pub use policy::ExitPolicy;
+pub use resolve::{LOOKUP_TIME_S, NoNameServers, Resolver};
+
+pub use crate::request::Abort;
+
+use crate::proxy::splice::splice;
+use crate::request::{Host, Refusal, Reply, Request, Target};
+
+/// Connections to the outside at once, lookups included; one more is refused as busy.
+pub const CONNECTIONS_MAX: usize = 8192;
+/// How long a client may take to send its request, and to take our answer.
+pub const REQUEST_TIME_S: u64 = 10;
+/// How long an open connection may stay silent in both directions.
+pub const IDLE_TIME_S: u64 = 2 * 3600;
+
+/// The bounds of an exit. The defaults are the constants of this module.
+#[derive(Clone, Copy, Debug)]
+pub struct ExitLimits {
+    /// See [`CONNECTIONS_MAX`].
+    pub connections_max: usize,
+    /// See [`REQUEST_TIME_S`].
+    pub request_time: Duration,
+    /// See [`IDLE_TIME_S`].
+    pub idle_time: Duration,
+}
+
+impl Default for ExitLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: CONNECTIONS_MAX,
+            request_time: Duration::from_secs(REQUEST_TIME_S),
+            idle_time: Duration::from_secs(IDLE_TIME_S),
+        }
+    }
+}
+
+/// An exit: a policy, a resolver, and a bounded number of connections.
+pub struct Exit {
+    policy: ExitPolicy,
+    resolver: Resolver,
+    limits: ExitLimits,
+    places: Semaphore,
+}
+
+impl Exit {
+    /// An exit with the default bounds.
+    pub fn new(policy: ExitPolicy, resolver: Resolver) -> Self {
+        Self::with_limits(policy, resolver, ExitLimits::default())
+    }
+
+    /// An exit with bounds of its own.
+    pub fn with_limits(policy: ExitPolicy, resolver: Resolver, limits: ExitLimits) -> Self {
+        Self { policy, resolver, places: Semaphore::new(limits.connections_max), limits }
+    }
+
+    /// Serves one stream of a client, from its request to its end.
+    ///
+    /// Ends with an error (see [`Abort`]) what did not come to its end: a connection that broke off must not
+    /// look like one that had nothing more to say, in neither direction.
+    pub async fn serve_stream<R, W>(&self, mut recv: R, mut send: W)
+    where
+        R: AsyncRead + Abort + Unpin,
+        W: AsyncWrite + Abort + Unpin,
+    {
+        let request = match timeout(self.limits.request_time, Request::read(&mut recv)).await {
+            Ok(Ok(request)) => Ok(request),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => Err(Refusal::Malformed),
+            // The client is gone, or as good as.
+            Ok(Err(_)) | Err(_) => return abort(&mut recv, &mut send),
+        };
+        match self.act(request).await {
+            Done::Connected(mut tcp, _place) => {
+                if !self.answer(&mut send, &Reply::Connected).await {
+                    let _ = tcp.set_zero_linger();
+                    return abort(&mut recv, &mut send);
+                }
+                let ended = splice(&mut tcp, &mut recv, &mut send, &[], self.limits.idle_time).await;
+                if !ended.to_tcp {
+                    recv.abort();
+                }
+                if !ended.from_tcp {
+                    send.abort();
+                }
+            }
+            Done::Answered(reply) => {
+                recv.abort(); // whatever else the client sends, nobody reads it
+                if !self.answer(&mut send, &reply).await || !self.shut(&mut send).await {
+                    send.abort();
+                }
+            }
+        }
+    }
+
+    async fn act(&self, request: Result<Request, Refusal>) -> Done<'_> {
+        let acted = match request {
+            Ok(Request::Connect(target)) => {
+                self.connect(target).await.map(|(tcp, place)| Done::Connected(tcp, place))
+            }
+            Ok(Request::Resolve(host)) => {
+                self.resolve(&host).await.map(|found| Done::Answered(Reply::Resolved(found)))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        acted.unwrap_or_else(|refusal| Done::Answered(Reply::Refused(refusal)))
+    }
+
+    async fn connect(&self, target: Target) -> Result<(TcpStream, SemaphorePermit<'_>), Refusal> {
+        let place = self.enter()?;
+        if !self.policy.allows_port(target.port) {
+            return Err(Refusal::Policy);
+        }
+        let addresses = self.resolver.lookup(&target.host).await?;
+        let tcp = connect::connect(&self.policy, &addresses, target.port).await?;
+        Ok((tcp, place))
+    }
+
+    /// Tells only addresses that we would connect to: the others would describe our own network.
+    async fn resolve(&self, host: &Host) -> Result<Vec<std::net::IpAddr>, Refusal> {
+        let _place = self.enter()?;
+        let mut found = self.resolver.lookup(host).await?;
+        found.retain(|&address| self.policy.allows_addr(address));
+        if found.is_empty() { Err(Refusal::Policy) } else { Ok(found) }
+    }
+
+    fn enter(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        if self.policy.ports.is_none() {
+            return Err(Refusal::NotAnExit);
+        }
+        self.places.try_acquire().map_err(|_| Refusal::Busy)
+    }
+
+    async fn answer<W: AsyncWrite + Unpin>(&self, send: &mut W, reply: &Reply) -> bool {
+        matches!(timeout(self.limits.request_time, reply.write(send)).await, Ok(Ok(())))
+    }
+
+    async fn shut<W: AsyncWrite + Unpin>(&self, send: &mut W) -> bool {
+        matches!(timeout(self.limits.request_time, send.shutdown()).await, Ok(Ok(())))
+    }
+}
+
+enum Done<'a> {
+    /// Connected; the permit is held as long as the connection.
+    Connected(TcpStream, SemaphorePermit<'a>),
+    /// Nothing more to do than to tell.
+    Answered(Reply),
+}
+
+fn abort(recv: &mut impl Abort, send: &mut impl Abort) {
+    recv.abort();
+    send.abort();
+}
+
+#[cfg(test)]
+mod tests;

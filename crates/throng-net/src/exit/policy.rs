@@ -1,0 +1,259 @@
+//! Where an exit opens connections to.
+//!
+//! An exit stands inside somebody's network: a stranger must not reach through it what only that network may
+//! reach (its routers, its printers, its cloud's metadata service). So an address is allowed only if it is
+//! globally reachable by the IANA special-purpose registries (RFC 6890 and its successors), and an IPv6
+//! address that carries an IPv4 address is no better than the one it carries.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use throng_core::Ports;
+
+/// What an exit allows.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ExitPolicy {
+    /// The ports; none means that this is not an exit.
+    pub ports: Ports,
+    /// Whether loopback, private, link-local and documentation addresses are allowed as well. Only for a
+    /// test network on machines of one's own. Metadata services stay refused.
+    pub local: bool,
+}
+
+impl ExitPolicy {
+    /// Whether connections to `port` are opened.
+    pub fn allows_port(&self, port: u16) -> bool {
+        self.ports.allows(port)
+    }
+
+    /// Whether connections to `address` are opened. To be asked of each address that a name resolved to.
+    pub fn allows_addr(&self, address: IpAddr) -> bool {
+        let reach = match address {
+            IpAddr::V4(address) => reach_v4(address),
+            IpAddr::V6(address) => reach_v6(address),
+        };
+        match reach {
+            Reach::Global => true,
+            Reach::Local => self.local,
+            Reach::Never => false,
+        }
+    }
+}
+
+/// Ordered: the minimum of two is the stricter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    /// No connection makes sense there, or none may be made.
+    Never,
+    /// Inside one machine, network or test bed.
+    Local,
+    /// The Internet.
+    Global,
+}
+
+fn reach_v4(address: Ipv4Addr) -> Reach {
+    if METADATA_V4.contains(&address) {
+        return Reach::Never;
+    }
+    match address.octets() {
+        [0, ..] => Reach::Never, // "this network" (RFC 791); Linux takes 0.0.0.0 for loopback
+        [127, ..] => Reach::Local, // loopback
+        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Reach::Local, // private (RFC 1918)
+        [169, 254, ..] => Reach::Local, // link-local (RFC 3927)
+        [100, 64..=127, ..] => Reach::Local, // carrier's NAT (RFC 6598)
+        [192, 0, 0, _] => Reach::Never, // protocol assignments (RFC 6890)
+        [192, 88, 99, _] => Reach::Never, // 6to4 relays (RFC 7526)
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Reach::Local, // documentation (RFC 5737)
+        [198, 18..=19, ..] => Reach::Local, // benchmarking (RFC 2544)
+        [224..=255, ..] => Reach::Never, // multicast, reserved, broadcast
+        _ => Reach::Global,
+    }
+}
+
+fn reach_v6(address: Ipv6Addr) -> Reach {
+    if METADATA_V6.contains(&address) {
+        return Reach::Never;
+    }
+    let groups = address.segments();
+    let last = embedded(groups[6], groups[7]);
+    match groups {
+        [0, 0, 0, 0, 0, 0, 0, 0] => Reach::Never,           // unspecified
+        [0, 0, 0, 0, 0, 0, 0, 1] => Reach::Local,           // loopback
+        [0, 0, 0, 0, 0, 0xffff, _, _] => reach_v4(last),    // mapped (RFC 4291)
+        [0, 0, 0, 0, 0, 0, _, _] => reach_v4(last),         // compatible (RFC 4291)
+        [0x64, 0xff9b, 0, 0, 0, 0, _, _] => reach_v4(last), // NAT64 (RFC 6052)
+        [0x64, 0xff9b, 1, ..] => reach_v4(last).min(Reach::Local), // a network's own NAT64 (RFC 8215)
+        [0x2002, high, low, ..] => reach_v4(embedded(high, low)), // 6to4 (RFC 3056)
+        // Teredo (RFC 4380): the server's address, and the client's with its bits turned over.
+        [0x2001, 0, high, low, ..] => {
+            reach_v4(embedded(high, low)).min(reach_v4(embedded(!groups[6], !groups[7])))
+        }
+        [0xfc00..=0xfdff, ..] => Reach::Local, // unique local (RFC 4193)
+        [0xfe80..=0xfebf, ..] => Reach::Local, // link-local (RFC 4291)
+        [0x2001, 0xdb8, ..] => Reach::Local,   // documentation (RFC 3849)
+        [0x3fff, ..=0xfff, ..] => Reach::Local, // documentation (RFC 9637)
+        [0x2001, 2, 0, ..] => Reach::Local,    // benchmarking (RFC 5180)
+        [0x2001, 0x10..=0x2f, ..] => Reach::Never, // ORCHID: no addresses at all (RFC 4843, 7343)
+        [0x2000..=0x3fff, ..] => Reach::Global,
+        // All else is not assigned for global unicast: site-local fec0::/10, multicast ff00::/8,
+        // discard 100::/64, segment routing 5f00::/16, ...
+        _ => Reach::Never,
+    }
+}
+
+fn embedded(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
+}
+
+/// Services that tell a machine in a cloud its secrets: refused even in a test network.
+const METADATA_V4: [Ipv4Addr; 5] = [
+    Ipv4Addr::new(169, 254, 169, 254), // nearly everybody
+    Ipv4Addr::new(169, 254, 170, 2),   // Amazon ECS
+    Ipv4Addr::new(100, 100, 100, 200), // Alibaba
+    Ipv4Addr::new(168, 63, 129, 16),   // Azure; globally reachable by its number only
+    Ipv4Addr::new(192, 0, 0, 192),     // Oracle
+];
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), // Amazon
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),  // Google
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GLOBAL: &[&str] = &[
+        "1.1.1.1",
+        "9.255.255.255",
+        "11.0.0.0",
+        "100.63.255.255",
+        "100.128.0.0",
+        "126.255.255.255",
+        "128.0.0.0",
+        "169.253.255.255",
+        "169.255.0.0",
+        "172.15.255.255",
+        "172.32.0.0",
+        "192.0.1.0",
+        "192.88.98.255",
+        "192.167.255.255",
+        "192.169.0.0",
+        "198.17.255.255",
+        "198.20.0.0",
+        "223.255.255.255",
+        "2000::1",
+        "2001:4860:4860::8888",
+        "2606:4700::1111",
+        "3ffe::1",
+        "3fff:1000::1",
+        "::ffff:1.1.1.1",
+        "::1.1.1.1",
+        "64:ff9b::1.1.1.1",
+        "2002:101:101::1",
+        // Teredo: server 65.54.227.120, client 192.0.2.45 turned into 1.1.1.1 turned over.
+        "2001:0:4136:e378:8000:63bf:fefe:fefe",
+    ];
+
+    const LOCAL: &[&str] = &[
+        "127.0.0.1",
+        "127.255.255.255",
+        "10.0.0.0",
+        "10.255.255.255",
+        "172.16.0.0",
+        "172.31.255.255",
+        "192.168.0.1",
+        "169.254.0.1",
+        "100.64.0.0",
+        "100.127.255.255",
+        "192.0.2.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "198.18.0.0",
+        "198.19.255.255",
+        "::1",
+        "fc00::1",
+        "fdff::1",
+        "fe80::1",
+        "febf::1",
+        "2001:db8::1",
+        "2001:2::1",
+        "3fff::1",
+        "3fff:fff::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.1.2.3",
+        "::10.1.2.3",
+        "64:ff9b::192.168.0.1",
+        "64:ff9b:1::1.1.1.1",
+        "2002:a00:1::1",
+        "2002:7f00:1::1",
+        "2001:0:4136:e378:8000:63bf:80ff:fffe", // Teredo with client 127.0.0.1
+        "2001:0:a00:1:8000:63bf:fefe:fefe",     // Teredo with server 10.0.0.1
+    ];
+
+    const NEVER: &[&str] = &[
+        "0.0.0.0",
+        "0.1.2.3",
+        "192.0.0.1",
+        "192.88.99.1",
+        "224.0.0.1",
+        "239.255.255.255",
+        "240.0.0.1",
+        "255.255.255.255",
+        "169.254.169.254",
+        "169.254.170.2",
+        "100.100.100.200",
+        "168.63.129.16",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "::",
+        "ff02::1",
+        "fec0::1",
+        "feff::1",
+        "100::1",
+        "5f00::1",
+        "4000::1",
+        "2001:10::1",
+        "2001:20::1",
+        "::ffff:0.0.0.0",
+        "::ffff:169.254.169.254",
+        "::ffff:0:1.1.1.1",
+        "::a9fe:a9fe",
+        "64:ff9b::169.254.169.254",
+        "64:ff9b:1::169.254.169.254",
+        "64:ff9b:2::1.1.1.1",
+        "2002:a9fe:a9fe::1",
+        "2001:0:4136:e378:8000:63bf:5601:5601", // Teredo with client 169.254.169.254
+    ];
+
+    fn allowed(policy: &ExitPolicy, text: &str) -> bool {
+        policy.allows_addr(text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_exit_reaches_the_internet_and_nothing_beside_it() {
+        let policy = ExitPolicy { ports: Ports::all(), local: false };
+        for text in GLOBAL {
+            assert!(allowed(&policy, text), "{text}");
+        }
+        for text in LOCAL.iter().chain(NEVER) {
+            assert!(!allowed(&policy, text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_local_exit_reaches_its_own_network_but_no_metadata_service() {
+        let policy = ExitPolicy { ports: Ports::all(), local: true };
+        for text in GLOBAL.iter().chain(LOCAL) {
+            assert!(allowed(&policy, text), "{text}");
+        }
+        for text in NEVER {
+            assert!(!allowed(&policy, text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_allowed_only_if_it_is_listed() {
+        let policy = ExitPolicy { ports: Ports::reduced(), local: false };
+        assert!(policy.allows_port(443) && !policy.allows_port(25) && !policy.allows_port(0));
+        assert!(!ExitPolicy::default().allows_port(443));
+    }
+}

@@ -1,0 +1,288 @@
+//! HTTP: CONNECT (RFC 9110 §9.3.6), and plain requests in absolute form (RFC 9112 §3.2.2).
+//!
+//! Nothing is added that says who we are (no `Via`, no `X-Forwarded-For`, no `Date`), and what is meant for
+//! a proxy is taken out. Bodies are streamed, never held.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::{Authority, Scheme};
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::splice::{Guarded, splice};
+use super::{Dial, Isolation, ProxyLimits, within};
+use crate::request::{Abort, Host, Refusal, Target};
+
+type ReplyBody = Either<Carried, Full<Bytes>>;
+/// Where a CONNECT leaves its stream for when the answer is written and the connection is handed over.
+type Tunnel<S> = Arc<Mutex<Option<(OnUpgrade, Guarded<S>)>>>;
+
+/// Serves one application connection, to its end.
+pub(crate) async fn serve<D: Dial>(tcp: TcpStream, dial: Arc<D>, limits: ProxyLimits) {
+    let tunnel: Tunnel<D::Stream> = Arc::default();
+    let service = service_fn(|request| {
+        let (dial, tunnel) = (dial.clone(), tunnel.clone());
+        async move { Ok::<_, Infallible>(answer(request, dial, limits, tunnel).await) }
+    });
+    let mut connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake_time)
+        .max_buf_size(limits.http_header_max_bytes)
+        .preserve_header_case(true)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(tcp), service)
+        .with_upgrades();
+    let served = (&mut connection).await;
+    if served.is_err_and(|error| error.is_user()) {
+        // A body that we passed on was cut off: it must not look complete.
+        if let Some(parts) = connection.into_parts() {
+            let _ = parts.io.inner().set_zero_linger();
+        }
+        return;
+    }
+    drop(connection);
+    let left = tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some((upgrade, stream)) = left {
+        join(upgrade, stream, limits).await;
+    }
+}
+
+/// Joins the connection of an answered CONNECT with its stream.
+async fn join<S>(upgrade: OnUpgrade, stream: Guarded<S>, limits: ProxyLimits)
+where
+    S: AsyncRead + AsyncWrite + Abort + Unpin,
+{
+    let Ok(upgraded) = upgrade.await else { return };
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+    let mut tcp = parts.io.into_inner();
+    let (mut recv, mut send) = tokio::io::split(stream);
+    splice(&mut tcp, &mut recv, &mut send, &parts.read_buf, limits.idle_time).await;
+}
+
+async fn answer<D: Dial>(
+    mut request: Request<Incoming>,
+    dial: Arc<D>,
+    limits: ProxyLimits,
+    tunnel: Tunnel<D::Stream>,
+) -> Response<ReplyBody> {
+    let isolation = match request.headers().get(header::PROXY_AUTHORIZATION) {
+        Some(value) => Isolation::http(value.as_bytes()),
+        None => Isolation::none(),
+    };
+    if request.method() == Method::CONNECT {
+        let Some(target) = request.uri().authority().and_then(|authority| target_of(authority, None)) else {
+            return refuse(Refusal::Malformed);
+        };
+        return match within(limits.dial_time, dial.connect(isolation, target)).await {
+            Ok(stream) => {
+                let upgrade = hyper::upgrade::on(&mut request);
+                *tunnel.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some((upgrade, Guarded::new(stream)));
+                Response::new(Either::Right(Full::default()))
+            }
+            Err(refusal) => refuse(refusal),
+        };
+    }
+    match (request.uri().scheme(), request.uri().authority()) {
+        (Some(scheme), Some(authority)) if *scheme == Scheme::HTTP => match target_of(authority, Some(80)) {
+            Some(target) => pass_on(request, dial, isolation, target, limits).await,
+            None => refuse(Refusal::Malformed),
+        },
+        (Some(_), _) => say(StatusCode::NOT_IMPLEMENTED, HTTP_ONLY),
+        (None, _) => say(StatusCode::BAD_REQUEST, THIS_IS_A_PROXY),
+    }
+}
+
+fn target_of(authority: &Authority, default_port: Option<u16>) -> Option<Target> {
+    // User names in a URI would end up in no header: better to say no than to drop them.
+    if authority.as_str().contains('@') {
+        return None;
+    }
+    let port = match authority.port() {
+        Some(port) => port.as_u16(),
+        // `host:` and `host:99999` have no port either, but are not what they seem.
+        None if authority.as_str() == authority.host() => default_port?,
+        None => return None,
+    };
+    let host = Host::from_text(authority.host()).ok()?;
+    (port != 0).then_some(Target { host, port })
+}
+
+/// Sends a plain request through a stream of its own, and gives the answer back.
+async fn pass_on<D: Dial>(
+    mut request: Request<Incoming>,
+    dial: Arc<D>,
+    isolation: Isolation,
+    target: Target,
+    limits: ProxyLimits,
+) -> Response<ReplyBody> {
+    if !to_origin_form(&mut request) {
+        return refuse(Refusal::Malformed);
+    }
+    let stream = match within(limits.dial_time, dial.connect(isolation, target)).await {
+        Ok(stream) => TokioIo::new(Guarded::new(stream)),
+        Err(refusal) => return refuse(refusal),
+    };
+    let shaken = hyper::client::conn::http1::Builder::new()
+        .preserve_header_case(true)
+        .max_buf_size(limits.http_header_max_bytes)
+        .handshake(stream)
+        .await;
+    let Ok((mut sender, connection)) = shaken else { return refuse(Refusal::CircuitLost) };
+    let driver = Driver(Some(tokio::spawn(async move {
+        let _ = connection.await;
+    })));
+    match sender.send_request(request).await {
+        // We asked for no upgrade; who upgrades anyway does not speak HTTP.
+        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => refuse(Refusal::Failed),
+        Ok(mut response) => {
+            strip_hop_by_hop(response.headers_mut());
+            *response.version_mut() = Version::HTTP_11;
+            response.map(|body| Either::Left(Carried { body, ended: false, driver }))
+        }
+        Err(_) => refuse(Refusal::CircuitLost),
+    }
+}
+
+/// Makes of a request to a proxy one to the origin; `false` if that cannot be done.
+fn to_origin_form(request: &mut Request<Incoming>) -> bool {
+    let uri = request.uri();
+    // RFC 9112 §3.2.2: the target decides, whatever the Host header says.
+    let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = match (path.starts_with('/'), request.method() == Method::OPTIONS) {
+        (true, _) => path.parse::<Uri>(),
+        // RFC 9112 §3.2.4: OPTIONS without a path is for the server as a whole.
+        (false, true) => "*".parse(),
+        (false, false) => format!("/{path}").parse(),
+    };
+    let (Some(host), Ok(path)) = (host, path) else { return false };
+    *request.uri_mut() = path;
+    *request.version_mut() = Version::HTTP_11;
+    strip_hop_by_hop(request.headers_mut());
+    request.headers_mut().insert(header::HOST, host);
+    true
+}
+
+/// Takes out what is meant for the next hop only (RFC 9110 §7.6.1). Framing is redone by hyper.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| !END_TO_END.contains(name))
+        .collect();
+    // Built anew, as removing would disturb the order, which tells a browser's make and a proxy's presence.
+    let mut current = None;
+    for (name, value) in std::mem::take(headers) {
+        current = name.or(current);
+        match &current {
+            Some(name) if !HOP_BY_HOP.contains(name) && !named.contains(name) => {
+                headers.append(name, value);
+            }
+            _ => {}
+        }
+    }
+}
+
+static HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// What no `Connection` header may take out, as the message would mean something else without it.
+static END_TO_END: [HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE];
+
+fn refuse(refusal: Refusal) -> Response<ReplyBody> {
+    let status = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    say(status, &format!("{refusal}\n"))
+}
+
+fn say(status: StatusCode, text: &str) -> Response<ReplyBody> {
+    let mut response = Response::new(Either::Right(Full::from(text.to_owned())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+const THIS_IS_A_PROXY: &str = "\
+This is a proxy, not a web page. Set it as the SOCKS5 proxy of your browser or program, with this host and
+this port, and let it resolve names too (in Firefox: \"Proxy DNS when using SOCKS v5\"; in curl:
+--proxy socks5h://host:port). SOCKS4a and HTTP proxy settings work on the same port.
+";
+
+const HTTP_ONLY: &str = "\
+A plain proxy request can only be for an http:// address. For https:// a program must use CONNECT, or SOCKS5.
+";
+
+/// A response body, and the task that drives the connection it comes from.
+struct Carried {
+    body: Incoming,
+    ended: bool,
+    driver: Driver,
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        if self.ended || self.body.is_end_stream() {
+            // Nothing is missing: the connection may end by itself, and cleanly.
+            self.driver.0 = None;
+        }
+    }
+}
+
+impl Body for Carried {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.ended |= frame.is_none();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A task that is cut when its owner goes.
+struct Driver(Option<JoinHandle<()>>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}

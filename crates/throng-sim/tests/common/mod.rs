@@ -1,0 +1,122 @@
+//! A small network in virtual time: the same nodes that `throng up` runs.
+#![allow(dead_code)] // every story uses a part of it
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use throng_core::crypto::Portable;
+use throng_core::mixing::Mixing;
+use throng_core::route::Route;
+use throng_core::wire::Geometry;
+use throng_core::wire::record::Record;
+use throng_core::{CircuitId, ClientConfig, Command, Event, NodeConfig, NodeKeys, Ports};
+use throng_sim::{HostId, Wire, World, mix_config};
+
+pub struct Network {
+    pub world: World<Portable>,
+    pub mixes: Vec<HostId>,
+    pub client: HostId,
+    pub configs: Vec<NodeConfig>,
+    pub records: Vec<Arc<Record>>,
+}
+
+pub struct Plan {
+    pub seed: u8,
+    pub mixes: u8,
+    pub exits: u8,
+    pub hops: usize,
+    pub spare: usize,
+    pub wire: Wire,
+    pub mixing: Mixing,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { seed: 1, mixes: 5, exits: 2, hops: 3, spare: 1, wire: Wire::default(), mixing: Mixing::None }
+    }
+}
+
+pub fn address(number: u8) -> SocketAddr {
+    format!("10.{number}.0.1:9000").parse().unwrap()
+}
+
+impl Network {
+    pub fn new(plan: Plan) -> Self {
+        println!("seed {}", plan.seed);
+        let mut world = World::new([plan.seed; 32], plan.wire);
+        let mixes: Vec<_> = (1..=plan.mixes)
+            .map(|i| {
+                let ports = if i <= plan.exits { Ports::reduced() } else { Ports::none() };
+                mix_config::<Portable>(i, address(i), ports, plan.mixing)
+            })
+            .collect();
+        let records: Vec<_> = mixes.iter().map(|(_, record)| Arc::clone(record)).collect();
+        let mut configs: Vec<NodeConfig> = mixes.into_iter().map(|(config, _)| config).collect();
+        configs.iter_mut().for_each(|config| config.records = records.clone());
+        let hosts = configs.iter().zip(1..).map(|(config, i)| world.add(address(i), config.clone())).collect();
+        let client = NodeConfig {
+            keys: NodeKeys::new([200; 32], [201; 32]),
+            geometry: Geometry::DEFAULT,
+            relays: false,
+            is_exit: false,
+            mixing: Mixing::None,
+            client: Some(ClientConfig {
+                route: Route::free(plan.hops).unwrap(),
+                spare: plan.spare,
+                ..ClientConfig::default()
+            }),
+            records: records.clone(),
+        };
+        let client_host = world.add(address(200), client.clone());
+        configs.push(client);
+        Self { world, mixes: hosts, client: client_host, configs, records }
+    }
+
+    /// Waits for a circuit for a new stream of this isolation.
+    pub fn attach(&mut self, stream: u64, isolation: u64) -> Option<CircuitId> {
+        self.world.command(self.client, Command::Attach { stream, isolation, port: Some(443) });
+        let client = self.client;
+        let mut found = None;
+        self.world.run_until(Duration::from_secs(20), |world| {
+            for (_, event) in world.take_events(client) {
+                match event {
+                    Event::Attached { stream: s, circuit } if s == stream => found = Some(Some(circuit)),
+                    Event::NotAttached { stream: s, .. } if s == stream => found = Some(None),
+                    _ => {}
+                }
+            }
+            found.is_some()
+        });
+        found.flatten()
+    }
+
+    /// Sends a payload to the exit and its echo back; whether it came within `at_most`.
+    pub fn echo(&mut self, circuit: CircuitId, payload: &[u8], at_most: Duration) -> bool {
+        self.world.command(self.client, Command::Send { circuit, payload });
+        let (client, mixes) = (self.client, self.mixes.clone());
+        self.world.run_until(at_most, |world| {
+            for &mix in &mixes {
+                for (at_exit, payload) in world.take_delivered(mix) {
+                    world.command(mix, Command::Send { circuit: at_exit, payload: &payload });
+                }
+            }
+            world.take_delivered(client).iter().any(|(_, back)| back == payload)
+        })
+    }
+
+    /// Circuits that became ready since the last question.
+    pub fn ready(&mut self) -> Vec<(CircuitId, Vec<throng_core::NodeId>)> {
+        let ready = |(_, event)| match event {
+            Event::CircuitReady { circuit, path, .. } => Some((circuit, path)),
+            _ => None,
+        };
+        self.world.take_events(self.client).into_iter().filter_map(ready).collect()
+    }
+
+    /// The host that runs this mix.
+    pub fn host_of(&self, id: throng_core::NodeId) -> HostId {
+        let place = self.records.iter().position(|record| record.description().identity == id);
+        self.mixes[place.expect("a mix of this network")]
+    }
+}
