@@ -161,9 +161,12 @@ impl<S: Suite> Own<S> {
         Err(Refused::Noise)
     }
 
-    /// Notes that something was sent to which the last hop will answer. When to look next.
-    pub(crate) fn await_answer(&mut self, now: Time) -> Time {
-        *self.awaiting.get_or_insert(now) + SILENCE_PROBE
+    /// Notes that something was sent to which the last hop will answer. When to look, if nothing was awaited
+    /// before.
+    pub(crate) fn await_answer(&mut self, now: Time) -> Option<Time> {
+        let first = self.awaiting.is_none();
+        self.awaiting.get_or_insert(now);
+        first.then(|| now + SILENCE_PROBE)
     }
 
     /// Whether the circuit lives; an idle one is asked after `idle`.

@@ -118,8 +118,9 @@ impl<S: Suite> Node<S> {
         link.seal(datagram);
         self.counts.datagrams_out += 1;
         if header.circuit != 0 || Control::asks(body) {
-            let look = link.await_answer(now);
-            self.timers.by(&mut link.due, look, Timer::Link(key));
+            if let Some(look) = link.await_answer(now) {
+                self.timers.by(&mut link.due, look, Timer::Link(key));
+            }
         }
     }
 }

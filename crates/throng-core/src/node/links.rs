@@ -49,6 +49,7 @@ impl<S: Suite> Node<S> {
 
     pub(super) fn look_at_link(&mut self, now: Time, key: LinkKey, out: &mut Outbox) {
         let Some(link) = self.links.get_mut(key) else { return };
+        self.timers.unset(&mut link.due, Timer::Link(key));
         let next = match link.wish(now) {
             Wish::Wait(until) => until,
             Wish::Dead => return self.drop_link(now, key, Ended::Silent, out),
@@ -67,7 +68,6 @@ impl<S: Suite> Node<S> {
             }
         };
         if let Some(link) = self.links.get_mut(key) {
-            link.due = crate::timers::Due::NONE;
             self.timers.set(&mut link.due, next, Timer::Link(key));
         }
     }
@@ -184,7 +184,7 @@ impl<S: Suite> Node<S> {
                 End::Previous(_) => unreachable!("only what we set up waits for a link"),
             }
         }
-        self.look_at_link_anew(now, key, out);
+        self.look_at_link(now, key, out);
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl<S: Suite> Node<S> {
         let fresh = opening.cookie.is_none();
         opening.cookie = Some(open_cookie::<S>(&code, &mac1, nonce, sealed, tag)?);
         if fresh {
-            self.look_at_link_anew(now, key, out);
+            self.look_at_link(now, key, out);
         }
         Ok(())
     }
@@ -266,14 +266,6 @@ impl<S: Suite> Node<S> {
         let signature = S::sign(self.keys.identity_secret(), &[IDENTIFY_CONTEXT, &link.binding()].concat());
         let identity = self.id.0;
         self.control_at_once(now, key, &Control::Identify { identity: &identity, signature: &signature }, out);
-    }
-
-    /// Looks at a link before its time.
-    fn look_at_link_anew(&mut self, now: Time, key: LinkKey, out: &mut Outbox) {
-        if let Some(link) = self.links.get_mut(key) {
-            self.timers.unset(&mut link.due, Timer::Link(key));
-            self.look_at_link(now, key, out);
-        }
     }
 
     fn make_room_for_a_link(&mut self, now: Time, out: &mut Outbox) -> Option<()> {

@@ -17,7 +17,7 @@ use crate::output::{Event, NotAttached, Outbox};
 use crate::refused::Refused;
 use crate::route::{NoRoute, Wanted, choose};
 use crate::time::Time;
-use crate::timers::{Due, Timer};
+use crate::timers::Timer;
 use crate::wire::cell::CellHeader;
 use crate::wire::control::{Control, Ended};
 use crate::wire::message::Message;
@@ -147,8 +147,9 @@ impl<S: Suite> Node<S> {
             let header = own.wrap(message, &mut body);
             let link = own.link;
             if own.is_ready() {
-                let look = own.await_answer(now);
-                self.timers.by(&mut own.due, look, Timer::Own(key));
+                if let Some(look) = own.await_answer(now) {
+                    self.timers.by(&mut own.due, look, Timer::Own(key));
+                }
             }
             self.depart(now, link, header, &body, out);
         }
@@ -159,7 +160,7 @@ impl<S: Suite> Node<S> {
 
     pub(super) fn look_at_own(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
         let Some(own) = self.owns.get_mut(key) else { return };
-        own.due = Due::NONE;
+        self.timers.unset(&mut own.due, Timer::Own(key));
         match &own.stage {
             Stage::Building(building) => {
                 if now - own.started >= BUILD_TIME_MAX || building.sends >= SETUP_SENDS_MAX {
@@ -287,7 +288,7 @@ impl<S: Suite> Node<S> {
 
     /// Keeps enough circuits ready or under construction.
     pub(super) fn look_at_supply(&mut self, now: Time, out: &mut Outbox) {
-        self.supply.due = Due::NONE;
+        self.timers.unset(&mut self.supply.due, Timer::Supply);
         if self.client.is_none() {
             return;
         }

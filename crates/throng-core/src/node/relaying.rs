@@ -271,7 +271,6 @@ impl<S: Suite> Node<S> {
         if now >= end {
             return self.end_relay(now, key, Ended::Old, out);
         }
-        relay.due = crate::timers::Due::NONE;
         self.timers.set(&mut relay.due, end, Timer::Relay(key));
     }
 

@@ -27,6 +27,8 @@ pub const LOOKUP_TIME_S: u64 = 10;
 const ANSWER_TIME_S: u64 = 3;
 /// How often one question is asked.
 const ATTEMPTS: usize = 2;
+/// Questions under way on one TCP connection to a name server (used when UDP does not do).
+const QUESTIONS_MAX: usize = 1024;
 /// Answers that are kept, until their time to live is over.
 const CACHE_ANSWERS: u64 = 4096;
 /// However long a name server says that an answer lives.
@@ -58,6 +60,7 @@ impl Resolver {
         options.cache_size = CACHE_ANSWERS;
         options.positive_max_ttl = Some(Duration::from_secs(CACHE_TIME_MAX_S));
         options.negative_max_ttl = Some(Duration::from_secs(CACHE_TIME_MAX_S));
+        options.max_active_requests = QUESTIONS_MAX;
         options.try_tcp_on_error = true;
         Ok(Self(Source::System(Box::new(builder.build()?))))
     }
