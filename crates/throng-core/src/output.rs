@@ -112,6 +112,16 @@ impl Outbox {
         self.deliveries.iter().map(|(circuit, range)| (*circuit, &self.payloads[range.clone()]))
     }
 
+    /// All payloads of [`deliveries`](Self::deliveries) in a row; none if there are none.
+    pub fn payloads(&self) -> Option<&[u8]> {
+        (!self.deliveries.is_empty()).then_some(self.payloads.as_slice())
+    }
+
+    /// Where in [`payloads`](Self::payloads) each of them lies.
+    pub fn delivery_ranges(&self) -> impl Iterator<Item = (CircuitId, Range<usize>)> {
+        self.deliveries.iter().cloned()
+    }
+
     /// Whether nothing came out.
     pub fn is_empty(&self) -> bool {
         self.used == 0 && self.deliveries.is_empty() && self.events.is_empty()

@@ -1,5 +1,20 @@
-//! Real sockets.
+//! Throng on real sockets: the driver of a node, QUIC in its circuits, the proxy and the exit.
+//!
+//! ```text
+//! application ── proxy ── client ─┐                                  ┌─ exit ── the Internet
+//!                                 pipe (QUIC)                pipe (QUIC)
+//!                                 driver ── socket ══ UDP ══ socket ── driver
+//! ```
 
+pub mod client;
+pub mod clock;
+pub mod driver;
+pub mod entropy;
 pub mod exit;
+pub mod pipe;
 pub mod proxy;
 pub mod request;
+pub mod socket;
+mod splice;
+mod stream;
+pub mod suite;

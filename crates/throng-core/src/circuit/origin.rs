@@ -51,7 +51,7 @@ pub(crate) struct Building<S: Suite> {
 #[derive(Default)]
 pub(crate) struct Use {
     /// Whose streams run here; nobody's yet if none.
-    pub(crate) isolation: Option<u64>,
+    pub(crate) isolation: Option<[u8; 32]>,
     /// When the first stream came.
     pub(crate) since: Option<Time>,
     /// Streams now.

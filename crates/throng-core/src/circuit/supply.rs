@@ -12,7 +12,7 @@ pub(crate) struct Need {
     /// The owner's name for the stream.
     pub(crate) stream: u64,
     /// Streams of different isolation never share a circuit.
-    pub(crate) isolation: u64,
+    pub(crate) isolation: [u8; 32],
     /// The port that the exit must open connections to; none for a question that any exit answers.
     pub(crate) port: Option<u16>,
     /// When it came.

@@ -139,10 +139,6 @@ impl<S: Suite> Links<S> {
         self.links.get(key)?.takes_circuits(now).then_some(key)
     }
 
-    pub(crate) fn keys(&self) -> impl Iterator<Item = LinkKey> {
-        self.links.keys()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.links.len()
     }

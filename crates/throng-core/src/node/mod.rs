@@ -94,7 +94,7 @@ pub enum Command<'a> {
         /// The owner's name for the stream.
         stream: u64,
         /// Streams of different isolation never share a circuit.
-        isolation: u64,
+        isolation: [u8; 32],
         /// The port that the exit must open connections to; none if any exit will do.
         port: Option<u16>,
     },

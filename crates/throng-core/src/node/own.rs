@@ -225,7 +225,7 @@ impl<S: Suite> Node<S> {
 
     // --- Use ------------------------------------------------------------------------------------------
 
-    pub(super) fn attach(&mut self, now: Time, stream: u64, isolation: u64, port: Option<u16>, out: &mut Outbox) {
+    pub(super) fn attach(&mut self, now: Time, stream: u64, isolation: [u8; 32], port: Option<u16>, out: &mut Outbox) {
         let need = Need { stream, isolation, port, since: now };
         if self.try_attach(now, &need, out) {
             return;
@@ -241,7 +241,7 @@ impl<S: Suite> Node<S> {
     fn try_attach(&mut self, now: Time, need: &Need, out: &mut Outbox) -> bool {
         let serves = |own: &Own<S>| own.is_ready() && !own.is_exhausted() && exit_serves(own, need.port);
         let young = |own: &Own<S>| own.use_.since.is_none_or(|since| now - since < CIRCUIT_USE_MAX);
-        let with = |isolation: Option<u64>| {
+        let with = |isolation: Option<[u8; 32]>| {
             let mut found = self.owns.iter().filter(|(_, own)| own.use_.isolation == isolation && young(own) && serves(own));
             found.next().map(|(key, _)| key)
         };
@@ -324,8 +324,8 @@ impl<S: Suite> Node<S> {
         let coming: Vec<&Own<S>> = fresh.chain(unused).collect();
 
         // Every isolation that waits needs a circuit to a fitting exit; and some are kept in store.
-        let waiting: BTreeSet<(u64, Option<u16>)> = self.supply.waiting().map(|need| (need.isolation, need.port)).collect();
-        let groups: BTreeSet<u64> = waiting.iter().map(|(isolation, _)| *isolation).collect();
+        let waiting: BTreeSet<([u8; 32], Option<u16>)> = self.supply.waiting().map(|need| (need.isolation, need.port)).collect();
+        let groups: BTreeSet<[u8; 32]> = waiting.iter().map(|(isolation, _)| *isolation).collect();
         let unserved = waiting.iter().find(|(_, port)| !coming.iter().any(|own| exit_serves(own, *port)));
         if let Some((_, port)) = unserved {
             return Some(*port);

@@ -10,17 +10,19 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+mod accept;
 mod connect;
 mod policy;
 mod resolve;
 
+pub use accept::accept;
 pub use connect::CONNECT_TIME_S;
 pub use policy::ExitPolicy;
 pub use resolve::{LOOKUP_TIME_S, NoNameServers, Resolver};
 
 pub use crate::request::Abort;
 
-use crate::proxy::splice::splice;
+use crate::splice::splice;
 use crate::request::{Host, Refusal, Reply, Request, Target};
 
 /// Connections to the outside at once, lookups included; one more is refused as busy.

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::splice::{Guarded, splice};
+use crate::splice::{Guarded, splice};
 use super::{Dial, Isolation, ProxyLimits, within};
 use crate::request::{Abort, Host, Refusal, Target};
 

@@ -20,7 +20,6 @@ use crate::request::{Abort, Host, Refusal, Target};
 
 mod http;
 mod socks;
-pub(crate) mod splice;
 #[cfg(test)]
 pub(crate) mod wire;
 
@@ -66,6 +65,11 @@ impl Isolation {
     /// The key of everybody who gives no credentials.
     pub const fn none() -> Self {
         Self([0; 32])
+    }
+
+    /// The key's bytes, for the engine.
+    pub const fn to_bytes(self) -> [u8; 32] {
+        self.0
     }
 
     /// SOCKS5 user name and password (RFC 1929). Two empty ones are no credentials.

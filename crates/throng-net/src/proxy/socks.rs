@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::splice::{Guarded, close, splice};
+use crate::splice::{Guarded, close, splice};
 use super::{Dial, Isolation, ProxyLimits, within};
 use crate::request::{Host, Refusal, Target};
 

@@ -162,7 +162,7 @@ fn nothing_here_opens_a_direct_connection() {
         ("mod.rs", include_str!("mod.rs")),
         ("socks.rs", include_str!("socks.rs")),
         ("http.rs", include_str!("http.rs")),
-        ("splice.rs", include_str!("splice.rs")),
+        ("splice.rs", include_str!("../splice.rs")),
     ];
     let banned = [
         "TcpStream::connect",

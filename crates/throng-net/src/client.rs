@@ -1,0 +1,333 @@
+//! Streams of applications, through circuits: what the proxy dials with.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use quinn::{Connection, Endpoint, VarInt};
+use throng_core::output::NotAttached;
+use throng_core::route::NoRoute;
+use throng_core::wire::Geometry;
+use throng_core::{CircuitId, Event, NodeId};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::driver::Order;
+use crate::pipe::{address_of, client_config};
+use crate::proxy::{Dial, Isolation};
+use crate::request::{Abort, Host, Refusal, Reply, Request, Target};
+use crate::stream::{Receiving, Sending};
+
+/// A stream that fails with its circuit before the exit has answered is tried on so many circuits.
+const TRIES_MAX: usize = 4;
+/// QUIC's handshake through a ready circuit takes at most this, or the circuit is given up.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// An exit answers within this: its own limits for names and connections are shorter.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// A circuit counts as used for so long after its last stream: what was sent last may still be under way.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The client side of a node: its circuits, as QUIC connections to exits.
+pub struct Client {
+    orders: mpsc::Sender<Order>,
+    shared: Arc<Shared>,
+    next_stream: AtomicU64,
+}
+
+struct Shared {
+    waiting: Mutex<HashMap<u64, oneshot::Sender<Result<Used, NotAttached>>>>,
+    circuits: Mutex<HashMap<CircuitId, watch::Receiver<Pipeline>>>,
+    supply: watch::Sender<SupplyState>,
+}
+
+/// How far QUIC over a circuit is.
+#[derive(Clone)]
+enum Pipeline {
+    Connecting,
+    Up(Connection),
+    Failed,
+}
+
+/// How a client's circuits are.
+#[derive(Clone, Debug, Default)]
+pub struct SupplyState {
+    /// Circuits that are ready, with an exit that answers.
+    pub ready: usize,
+    /// The hops of the one that became ready last, first to last, and how long it took.
+    pub last: Option<(Vec<NodeId>, Duration)>,
+    /// What went wrong last; nothing once a circuit is ready.
+    pub problem: Option<String>,
+}
+
+impl Client {
+    /// The client of the node that hears `orders` and tells `events`; `endpoint` is QUIC's end of its pipe.
+    pub fn start(
+        orders: mpsc::Sender<Order>,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        endpoint: Endpoint,
+        geometry: Geometry,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            circuits: Mutex::default(),
+            supply: watch::Sender::default(),
+        });
+        let watcher = Watcher { shared: Arc::clone(&shared), orders: orders.clone(), endpoint, geometry };
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                watcher.heed(event);
+            }
+        });
+        Self { orders, shared, next_stream: AtomicU64::new(0) }
+    }
+
+    /// How the circuits are, and how that changes.
+    pub fn supply(&self) -> watch::Receiver<SupplyState> {
+        self.shared.supply.subscribe()
+    }
+
+    /// Opens a stream and asks the exit something; the stream that it answered on, and its answer.
+    async fn ask(&self, isolation: Isolation, port: Option<u16>, request: &Request) -> Result<(CircuitStream, Reply), Refusal> {
+        let mut why = Refusal::NoCircuit;
+        for _ in 0..TRIES_MAX {
+            let used = self.attach(isolation, port).await?;
+            match timeout(ANSWER_TIME_MAX, self.ask_on(used, request)).await {
+                Err(_) => return Err(Refusal::TimedOut),
+                // Nothing of the application was sent yet: another circuit may do.
+                Ok(Err(Refusal::CircuitLost)) => why = Refusal::CircuitLost,
+                Ok(outcome) => return outcome,
+            }
+        }
+        Err(why)
+    }
+
+    async fn ask_on(&self, used: Used, request: &Request) -> Result<(CircuitStream, Reply), Refusal> {
+        let connection = self.shared.connection(used.circuit).await.ok_or(Refusal::CircuitLost)?;
+        let (send, recv) = connection.open_bi().await.map_err(|_| Refusal::CircuitLost)?;
+        let (mut send, mut recv) = (Sending::new(send), Receiving::new(recv));
+        match request.ask(&mut recv, &mut send).await {
+            Ok(Reply::Refused(refusal)) => Err(refusal),
+            Ok(reply) => Ok((CircuitStream { send, recv, _used: used }, reply)),
+            Err(_) if connection.close_reason().is_some() => Err(Refusal::CircuitLost),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Waits for a circuit.
+    async fn attach(&self, isolation: Isolation, port: Option<u16>) -> Result<Used, Refusal> {
+        let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
+        let (tell, told) = oneshot::channel();
+        self.shared.waiting().insert(stream, tell);
+        // Whoever stops waiting takes the entry away.
+        let waiting = Waiting { stream, shared: &self.shared };
+        let order = Order::Attach { stream, isolation: isolation.to_bytes(), port };
+        self.orders.send(order).await.map_err(|_| Refusal::NoCircuit)?;
+        let outcome = told.await.map_err(|_| Refusal::NoCircuit)?;
+        drop(waiting);
+        match outcome {
+            Ok(used) => Ok(used),
+            Err(NotAttached::NoRoute(NoRoute::NoExit(Some(_)))) => Err(Refusal::Policy),
+            Err(NotAttached::TooMany) => Err(Refusal::Busy),
+            Err(NotAttached::NoRoute(_) | NotAttached::TimedOut) => Err(Refusal::NoCircuit),
+        }
+    }
+}
+
+impl Dial for Client {
+    type Stream = CircuitStream;
+
+    async fn connect(&self, isolation: Isolation, target: Target) -> Result<CircuitStream, Refusal> {
+        let port = target.port;
+        match self.ask(isolation, Some(port), &Request::Connect(target)).await? {
+            (stream, Reply::Connected) => Ok(stream),
+            _ => Err(Refusal::Malformed),
+        }
+    }
+
+    async fn resolve(&self, isolation: Isolation, host: Host) -> Result<Vec<IpAddr>, Refusal> {
+        match self.ask(isolation, None, &Request::Resolve(host)).await? {
+            (_, Reply::Resolved(addresses)) => Ok(addresses),
+            _ => Err(Refusal::Malformed),
+        }
+    }
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<Used, NotAttached>>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn circuits(&self) -> MutexGuard<'_, HashMap<CircuitId, watch::Receiver<Pipeline>>> {
+        self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// QUIC over this circuit, once it is up.
+    async fn connection(&self, circuit: CircuitId) -> Option<Connection> {
+        let mut pipeline = self.circuits().get(&circuit)?.clone();
+        let state = pipeline.wait_for(|state| !matches!(state, Pipeline::Connecting)).await.ok()?.clone();
+        match state {
+            Pipeline::Up(connection) => Some(connection),
+            Pipeline::Connecting | Pipeline::Failed => None,
+        }
+    }
+}
+
+/// Listens to the node.
+struct Watcher {
+    shared: Arc<Shared>,
+    orders: mpsc::Sender<Order>,
+    endpoint: Endpoint,
+    geometry: Geometry,
+}
+
+impl Watcher {
+    fn heed(&self, event: Event) {
+        match event {
+            Event::CircuitReady { circuit, path, took } => self.connect(circuit, path, took),
+            Event::CircuitEnded { circuit, .. } => self.end(circuit),
+            Event::Attached { stream, circuit } => self.answer(stream, Ok(circuit)),
+            Event::NotAttached { stream, why } => self.answer(stream, Err(why)),
+            Event::NoRoute(why) => self.problem(why.to_string()),
+            Event::CircuitNotBuilt { hops, why } => {
+                self.problem(format!("a circuit ended after {hops} of its hops: {}", reason(why)));
+            }
+        }
+    }
+
+    /// Begins QUIC over a circuit at once, so that the first stream need not wait for it.
+    fn connect(&self, circuit: CircuitId, path: Vec<NodeId>, took: Duration) {
+        let Some(exit) = path.last().copied() else { return };
+        let (state, watched) = watch::channel(Pipeline::Connecting);
+        self.shared.circuits().insert(circuit, watched);
+        let config = client_config(self.geometry, exit);
+        let connecting = self.endpoint.connect_with(config, address_of(circuit), "exit");
+        let (shared, orders) = (Arc::clone(&self.shared), self.orders.clone());
+        tokio::spawn(async move {
+            let connected = match connecting {
+                Ok(connecting) => timeout(CONNECT_TIME_MAX, connecting).await.ok().and_then(Result::ok),
+                Err(_) => None,
+            };
+            let Some(connection) = connected else {
+                state.send_replace(Pipeline::Failed);
+                let _ = orders.send(Order::Close(circuit)).await;
+                return;
+            };
+            state.send_replace(Pipeline::Up(connection.clone()));
+            shared.supply.send_modify(|supply| {
+                supply.ready += 1;
+                supply.last = Some((path, took));
+                supply.problem = None;
+            });
+            // The state is kept for those who wait, until the connection ends; then the circuit is of no use.
+            connection.closed().await;
+            shared.supply.send_modify(|supply| supply.ready -= 1);
+            let _ = orders.send(Order::Close(circuit)).await;
+        });
+    }
+
+    /// The circuit is gone: what runs over it ends with an error, at once.
+    fn end(&self, circuit: CircuitId) {
+        if let Some(pipeline) = self.shared.circuits().remove(&circuit) {
+            if let Pipeline::Up(connection) = &*pipeline.borrow() {
+                connection.close(VarInt::from_u32(0), b"");
+            }
+        }
+    }
+
+    fn answer(&self, stream: u64, outcome: Result<CircuitId, NotAttached>) {
+        // If nobody waits any more, the circuit is given back by being dropped.
+        let outcome = outcome.map(|circuit| Used { circuit, orders: self.orders.clone() });
+        if let Some(tell) = self.shared.waiting().remove(&stream) {
+            let _ = tell.send(outcome);
+        }
+    }
+
+    fn problem(&self, what: String) {
+        self.shared.supply.send_modify(|supply| supply.problem = Some(what));
+    }
+}
+
+/// In words.
+fn reason(why: throng_core::wire::control::Ended) -> &'static str {
+    use throng_core::wire::control::Ended;
+    match why {
+        Ended::Finished => "it is no longer needed",
+        Ended::Silent => "a mix does not answer",
+        Ended::Busy => "a mix is busy",
+        Ended::UnknownHop => "a mix does not know the next one",
+        Ended::Old => "it is too old",
+        Ended::Leaving => "a mix shuts down",
+        Ended::NotBuilt => "it could not be completed in time",
+        Ended::Broken => "a mix broke the protocol",
+    }
+}
+
+/// A stream's place among those that wait.
+struct Waiting<'a> {
+    stream: u64,
+    shared: &'a Shared,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.waiting().remove(&self.stream);
+    }
+}
+
+/// A circuit in use; it is given back a while after the last byte.
+struct Used {
+    circuit: CircuitId,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        let (circuit, orders) = (self.circuit, self.orders.clone());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                let _ = orders.send(Order::Detach(circuit)).await;
+            });
+        }
+    }
+}
+
+/// A stream through a circuit.
+pub struct CircuitStream {
+    send: Sending,
+    recv: Receiving,
+    _used: Used,
+}
+
+impl Abort for CircuitStream {
+    fn abort(&mut self) {
+        self.send.abort();
+        self.recv.abort();
+    }
+}
+
+impl AsyncRead for CircuitStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.recv).poll_read(cx, out)
+    }
+}
+
+impl AsyncWrite for CircuitStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.send).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.send).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.send).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,229 @@
+//! The loop around a node: receive a batch, a step for each, send what came out, sleep until the next wake.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use throng_core::refused::Counts;
+use throng_core::rng::Seed;
+use throng_core::wire::record::Record;
+use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, NodeId, Outbox, Time};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::pipe::Pipe;
+use crate::socket::Socket;
+use crate::suite::Fast;
+
+/// Orders that may wait for a node.
+const ORDERS_MAX: usize = 4096;
+/// Batches of datagrams received before what came out is sent: enough to fill the kernel's segmentation, few
+/// enough that nothing waits long.
+const RECEIVE_ROUNDS_MAX: usize = 4;
+
+/// What an owner may want of a running node.
+pub enum Order {
+    /// Know this node.
+    Learn(Arc<Record>),
+    /// Find a circuit for a stream.
+    Attach {
+        /// The owner's name for the stream.
+        stream: u64,
+        /// Streams of different isolation never share a circuit.
+        isolation: [u8; 32],
+        /// The port that the exit must serve; none if any exit will do.
+        port: Option<u16>,
+    },
+    /// A stream ended.
+    Detach(CircuitId),
+    /// End a circuit.
+    Close(CircuitId),
+    /// Use no circuit of before for new streams.
+    Renew,
+    /// How are you?
+    Status(oneshot::Sender<Status>),
+    /// Take leave of the neighbours and end.
+    Leave,
+}
+
+/// How a node is.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// What it saw and did.
+    pub counts: Counts,
+    /// Links now.
+    pub links: usize,
+    /// Circuits of others now.
+    pub relayed: usize,
+    /// Own circuits now, also unfinished ones.
+    pub own: usize,
+    /// Its sticky first hops.
+    pub first_hops: Vec<NodeId>,
+}
+
+/// A running node. Dropping it ends the node without a farewell.
+pub struct Driver {
+    orders: mpsc::Sender<Order>,
+    task: JoinHandle<()>,
+}
+
+impl Driver {
+    /// Runs a node on `socket`. Its payloads go through `pipe`; what happens is told to `events`.
+    ///
+    /// `events` has no bound of its own: there is at most one event per order and per circuit, and both are
+    /// bounded.
+    pub fn start(
+        config: NodeConfig,
+        seed: &Seed,
+        clock: Clock,
+        socket: Socket,
+        pipe: Arc<Pipe>,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let (orders, inbox) = mpsc::channel(ORDERS_MAX);
+        let outbox = Outbox::new(config.geometry);
+        let node = Node::<Fast>::new(config, seed, clock.now());
+        let wake = node.next_wake();
+        let running = Running { node, outbox, clock, socket, pipe, events, wake, orders: VecDeque::new() };
+        Self { orders, task: tokio::spawn(running.run(inbox)) }
+    }
+
+    /// Where to send orders.
+    pub fn orders(&self) -> mpsc::Sender<Order> {
+        self.orders.clone()
+    }
+
+    /// How the node is; nothing if it ended.
+    pub async fn status(&self) -> Option<Status> {
+        let (tell, told) = oneshot::channel();
+        self.orders.send(Order::Status(tell)).await.ok()?;
+        told.await.ok()
+    }
+
+    /// Lets the node take leave, and waits for its end.
+    pub async fn leave(mut self) {
+        if self.orders.send(Order::Leave).await.is_ok() {
+            let _ = (&mut self.task).await;
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Running {
+    node: Node<Fast>,
+    outbox: Outbox,
+    clock: Clock,
+    socket: Socket,
+    pipe: Arc<Pipe>,
+    events: mpsc::UnboundedSender<Event>,
+    wake: Time,
+    orders: VecDeque<Order>,
+}
+
+impl Running {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
+        loop {
+            let asleep = self.clock.instant(self.wake);
+            tokio::select! {
+                readable = self.socket.readable() => if readable.is_err() { return },
+                () = self.pipe.has_outgoing() => {}
+                received = inbox.recv() => match received {
+                    Some(order) => self.orders.push_back(order),
+                    None => return,
+                },
+                () = sleep_until(asleep) => {}
+            }
+            while let Ok(order) = inbox.try_recv() {
+                self.orders.push_back(order);
+            }
+            let go_on = self.turn();
+            self.flush().await;
+            if !go_on {
+                return;
+            }
+            // Other nodes of the process want to run too.
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Everything that is there to do, done. Whether to go on.
+    fn turn(&mut self) -> bool {
+        let now = self.clock.now();
+        let Self { node, outbox, socket, pipe, orders, wake, .. } = self;
+        *wake = node.step(now, Input::Wake, outbox);
+        for _ in 0..RECEIVE_ROUNDS_MAX {
+            let received = socket.receive(|from, bytes| {
+                *wake = node.step(now, Input::Datagram { from, bytes }, outbox);
+            });
+            match received {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // A neighbour that is gone shows as "connection refused" here; that is for silence to notice.
+                Err(_) => continue,
+            }
+        }
+        pipe.take_outgoing(|circuit, payload| {
+            *wake = node.step(now, Input::Command(Command::Send { circuit, payload }), outbox);
+        });
+        while let Some(order) = orders.pop_front() {
+            let command = match order {
+                Order::Learn(record) => Command::Learn(record),
+                Order::Attach { stream, isolation, port } => Command::Attach { stream, isolation, port },
+                Order::Detach(circuit) => Command::Detach { circuit },
+                Order::Close(circuit) => Command::Close { circuit },
+                Order::Renew => Command::Renew,
+                Order::Status(tell) => {
+                    let _ = tell.send(status(node));
+                    continue;
+                }
+                Order::Leave => {
+                    node.step(now, Input::Command(Command::Leave), outbox);
+                    return false;
+                }
+            };
+            *wake = node.step(now, Input::Command(command), outbox);
+        }
+        true
+    }
+
+    /// Sends and hands on what came out.
+    async fn flush(&mut self) {
+        for (to, datagrams) in self.outbox.lanes() {
+            let mut rest = datagrams;
+            while !rest.is_empty() {
+                match self.socket.send(to, rest) {
+                    Ok(done) => rest = &rest[done..],
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if self.socket.writable().await.is_err() {
+                            break;
+                        }
+                    }
+                    Err(_) => break, // lost, as any datagram may be
+                }
+            }
+        }
+        self.pipe.deliver(&self.outbox);
+        for event in self.outbox.events.drain(..) {
+            let _ = self.events.send(event); // nobody listens: nobody wants to know
+        }
+        self.outbox.clear();
+    }
+}
+
+async fn sleep_until(instant: Option<tokio::time::Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn status(node: &Node<Fast>) -> Status {
+    let (links, relayed, own) = node.sizes();
+    Status { counts: node.counts().clone(), links, relayed, own, first_hops: node.first_hops().ids().collect() }
+}

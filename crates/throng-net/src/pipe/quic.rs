@@ -1,0 +1,108 @@
+//! How QUIC is told that its network is a mix-network.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{
+    AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+};
+use throng_core::wire::Geometry;
+use throng_core::{NodeId, NodeKeys};
+
+use super::{Pipe, PipeSocket, tls};
+use crate::entropy;
+
+/// Streams that one circuit may carry at once.
+const STREAMS_MAX: u32 = 1024;
+/// What a stream may have under way that its reader has not taken yet.
+const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+/// What all streams of a circuit may have under way towards an exit, whose memory others use.
+const EXIT_WINDOW_BYTES: u32 = 16 << 20;
+/// What a sender keeps for a circuit until it is acknowledged.
+const SEND_WINDOW_BYTES: u64 = 16 << 20;
+/// An acknowledgement costs a full cell at every hop: one per so many packets …
+const ACKNOWLEDGE_PACKETS: u32 = 30;
+/// … or after so long.
+const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(25);
+/// Packets that overtake each other by up to so many are not taken for lost: mixing reorders.
+const REORDERED_PACKETS: u32 = 256;
+/// Bytes that may be under way before the first acknowledgement.
+const FIRST_WINDOW_BYTES: u64 = 64 * 1224;
+/// A connection without a packet for so long ends. (That a circuit is dead the engine sees long before.)
+const IDLE_MAX: Duration = Duration::from_secs(7200);
+
+/// QUIC's end on a pipe; with a `server` configuration it also accepts.
+///
+/// # Errors
+/// Those of the library at its start.
+pub fn endpoint(pipe: Arc<Pipe>, geometry: Geometry, server: Option<ServerConfig>) -> io::Result<Endpoint> {
+    let mut config = EndpointConfig::default();
+    let largest = u16::try_from(geometry.payload()).unwrap_or(u16::MAX);
+    config.max_udp_payload_size(largest).map_err(io::Error::other)?;
+    config.rng_seed(Some(entropy::secret()));
+    Endpoint::new_with_abstract_socket(config, server, Arc::new(PipeSocket(pipe)), Arc::new(TokioRuntime))
+}
+
+/// For a client: the other end is the exit with this identity.
+pub fn client_config(geometry: Geometry, exit: NodeId) -> ClientConfig {
+    let crypto = QuicClientConfig::try_from(tls::client(exit)).expect("the suite has QUIC's first cipher");
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    let mut transport = transport(geometry);
+    transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
+    // Only the stream's own window holds a stream: a slow reader must not stall the others.
+    transport.receive_window(VarInt::MAX);
+    config.transport_config(Arc::new(transport));
+    config
+}
+
+/// For an exit: it shows its identity.
+pub fn server_config(geometry: Geometry, keys: &NodeKeys) -> ServerConfig {
+    let crypto = QuicServerConfig::try_from(tls::server(keys)).expect("the suite has QUIC's first cipher");
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config.migration(false);
+    let mut transport = transport(geometry);
+    transport.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX));
+    transport.receive_window(VarInt::from_u32(EXIT_WINDOW_BYTES));
+    config.transport_config(Arc::new(transport));
+    config
+}
+
+fn transport(geometry: Geometry) -> TransportConfig {
+    let packet = u16::try_from(geometry.payload()).unwrap_or(u16::MAX);
+    let mut acknowledge = AckFrequencyConfig::default();
+    acknowledge
+        .ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGE_PACKETS))
+        .max_ack_delay(Some(ACKNOWLEDGE_DELAY))
+        .reordering_threshold(VarInt::from_u32(REORDERED_PACKETS));
+    let mut transport = TransportConfig::default();
+    transport
+        .initial_mtu(packet)
+        .min_mtu(packet)
+        .mtu_discovery_config(None)
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .send_window(SEND_WINDOW_BYTES)
+        .packet_threshold(REORDERED_PACKETS)
+        .time_threshold(2.0)
+        .initial_rtt(Duration::from_millis(100))
+        .datagram_receive_buffer_size(None)
+        .allow_spin(false)
+        .ack_frequency_config(Some(acknowledge))
+        .max_idle_timeout(Some(IDLE_MAX.try_into().expect("a few hours fit")))
+        .congestion_controller_factory(congestion());
+    transport
+}
+
+fn congestion() -> Arc<dyn ControllerFactory + Send + Sync> {
+    if std::env::var_os("THRONG_CUBIC").is_some() {
+        let mut config = CubicConfig::default();
+        config.initial_window(FIRST_WINDOW_BYTES);
+        return Arc::new(config);
+    }
+    let mut config = BbrConfig::default();
+    config.initial_window(FIRST_WINDOW_BYTES);
+    Arc::new(config)
+}

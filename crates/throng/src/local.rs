@@ -1,0 +1,194 @@
+//! A whole network in one process: every mix with its own socket, driver and keys, as if it stood elsewhere.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use throng_core::mixing::Mixing;
+use throng_core::route::{PathRules, Route};
+use throng_core::wire::Geometry;
+use throng_core::wire::record::{Description, Record};
+use throng_core::{ClientConfig, NodeConfig, NodeId, NodeKeys, Ports, Scrubbed};
+use throng_net::client::Client;
+use throng_net::clock::Clock;
+use throng_net::driver::Driver;
+use throng_net::entropy;
+use throng_net::exit::{Exit, ExitPolicy, Resolver, accept};
+use throng_net::pipe::{self, Pipe};
+use throng_net::socket::Socket;
+use throng_net::suite::Fast;
+use tokio::sync::mpsc;
+
+/// The network lives as long as its process; its records are good for longer.
+const RECORD_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Circuits that the client keeps ready.
+const SPARE_CIRCUITS: usize = 3;
+
+/// What kind of network.
+pub(crate) struct Plan {
+    pub(crate) mixes: u8,
+    pub(crate) hops: u8,
+    pub(crate) mixing: Mixing,
+}
+
+/// A running network.
+pub(crate) struct LocalNetwork {
+    pub(crate) mixes: Vec<Mix>,
+    pub(crate) client: Arc<Client>,
+    client_driver: Driver,
+    /// Whether every mix has a /16 of its own.
+    pub(crate) own_prefixes: bool,
+    /// Why exits cannot look names up, if they cannot.
+    pub(crate) no_names: Option<String>,
+}
+
+/// A mix of it.
+pub(crate) struct Mix {
+    pub(crate) name: String,
+    pub(crate) id: NodeId,
+    pub(crate) address: SocketAddr,
+    pub(crate) exit_ports: Ports,
+    driver: Driver,
+}
+
+impl LocalNetwork {
+    /// Starts everything; the client begins to build circuits.
+    pub(crate) fn start(plan: &Plan) -> Result<Self> {
+        let clock = Clock::start();
+        let (sockets, own_prefixes) = bind_all(plan.mixes)?;
+        let exits = plan.mixes.div_ceil(3);
+        let members: Vec<Member> = sockets
+            .into_iter()
+            .enumerate()
+            .map(|(i, socket)| Member::new(socket, i < usize::from(exits), clock))
+            .collect::<Result<_>>()?;
+        let records: Vec<Arc<Record>> = members.iter().map(|member| Arc::clone(&member.record)).collect();
+
+        let (resolver, no_names) = resolvers();
+        let mixes = members
+            .into_iter()
+            .zip(1..)
+            .map(|(member, number)| member.start(number, plan.mixing, &records, clock, &resolver))
+            .collect::<Result<_>>()?;
+        let rules = if own_prefixes { PathRules::Diverse } else { PathRules::SamePrefixAllowed };
+        let (client, client_driver) = start_client(plan, rules, records, clock)?;
+        Ok(Self { mixes, client: Arc::new(client), client_driver, own_prefixes, no_names })
+    }
+
+    /// The mix with this identity.
+    pub(crate) fn mix(&self, id: NodeId) -> Option<&Mix> {
+        self.mixes.iter().find(|mix| mix.id == id)
+    }
+
+    /// Ends everything, the client first.
+    pub(crate) async fn leave(self) {
+        self.client_driver.leave().await;
+        for mix in self.mixes {
+            mix.driver.leave().await;
+        }
+    }
+}
+
+/// A mix before it runs.
+struct Member {
+    keys: NodeKeys,
+    record: Arc<Record>,
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl Member {
+    fn new(socket: Socket, is_exit: bool, clock: Clock) -> Result<Self> {
+        let keys = NodeKeys::new(entropy::secret(), entropy::secret());
+        let address = socket.local_addr().context("asking for a socket's address")?;
+        let now = clock.now();
+        let description = Description {
+            identity: keys.id::<Fast>(),
+            link_key: keys.link_public::<Fast>(),
+            family: None,
+            addresses: vec![Scrubbed(address)],
+            exit_ports: if is_exit { Ports::all() } else { Ports::none() },
+            from: now,
+            until: now + RECORD_LIFE,
+        };
+        let record = Arc::new(Record::sign::<Fast>(description, keys.identity_secret()));
+        Ok(Self { keys, record, socket, address })
+    }
+
+    fn start(self, number: u8, mixing: Mixing, records: &[Arc<Record>], clock: Clock, resolver: &ResolverSource) -> Result<Mix> {
+        let exit_ports = self.record.description().exit_ports.clone();
+        let is_exit = !exit_ports.is_none();
+        let config = NodeConfig {
+            keys: self.keys.clone(),
+            geometry: Geometry::DEFAULT,
+            relays: true,
+            is_exit,
+            mixing,
+            client: None,
+            records: records.to_vec(),
+        };
+        let pipe = Pipe::new();
+        let (events, heard) = mpsc::unbounded_channel();
+        if is_exit {
+            let server = pipe::server_config(Geometry::DEFAULT, &self.keys);
+            let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, Some(server)).context("starting QUIC")?;
+            // This network's own setting: everything may be reached, also what is on this machine.
+            let policy = ExitPolicy { ports: exit_ports.clone(), local: true };
+            let exit = Arc::new(Exit::new(policy, resolver()));
+            tokio::spawn(accept(endpoint, exit, heard));
+        }
+        let id = self.record.description().identity;
+        let driver = Driver::start(config, &entropy::seed(), clock, self.socket, pipe, events);
+        Ok(Mix { name: format!("mix-{number}"), id, address: self.address, exit_ports, driver })
+    }
+}
+
+fn start_client(plan: &Plan, rules: PathRules, records: Vec<Arc<Record>>, clock: Clock) -> Result<(Client, Driver)> {
+    let geometry = Geometry::DEFAULT;
+    let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), geometry.datagram()).context("binding the client's socket")?;
+    let config = NodeConfig {
+        keys: NodeKeys::new(entropy::secret(), entropy::secret()),
+        geometry,
+        relays: false,
+        is_exit: false,
+        mixing: Mixing::None,
+        client: Some(ClientConfig {
+            route: Route::free(plan.hops.into()).context("choosing the length of circuits")?,
+            rules,
+            spare: SPARE_CIRCUITS,
+            first_hops: Vec::new(),
+        }),
+        records,
+    };
+    let pipe = Pipe::new();
+    let endpoint = pipe::endpoint(Arc::clone(&pipe), geometry, None).context("starting QUIC")?;
+    let (events, heard) = mpsc::unbounded_channel();
+    let driver = Driver::start(config, &entropy::seed(), clock, socket, pipe, events);
+    Ok((Client::start(driver.orders(), heard, endpoint, geometry), driver))
+}
+
+/// Sockets on 127.1.0.1, 127.2.0.1, …; all on 127.0.0.1 where the system has no other. Whether the former.
+fn bind_all(count: u8) -> Result<(Vec<Socket>, bool)> {
+    let bind = |ip: Ipv4Addr| Socket::bind(SocketAddr::from((ip, 0)), Geometry::DEFAULT.datagram());
+    let apart: io::Result<Vec<_>> = (1..=count).map(|i| bind(Ipv4Addr::new(127, i, 0, 1))).collect();
+    match apart {
+        Ok(sockets) => Ok((sockets, true)),
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            let together: io::Result<Vec<_>> = (0..count).map(|_| bind(Ipv4Addr::LOCALHOST)).collect();
+            Ok((together.context("binding the mixes' sockets on 127.0.0.1")?, false))
+        }
+        Err(error) => Err(error).context("binding the mixes' sockets on 127.x.0.1"),
+    }
+}
+
+type ResolverSource = Box<dyn Fn() -> Resolver>;
+
+/// A resolver for every exit: the system's; without one, exits know only `localhost` and addresses.
+fn resolvers() -> (ResolverSource, Option<String>) {
+    match Resolver::system() {
+        Ok(_) => (Box::new(|| Resolver::system().unwrap_or_else(|_| Resolver::fixed([]))), None),
+        Err(error) => (Box::new(|| Resolver::fixed([])), Some(error.to_string())),
+    }
+}
