@@ -67,6 +67,8 @@ pub enum Verdict {
     Pass,
     /// Takes it away.
     Drop,
+    /// Takes it away and sends this instead.
+    Replace(Vec<u8>),
     /// Lets it go, and sends these to the same host as well.
     Inject(Vec<Vec<u8>>),
 }

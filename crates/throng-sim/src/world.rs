@@ -221,6 +221,7 @@ impl<S: Suite> World<S> {
             match tap.on_wire(&seen) {
                 Verdict::Pass => {}
                 Verdict::Drop => return,
+                Verdict::Replace(other) => copies = vec![other],
                 Verdict::Inject(more) => copies.extend(more),
             }
         }

@@ -32,6 +32,8 @@ pub(crate) struct Own<S: Suite> {
     seen_reply: Window<64>,
     heard: Time,
     awaiting: Option<Time>,
+    /// Another circuit died, and nothing was heard of this one since.
+    doubted: bool,
 }
 
 /// How far the circuit is.
@@ -54,6 +56,8 @@ pub(crate) struct Use {
     pub(crate) isolation: Option<[u8; 32]>,
     /// When the first stream came.
     pub(crate) since: Option<Time>,
+    /// No new stream may come.
+    pub(crate) retired: bool,
     /// Streams now.
     pub(crate) streams: u32,
 }
@@ -86,6 +90,7 @@ impl<S: Suite> Own<S> {
             seen_reply: Window::new(),
             heard: now,
             awaiting: None,
+            doubted: false,
         }
     }
 
@@ -154,6 +159,7 @@ impl<S: Suite> Own<S> {
                 };
                 self.heard = now;
                 self.awaiting = None;
+                self.doubted = false;
                 return Ok((place, Message::parse(body)?));
             }
             number = hop.backward_number_behind(header.space, number);
@@ -169,13 +175,23 @@ impl<S: Suite> Own<S> {
         first.then(|| now + SILENCE_PROBE)
     }
 
+    /// Another circuit died, perhaps of a mix that is in this one too.
+    pub(crate) fn doubt(&mut self) {
+        self.doubted = true;
+    }
+
+    /// Whether it may be dead: no stream should begin here before it was heard again.
+    pub(crate) fn is_doubtful(&self, now: Time) -> bool {
+        self.doubted || self.awaiting.is_some_and(|since| now - since >= SILENCE_PROBE)
+    }
+
     /// Whether the circuit lives; an idle one is asked after `idle`.
     pub(crate) fn pulse(&self, idle: core::time::Duration, now: Time) -> Pulse {
         match self.awaiting.map(|since| (since, now - since)) {
             Some((_, silence)) if silence >= SILENCE_DEAD => Pulse::Dead,
             Some((_, silence)) if silence >= SILENCE_PROBE => Pulse::Probe,
             Some((since, _)) => Pulse::Look(since + SILENCE_PROBE),
-            None if now - self.heard >= idle => Pulse::Probe,
+            None if self.doubted || now - self.heard >= idle => Pulse::Probe,
             None => Pulse::Look(self.heard + idle),
         }
     }

@@ -213,7 +213,7 @@ impl<S: Suite> Node<S> {
             }
             Command::Send { circuit, payload } => self.send(now, circuit, payload, out),
             Command::Attach { stream, isolation, port } => self.attach(now, stream, isolation, port, out),
-            Command::Detach { circuit } => self.detach(now, circuit, out),
+            Command::Detach { circuit } => self.detach(now, circuit),
             Command::Close { circuit } => self.close(now, circuit, Ended::Finished, out),
             Command::Renew => self.renew(now, out),
             Command::Leave => self.leave(now, out),

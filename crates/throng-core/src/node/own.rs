@@ -119,13 +119,19 @@ impl<S: Suite> Node<S> {
     ) -> Result<(), Refused> {
         let own = self.owns.get_mut(key).ok_or(Refused::UnknownCircuit)?;
         let hops = own.path.len();
+        let was_doubtful = own.is_doubtful(now);
         let (place, message) = own.unwrap(header, body, now)?;
         match message {
             Message::Payload(payload) if place + 1 == hops => {
                 out.deliver(CircuitId::own(key), payload);
                 Ok(())
             }
-            Message::Alive { .. } | Message::Dummy => Ok(()),
+            Message::Alive { .. } | Message::Dummy => {
+                if was_doubtful {
+                    self.serve_waiting(now, out);
+                }
+                Ok(())
+            }
             Message::Extended { answer } => self.hop_joined(now, key, place + 1, answer, out),
             Message::NotExtended(why) if !own.is_ready() => {
                 self.end_own(now, key, why, out);
@@ -177,7 +183,7 @@ impl<S: Suite> Node<S> {
     fn watch(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
         let own = &mut self.owns[key];
         let used_up = match own.use_.since {
-            Some(since) => now - since >= CIRCUIT_USE_MAX && own.use_.streams == 0,
+            Some(since) => own.use_.streams == 0 && (own.use_.retired || now - since >= CIRCUIT_USE_MAX),
             None => now - own.started >= CIRCUIT_SPARE_MAX,
         };
         if used_up {
@@ -207,12 +213,23 @@ impl<S: Suite> Node<S> {
         self.end_on_link(now, own.link, own.name, why, out);
         if own.is_ready() {
             out.events.push(Event::CircuitEnded { circuit: CircuitId::own(key), why });
+            if why == Ended::Silent {
+                self.doubt_others(now);
+            }
         } else {
             self.counts.circuits_failed += 1;
             self.supply.failed(now);
             out.events.push(Event::CircuitNotBuilt { hops: own.hops_done(), why });
         }
         self.timers.by(&mut self.supply.due, now, Timer::Supply);
+    }
+
+    /// A circuit died: the others are asked at once whether they live.
+    fn doubt_others(&mut self, now: Time) {
+        for (key, own) in self.owns.iter_mut().filter(|(_, own)| own.is_ready()) {
+            own.doubt();
+            self.timers.by(&mut own.due, now, Timer::Own(key));
+        }
     }
 
     pub(super) fn close(&mut self, now: Time, circuit: CircuitId, why: Ended, out: &mut Outbox) {
@@ -239,8 +256,12 @@ impl<S: Suite> Node<S> {
 
     /// Gives a stream a circuit of its isolation, or a spare one.
     fn try_attach(&mut self, now: Time, need: &Need, out: &mut Outbox) -> bool {
-        let serves = |own: &Own<S>| own.is_ready() && !own.is_exhausted() && exit_serves(own, need.port);
-        let young = |own: &Own<S>| own.use_.since.is_none_or(|since| now - since < CIRCUIT_USE_MAX);
+        let serves = |own: &Own<S>| {
+            own.is_ready() && !own.is_exhausted() && !own.is_doubtful(now) && exit_serves(own, need.port)
+        };
+        let young = |own: &Own<S>| {
+            !own.use_.retired && own.use_.since.is_none_or(|since| now - since < CIRCUIT_USE_MAX)
+        };
         let with = |isolation: Option<[u8; 32]>| {
             let mut found = self.owns.iter().filter(|(_, own)| own.use_.isolation == isolation && young(own) && serves(own));
             found.next().map(|(key, _)| key)
@@ -263,21 +284,19 @@ impl<S: Suite> Node<S> {
         }
     }
 
-    pub(super) fn detach(&mut self, now: Time, circuit: CircuitId, out: &mut Outbox) {
+    pub(super) fn detach(&mut self, now: Time, circuit: CircuitId) {
         let Some(key) = circuit.to_own() else { return };
         let Some(own) = self.owns.get_mut(key) else { return };
         own.use_.streams = own.use_.streams.saturating_sub(1);
-        if own.use_.streams == 0 && own.use_.since.is_some_and(|since| now - since >= CIRCUIT_USE_MAX) {
-            self.end_own(now, key, Ended::Finished, out);
-        }
+        // Whether that was its last stream is for the next look to say.
+        self.timers.by(&mut own.due, now, Timer::Own(key));
     }
 
     /// New streams get circuits that were never used; the others end with their last stream.
     pub(super) fn renew(&mut self, now: Time, out: &mut Outbox) {
         let used: Vec<_> = self.owns.iter().filter(|(_, own)| own.use_.since.is_some()).map(|(key, _)| key).collect();
         for key in used {
-            // As if it had been in use for its whole time.
-            self.owns[key].use_.since = Some(Time::ZERO);
+            self.owns[key].use_.retired = true;
             if self.owns[key].use_.streams == 0 {
                 self.end_own(now, key, Ended::Finished, out);
             }
