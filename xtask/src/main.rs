@@ -1,2 +1,37 @@
-//! Developer tasks.
-fn main() {}
+//! Whatever a developer of Throng runs.
+
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer tasks.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Format, lints, docs, licences, and every test; installs what they need from the system's packages if it may
+    Test,
+    /// Known vulnerabilities of the libraries (needs the network)
+    Audit,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Test => test::run_all(),
+        Task::Audit => tools::run("cargo", &["deny", "check"]),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

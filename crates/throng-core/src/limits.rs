@@ -49,7 +49,8 @@ pub const HELD_CELLS_MAX: usize = 16_384;
 pub const LINK_WINDOW_DATAGRAMS: usize = 8192;
 /// Cells of one circuit and direction that may overtake each other.
 pub const CIRCUIT_WINDOW_CELLS: usize = 2048;
-const _: () = assert!(CIRCUIT_WINDOW_CELLS >= 2 * HELD_CELLS_PER_CIRCUIT_MAX, "mixing must not outrun the window");
+const _: () =
+    assert!(CIRCUIT_WINDOW_CELLS >= 2 * HELD_CELLS_PER_CIRCUIT_MAX, "mixing must not outrun the window");
 
 // --- Rates ---------------------------------------------------------------------------------------------
 
@@ -79,7 +80,8 @@ pub const SILENCE_PROBE_EVERY: Duration = Duration::from_millis(200);
 pub const SILENCE_DEAD: Duration = Duration::from_millis(1200);
 /// The same for a link: later than a circuit, since one lost circuit must not cost all others.
 pub const LINK_SILENCE_DEAD: Duration = Duration::from_millis(1500);
-const _: () = assert!(SILENCE_PROBE.as_millis() + 3 * SILENCE_PROBE_EVERY.as_millis() <= SILENCE_DEAD.as_millis());
+const _: () =
+    assert!(SILENCE_PROBE.as_millis() + 3 * SILENCE_PROBE_EVERY.as_millis() <= SILENCE_DEAD.as_millis());
 
 /// An idle circuit of our own is asked this often whether it lives.
 pub const IDLE_PROBE: Duration = Duration::from_secs(20);

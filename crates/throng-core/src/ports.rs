@@ -96,7 +96,9 @@ pub enum PortsError {
 impl fmt::Display for PortsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadRange => write!(f, "a port list is `all`, `none`, or like `80,443,6660-6669` (1 to 65535)"),
+            Self::BadRange => {
+                write!(f, "a port list is `all`, `none`, or like `80,443,6660-6669` (1 to 65535)")
+            }
             Self::TooMany => write!(f, "a port list has at most {PORT_RANGES_MAX} ranges"),
         }
     }

@@ -168,7 +168,9 @@ fn the_links_cipher_is_aes_gcm() {
     let tag = key.seal(&nonce, &header, &mut body);
     assert_eq!(
         body,
-        hex("42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091")
+        hex(
+            "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091"
+        )
     );
     assert_eq!(tag, array("5bc94fbc3221a5db94fae95ae7121a47"));
     assert_eq!(key.open(&nonce, &header, &mut body, &tag), Ok(()));

@@ -93,7 +93,12 @@ impl Client {
     }
 
     /// Opens a stream and asks the exit something; the stream that it answered on, and its answer.
-    async fn ask(&self, isolation: Isolation, port: Option<u16>, request: &Request) -> Result<(CircuitStream, Reply), Refusal> {
+    async fn ask(
+        &self,
+        isolation: Isolation,
+        port: Option<u16>,
+        request: &Request,
+    ) -> Result<(CircuitStream, Reply), Refusal> {
         let mut why = Refusal::NoCircuit;
         for _ in 0..TRIES_MAX {
             let used = self.attach(isolation, port).await?;
@@ -313,7 +318,11 @@ impl Abort for CircuitStream {
 }
 
 impl AsyncRead for CircuitStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.recv).poll_read(cx, out)
     }
 }

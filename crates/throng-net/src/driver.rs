@@ -225,5 +225,11 @@ async fn sleep_until(instant: Option<tokio::time::Instant>) {
 
 fn status(node: &Node<Fast>) -> Status {
     let (links, relayed, own) = node.sizes();
-    Status { counts: node.counts().clone(), links, relayed, own, first_hops: node.first_hops().ids().collect() }
+    Status {
+        counts: node.counts().clone(),
+        links,
+        relayed,
+        own,
+        first_hops: node.first_hops().ids().collect(),
+    }
 }

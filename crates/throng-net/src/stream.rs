@@ -71,7 +71,11 @@ impl AsyncWrite for Sending {
 }
 
 impl AsyncRead for Receiving {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = out.filled().len();
         let done = Pin::new(&mut self.stream).poll_read(cx, out);
         let nothing = out.filled().len() == before && out.remaining() > 0;

@@ -52,7 +52,9 @@ impl Suite for Fast {
 
     fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<[u8; 32], Forged> {
         let key = PrivateKey::from_private_key(&X25519, secret).expect("any 32 bytes are an X25519 secret");
-        agree(&key, UnparsedPublicKey::new(&X25519, public), Forged, |shared| shared.try_into().map_err(|_| Forged))
+        agree(&key, UnparsedPublicKey::new(&X25519, public), Forged, |shared| {
+            shared.try_into().map_err(|_| Forged)
+        })
     }
 
     fn kem_generate(seed: &[u8; 64]) -> (KemSecret, [u8; KEM_OFFER_BYTES]) {
@@ -125,7 +127,8 @@ mod tests {
 
         let theirs = DecapsulationKey::generate(&ML_KEM_768).unwrap();
         let offer = theirs.encapsulation_key().unwrap().key_bytes().unwrap();
-        let (answer, shared) = Portable::kem_encapsulate(offer.as_ref().try_into().unwrap(), &[8; 32]).unwrap();
+        let (answer, shared) =
+            Portable::kem_encapsulate(offer.as_ref().try_into().unwrap(), &[8; 32]).unwrap();
         assert_eq!(theirs.decapsulate(Ciphertext::from(answer.as_slice())).unwrap().as_ref(), shared);
     }
 }

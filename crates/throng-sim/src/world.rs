@@ -11,7 +11,9 @@ use throng_core::mixing::Mixing;
 use throng_core::rng::{Purpose, Rng, Seed};
 use throng_core::wire::Geometry;
 use throng_core::wire::record::{Description, Record};
-use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, NodeKeys, Outbox, Ports, Scrubbed, Time};
+use throng_core::{
+    CircuitId, Command, Event, Input, Node, NodeConfig, NodeKeys, Outbox, Ports, Scrubbed, Time,
+};
 
 use crate::host::{Host, HostId};
 use crate::wire::{Seen, Tap, Verdict, Wire};
@@ -36,7 +38,12 @@ enum Happening {
 }
 
 /// The configuration and record of a mix, everything of it following from `number`.
-pub fn mix_config<S: Suite>(number: u8, address: SocketAddr, exit_ports: Ports, mixing: Mixing) -> (NodeConfig, Arc<Record>) {
+pub fn mix_config<S: Suite>(
+    number: u8,
+    address: SocketAddr,
+    exit_ports: Ports,
+    mixing: Mixing,
+) -> (NodeConfig, Arc<Record>) {
     let keys = NodeKeys::new([number; 32], [number ^ 0x80; 32]);
     let description = Description {
         identity: keys.id::<S>(),
@@ -83,7 +90,14 @@ impl<S: Suite> World<S> {
         let id = HostId(self.hosts.len());
         let outbox = Outbox::new(config.geometry);
         self.by_address.insert(address, id);
-        self.hosts.push(Host { address, node: None, outbox, wake: Time::NEVER, events: Vec::new(), delivered: Vec::new() });
+        self.hosts.push(Host {
+            address,
+            node: None,
+            outbox,
+            wake: Time::NEVER,
+            events: Vec::new(),
+            delivered: Vec::new(),
+        });
         self.start(id, config);
         id
     }
@@ -186,7 +200,9 @@ impl<S: Suite> World<S> {
         let Some(((at, _), happening)) = self.queue.pop_first() else { return };
         self.now = at;
         match happening {
-            Happening::Arrives { from, to, mut bytes } => self.step(to, Input::Datagram { from, bytes: &mut bytes }),
+            Happening::Arrives { from, to, mut bytes } => {
+                self.step(to, Input::Datagram { from, bytes: &mut bytes })
+            }
             Happening::Wakes(id) if self.hosts[id.0].wake == at => self.step(id, Input::Wake),
             Happening::Wakes(_) => {}
         }

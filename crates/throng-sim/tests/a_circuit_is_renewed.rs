@@ -29,7 +29,11 @@ fn an_old_circuit_ends_with_its_last_stream() {
     network.world.take_events(network.client);
     network.world.command(network.client, Command::Detach { circuit });
     let ended = network.world.take_events(network.client);
-    assert!(ended.iter().any(|(_, event)| matches!(event, Event::CircuitEnded { circuit: c, .. } if *c == circuit)));
+    assert!(
+        ended
+            .iter()
+            .any(|(_, event)| matches!(event, Event::CircuitEnded { circuit: c, .. } if *c == circuit))
+    );
 }
 
 #[test]
@@ -38,7 +42,11 @@ fn a_circuit_ends_at_its_age_even_in_use() {
     let circuit = network.attach(1, 7).expect("a circuit");
     network.world.run_for(CIRCUIT_AGE_MAX + Duration::from_secs(60));
     let ended = network.world.take_events(network.client);
-    assert!(ended.iter().any(|(_, event)| matches!(event, Event::CircuitEnded { circuit: c, .. } if *c == circuit)));
+    assert!(
+        ended
+            .iter()
+            .any(|(_, event)| matches!(event, Event::CircuitEnded { circuit: c, .. } if *c == circuit))
+    );
 }
 
 #[test]

@@ -63,7 +63,8 @@ fn circuits_come_up_over_links_that_lose_a_tenth() {
         let wire = Wire { loss: 0.1, jitter: Duration::from_millis(10), ..Wire::default() };
         let mut network = Network::new(Plan { seed, wire, ..Plan::default() });
         let circuit = network.attach(1, 7).expect("a circuit");
-        let echoed = (0..20u8).filter(|i| network.echo(circuit, &[*i; 100], Duration::from_millis(300))).count();
+        let echoed =
+            (0..20u8).filter(|i| network.echo(circuit, &[*i; 100], Duration::from_millis(300))).count();
         assert!(echoed >= 5, "seed {seed}: {echoed} of 20; six links that lose a tenth let half through");
     }
 }

@@ -73,7 +73,9 @@ fn a_link_that_is_cut_and_healed_carries_circuits_again() {
     network.world.run_for(Duration::from_secs(20));
     network.world.heal();
     let echoed = (2..12).any(|stream| {
-        network.attach(stream, 7).is_some_and(|circuit| network.echo(circuit, b"again", Duration::from_secs(3)))
+        network
+            .attach(stream, 7)
+            .is_some_and(|circuit| network.echo(circuit, b"again", Duration::from_secs(3)))
     });
     assert!(echoed);
 }
@@ -95,7 +97,8 @@ fn a_mix_that_takes_leave_ends_its_circuits_at_once() {
 #[test]
 fn nothing_is_left_behind_when_a_client_is_gone() {
     let (mut network, _, _) = in_use(Plan { mixes: 5, exits: 2, spare: 4, ..Plan::default() });
-    let relayed = |network: &Network| network.mixes.iter().map(|mix| network.world.node(*mix).sizes().1).sum::<usize>();
+    let relayed =
+        |network: &Network| network.mixes.iter().map(|mix| network.world.node(*mix).sizes().1).sum::<usize>();
     assert!(relayed(&network) > 0);
     network.world.crash(network.client);
     network.world.run_for(Duration::from_secs(600));

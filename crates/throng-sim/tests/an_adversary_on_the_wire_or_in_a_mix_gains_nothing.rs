@@ -45,7 +45,8 @@ fn a_replayed_datagram_is_refused_and_delivers_nothing_twice() {
     network.world.tap(|seen: &Seen| Verdict::Inject(vec![seen.bytes.clone(), seen.bytes.clone()]));
     assert!(network.echo(circuit, b"once", Duration::from_secs(1)));
     network.world.run_for(Duration::from_secs(1));
-    let delivered: usize = network.mixes.clone().into_iter().map(|mix| network.world.take_delivered(mix).len()).sum();
+    let delivered: usize =
+        network.mixes.clone().into_iter().map(|mix| network.world.take_delivered(mix).len()).sum();
     assert_eq!(delivered, 0, "nothing came a second time to the exit");
     assert!(refused(&network, Refused::ReplayedDatagram) >= 12, "six datagrams, two copies each");
 }
@@ -85,7 +86,8 @@ fn an_offer_that_is_replayed_opens_nothing_that_lasts() {
         Verdict::Pass
     });
     let circuit = network.attach(1, 7).expect("a circuit");
-    let links = |network: &Network| network.mixes.iter().map(|mix| network.world.node(*mix).sizes().0).sum::<usize>();
+    let links =
+        |network: &Network| network.mixes.iter().map(|mix| network.world.node(*mix).sizes().0).sum::<usize>();
     network.world.run_for(Duration::from_secs(15));
     let before = links(&network);
     for (to, bytes) in offers.take() {

@@ -117,7 +117,14 @@ impl Member {
         Ok(Self { keys, record, socket, address })
     }
 
-    fn start(self, number: u8, mixing: Mixing, records: &[Arc<Record>], clock: Clock, resolver: &ResolverSource) -> Result<Mix> {
+    fn start(
+        self,
+        number: u8,
+        mixing: Mixing,
+        records: &[Arc<Record>],
+        clock: Clock,
+        resolver: &ResolverSource,
+    ) -> Result<Mix> {
         let exit_ports = self.record.description().exit_ports.clone();
         let is_exit = !exit_ports.is_none();
         let config = NodeConfig {
@@ -133,7 +140,8 @@ impl Member {
         let (events, heard) = mpsc::unbounded_channel();
         if is_exit {
             let server = pipe::server_config(Geometry::DEFAULT, &self.keys);
-            let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, Some(server)).context("starting QUIC")?;
+            let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, Some(server))
+                .context("starting QUIC")?;
             // This network's own setting: everything may be reached, also what is on this machine.
             let policy = ExitPolicy { ports: exit_ports.clone(), local: true };
             let exit = Arc::new(Exit::new(policy, resolver()));
@@ -145,9 +153,15 @@ impl Member {
     }
 }
 
-fn start_client(plan: &Plan, rules: PathRules, records: Vec<Arc<Record>>, clock: Clock) -> Result<(Client, Driver)> {
+fn start_client(
+    plan: &Plan,
+    rules: PathRules,
+    records: Vec<Arc<Record>>,
+    clock: Clock,
+) -> Result<(Client, Driver)> {
     let geometry = Geometry::DEFAULT;
-    let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), geometry.datagram()).context("binding the client's socket")?;
+    let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), geometry.datagram())
+        .context("binding the client's socket")?;
     let config = NodeConfig {
         keys: NodeKeys::new(entropy::secret(), entropy::secret()),
         geometry,

@@ -11,7 +11,16 @@ const VARIABLE: &str = "THRONG_LOG";
 pub(crate) fn start() {
     let wanted = std::env::var(VARIABLE).unwrap_or_else(|_| "warn".to_owned());
     // These libraries write the names and addresses that they work on: they stay silent, whatever is wanted.
-    let silenced = ["hickory_resolver", "hickory_proto", "hickory_net", "quinn", "quinn_proto", "quinn_udp", "rustls", "hyper"];
+    let silenced = [
+        "hickory_resolver",
+        "hickory_proto",
+        "hickory_net",
+        "quinn",
+        "quinn_proto",
+        "quinn_udp",
+        "rustls",
+        "hyper",
+    ];
     let filter = silenced.iter().fold(wanted, |filter, library| format!("{filter},{library}=off"));
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);

@@ -27,7 +27,8 @@ pub(crate) fn run(options: &UpOptions) -> Result<()> {
     if options.hops > options.mixes {
         bail!("--hops {} needs as many mixes, but --mixes is {}", options.hops, options.mixes);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let outcome = runtime.block_on(up(options));
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
@@ -43,7 +44,8 @@ async fn up(options: &UpOptions) -> Result<()> {
     let plan = Plan { mixes: options.mixes, hops: options.hops, mixing: options.mixing };
     let network = LocalNetwork::start(&plan)?;
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(proxy::serve(listener, Arc::clone(&network.client), ProxyLimits::default(), stopped));
+    let serving =
+        tokio::spawn(proxy::serve(listener, Arc::clone(&network.client), ProxyLimits::default(), stopped));
 
     let supply = tokio::select! {
         supply = first_circuit(network.client.supply(), &progress) => Some(supply?),
@@ -88,7 +90,9 @@ async fn listen(port: u16) -> Result<TcpListener> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("port {port} is taken by another program; choose another one with --port (0: any that is free)")
+            bail!(
+                "port {port} is taken by another program; choose another one with --port (0: any that is free)"
+            )
         }
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             bail!("port {port} needs rights that we do not have; choose one above 1023 with --port")
@@ -110,7 +114,10 @@ fn progress(json: bool) -> ProgressBar {
 }
 
 /// Waits until a circuit is ready; says what blocks meanwhile.
-async fn first_circuit(mut supply: watch::Receiver<SupplyState>, progress: &ProgressBar) -> Result<SupplyState> {
+async fn first_circuit(
+    mut supply: watch::Receiver<SupplyState>,
+    progress: &ProgressBar,
+) -> Result<SupplyState> {
     progress.set_message("building circuits");
     loop {
         let changed = timeout(SLOW_START, supply.changed()).await;
@@ -192,7 +199,9 @@ fn readable(report: &Report<'_>, network: &LocalNetwork) -> String {
     let _ = writeln!(text, "  you ─ {} ─ the Internet\n", report.circuit.join(" ─ "));
     let _ = writeln!(text, "Proxy (SOCKS5, SOCKS4a, HTTP) on {}. Try:\n\n  {}\n", report.proxy, report.r#try);
     if !network.own_prefixes {
-        text.push_str("This system has no loopback address but 127.0.0.1: the rule of one mix per /16 is off here.\n");
+        text.push_str(
+            "This system has no loopback address but 127.0.0.1: the rule of one mix per /16 is off here.\n",
+        );
     }
     if let Some(why) = &network.no_names {
         let _ = writeln!(text, "Exits cannot look names up, only addresses and localhost work: {why}");

@@ -5,6 +5,9 @@ mod origin;
 mod relay;
 mod supply;
 
+#[cfg(test)]
+mod tests;
+
 use core::fmt;
 
 use slotmap::{Key, KeyData, new_key_type};

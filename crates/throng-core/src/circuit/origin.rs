@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use super::Layers;
 use crate::crypto::{Initiation, Suite};
-use crate::limits::{CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY};
+use crate::limits::{
+    CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY,
+};
 use crate::link::LinkKey;
 use crate::refused::Refused;
 use crate::time::Time;
@@ -74,7 +76,14 @@ pub(crate) enum Pulse {
 }
 
 impl<S: Suite> Own<S> {
-    pub(crate) fn new(path: Vec<Arc<Record>>, link: LinkKey, name: u32, first: Initiation<S>, number: u32, now: Time) -> Self {
+    pub(crate) fn new(
+        path: Vec<Arc<Record>>,
+        link: LinkKey,
+        name: u32,
+        first: Initiation<S>,
+        number: u32,
+        now: Time,
+    ) -> Self {
         Self {
             path,
             link,

@@ -124,7 +124,13 @@ impl<S: Suite> Relay<S> {
     }
 
     /// Puts our layer onto a cell that travels backward; under which header it goes on, on the previous link.
-    pub(crate) fn wrap(&mut self, space: Space, number: u32, body: &mut [u8], now: Time) -> Result<CellHeader, Refused> {
+    pub(crate) fn wrap(
+        &mut self,
+        space: Space,
+        number: u32,
+        body: &mut [u8],
+        now: Time,
+    ) -> Result<CellHeader, Refused> {
         let new = match space {
             Space::Stream => self.seen_stream.admit(number),
             Space::Reply => self.seen_reply.admit(number),

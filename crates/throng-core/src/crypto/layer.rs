@@ -45,7 +45,12 @@ impl LayerKey for Hctr2 {
             hash.update(&[Block::from(length.to_le_bytes())]);
             hash
         };
-        Self { aes, hash_even: after_length(2 * 128 + 2), hash_ragged: after_length(2 * 128 + 3), l: l.into() }
+        Self {
+            aes,
+            hash_even: after_length(2 * 128 + 2),
+            hash_ragged: after_length(2 * 128 + 3),
+            l: l.into(),
+        }
     }
 
     fn encipher(&self, tweak: &[u8; 16], body: &mut [u8]) {
@@ -90,9 +95,8 @@ impl Hctr2 {
         let nonce = u128::from_le_bytes(*nonce);
         let mut counter = 0u128;
         for stride in message.chunks_mut(16 * STRIDE_BLOCKS) {
-            let mut blocks: [Block; STRIDE_BLOCKS] = core::array::from_fn(|i| {
-                Block::from((nonce ^ (counter + 1 + i as u128)).to_le_bytes())
-            });
+            let mut blocks: [Block; STRIDE_BLOCKS] =
+                core::array::from_fn(|i| Block::from((nonce ^ (counter + 1 + i as u128)).to_le_bytes()));
             counter += STRIDE_BLOCKS as u128;
             let blocks = &mut blocks[..stride.len().div_ceil(16)];
             self.aes.encrypt_blocks(blocks);

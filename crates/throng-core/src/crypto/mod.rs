@@ -7,7 +7,9 @@ mod layer;
 mod portable;
 mod suite;
 
-pub use handshake::{ANSWER_BYTES, Initiation, OFFER_BYTES, Purpose as HandshakePurpose, SessionSecret, answer};
+pub use handshake::{
+    ANSWER_BYTES, Initiation, OFFER_BYTES, Purpose as HandshakePurpose, SessionSecret, answer,
+};
 pub use layer::Hctr2;
 pub use portable::{KemSecret, Portable, PortableLinkKey};
 pub use suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LayerKey, LinkKey, Suite};

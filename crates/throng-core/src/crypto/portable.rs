@@ -1,8 +1,8 @@
 //! The portable suite: pure Rust, no operating system. Tests use it; the fast one must agree with it.
 
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::aead::array::Array;
 use aes_gcm::Aes128Gcm;
+use aes_gcm::aead::array::Array;
+use aes_gcm::aead::{AeadInOut, KeyInit};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use hkdf::Hkdf;
 use ml_kem::kem::{Decapsulate, KeyExport};

@@ -175,7 +175,12 @@ mod tests {
 
     const FROM: &str = "127.1.0.1:9000";
 
-    fn judged(greeter: &mut Greeter, from: &str, cookie: Option<&[u8; 16]>, rng: &mut Rng) -> Result<Verdict, Refused> {
+    fn judged(
+        greeter: &mut Greeter,
+        from: &str,
+        cookie: Option<&[u8; 16]>,
+        rng: &mut Rng,
+    ) -> Result<Verdict, Refused> {
         let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
         let mut datagram = [0; 1280];
         write_offer::<Portable>(&code, 7, &[9; OFFER_BYTES], cookie, &mut datagram);

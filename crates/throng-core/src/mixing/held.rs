@@ -82,12 +82,15 @@ impl Held {
 
     /// Drops a cell of the circuit that holds most, if that is more than `mine` and one.
     fn make_room(&mut self, mine: usize) -> bool {
-        let Some((&greediest, &most)) = self.counts.iter().max_by_key(|(_, count)| **count) else { return false };
+        let Some((&greediest, &most)) = self.counts.iter().max_by_key(|(_, count)| **count) else {
+            return false;
+        };
         if most <= mine + 1 {
             return false;
         }
         let theirs = |cell: &Option<(Departure, Box<[u8]>)>| {
-            cell.as_ref().is_some_and(|(departure, _)| (departure.link, departure.header.circuit) == greediest)
+            cell.as_ref()
+                .is_some_and(|(departure, _)| (departure.link, departure.header.circuit) == greediest)
         };
         let Some(place) = self.cells.iter().rposition(theirs) else { return false };
         // The ticket stays out; its place becomes free when the strategy hands it back.

@@ -59,7 +59,14 @@ impl<S: Suite> Node<S> {
     }
 
     /// Hands a cell to the mixing strategy, which lets it leave now or later.
-    pub(super) fn depart(&mut self, now: Time, link: LinkKey, header: CellHeader, body: &[u8], out: &mut Outbox) {
+    pub(super) fn depart(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        header: CellHeader,
+        body: &[u8],
+        out: &mut Outbox,
+    ) {
         let departure = Departure { link, header };
         if !self.mixer.holds() {
             return self.emit(now, departure, body, out);
@@ -96,7 +103,13 @@ impl<S: Suite> Node<S> {
     }
 
     /// The same, but past the strategy: the link's own questions and answers about itself.
-    pub(super) fn control_at_once(&mut self, now: Time, link: LinkKey, message: &Control<'_>, out: &mut Outbox) {
+    pub(super) fn control_at_once(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        message: &Control<'_>,
+        out: &mut Outbox,
+    ) {
         let mut body = core::mem::take(&mut self.body);
         message.write(&mut body);
         self.emit(now, Departure { link, header: CellHeader::CONTROL }, &body, out);

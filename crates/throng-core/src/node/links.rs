@@ -8,7 +8,8 @@ use crate::circuit::Next;
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite, answer};
 use crate::limits::WAITING_CREATES_MAX;
 use crate::link::{
-    CodeKey, End, Identify, Link, LinkKey, Side, Unconfirmed, Verdict, Wish, offer_mac1, open_cookie, write_offer,
+    CodeKey, End, Identify, Link, LinkKey, Side, Unconfirmed, Verdict, Wish, offer_mac1, open_cookie,
+    write_offer,
 };
 use crate::membership::NodeId;
 use crate::output::Outbox;
@@ -40,7 +41,8 @@ impl<S: Suite> Node<S> {
 
     /// Lets `end` be told when the link comes up. Whether there is room.
     pub(super) fn wait_for_link(&mut self, link: LinkKey, end: End) -> bool {
-        let Some(link) = self.links.get_mut(link).filter(|link| link.waiting.len() < WAITING_CREATES_MAX) else {
+        let Some(link) = self.links.get_mut(link).filter(|link| link.waiting.len() < WAITING_CREATES_MAX)
+        else {
             return false;
         };
         link.waiting.push(end);
@@ -103,8 +105,12 @@ impl<S: Suite> Node<S> {
         match self.greeter.judge::<S>(from, datagram, offer, &mut self.chance.keys, now)? {
             Verdict::Welcome => {}
             Verdict::Cookie { nonce, sealed, tag } => {
-                let cookie =
-                    Datagram::Cookie { initiator: offer.initiator, nonce: &nonce, sealed: &sealed, tag: &tag };
+                let cookie = Datagram::Cookie {
+                    initiator: offer.initiator,
+                    nonce: &nonce,
+                    sealed: &sealed,
+                    tag: &tag,
+                };
                 cookie.write(out.datagram(from));
                 self.counts.datagrams_out += 1;
                 return Ok(());
@@ -226,7 +232,9 @@ impl<S: Suite> Node<S> {
                 self.control_at_once(now, key, &Control::Pong, out);
                 Ok(())
             }
-            Control::Identify { identity, signature } => self.receive_identity(now, key, identity, signature, out),
+            Control::Identify { identity, signature } => {
+                self.receive_identity(now, key, identity, signature, out)
+            }
             Control::Identified => {
                 let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
                 link.identify = None;
@@ -265,7 +273,12 @@ impl<S: Suite> Node<S> {
         identify.sends += 1;
         let signature = S::sign(self.keys.identity_secret(), &[IDENTIFY_CONTEXT, &link.binding()].concat());
         let identity = self.id.0;
-        self.control_at_once(now, key, &Control::Identify { identity: &identity, signature: &signature }, out);
+        self.control_at_once(
+            now,
+            key,
+            &Control::Identify { identity: &identity, signature: &signature },
+            out,
+        );
     }
 
     fn make_room_for_a_link(&mut self, now: Time, out: &mut Outbox) -> Option<()> {

@@ -189,12 +189,20 @@ impl<S: Suite> Node<S> {
         self.timers.next().min(self.mixer.wake())
     }
 
-    fn receive(&mut self, now: Time, from: SocketAddr, bytes: &mut [u8], out: &mut Outbox) -> Result<(), Refused> {
+    fn receive(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        bytes: &mut [u8],
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
         if bytes.len() != self.geometry.datagram() {
             return Err(Refused::WrongLength);
         }
         match Datagram::parse(bytes)? {
-            Datagram::Sealed { session, counter } => self.receive_cell(now, from, session, counter, bytes, out),
+            Datagram::Sealed { session, counter } => {
+                self.receive_cell(now, from, session, counter, bytes, out)
+            }
             Datagram::Offer(offer) => self.receive_offer(now, from, bytes, &offer, out),
             Datagram::Answer { initiator, responder, answer } => {
                 self.receive_answer(now, initiator, responder, answer, out)

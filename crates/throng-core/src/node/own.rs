@@ -82,7 +82,8 @@ impl<S: Suite> Node<S> {
             return Err(Refused::OutOfPlace); // an answer that we have had already
         }
         let hop = own.path[place].description();
-        let secret = building.initiation.finish(HandshakePurpose::Circuit, &hop.identity.0, &hop.link_key, answer)?;
+        let secret =
+            building.initiation.finish(HandshakePurpose::Circuit, &hop.identity.0, &hop.link_key, answer)?;
         own.add_hop(Layers::new(&secret), now);
         if own.hops_done() < own.path.len() {
             let initiation = Initiation::new(&mut self.chance.keys);
@@ -242,7 +243,14 @@ impl<S: Suite> Node<S> {
 
     // --- Use ------------------------------------------------------------------------------------------
 
-    pub(super) fn attach(&mut self, now: Time, stream: u64, isolation: [u8; 32], port: Option<u16>, out: &mut Outbox) {
+    pub(super) fn attach(
+        &mut self,
+        now: Time,
+        stream: u64,
+        isolation: [u8; 32],
+        port: Option<u16>,
+        out: &mut Outbox,
+    ) {
         let need = Need { stream, isolation, port, since: now };
         if self.try_attach(now, &need, out) {
             return;
@@ -263,7 +271,10 @@ impl<S: Suite> Node<S> {
             !own.use_.retired && own.use_.since.is_none_or(|since| now - since < CIRCUIT_USE_MAX)
         };
         let with = |isolation: Option<[u8; 32]>| {
-            let mut found = self.owns.iter().filter(|(_, own)| own.use_.isolation == isolation && young(own) && serves(own));
+            let mut found = self
+                .owns
+                .iter()
+                .filter(|(_, own)| own.use_.isolation == isolation && young(own) && serves(own));
             found.next().map(|(key, _)| key)
         };
         let Some(key) = with(Some(need.isolation)).or_else(|| with(None)) else { return false };
@@ -294,7 +305,8 @@ impl<S: Suite> Node<S> {
 
     /// New streams get circuits that were never used; the others end with their last stream.
     pub(super) fn renew(&mut self, now: Time, out: &mut Outbox) {
-        let used: Vec<_> = self.owns.iter().filter(|(_, own)| own.use_.since.is_some()).map(|(key, _)| key).collect();
+        let used: Vec<_> =
+            self.owns.iter().filter(|(_, own)| own.use_.since.is_some()).map(|(key, _)| key).collect();
         for key in used {
             self.owns[key].use_.retired = true;
             if self.owns[key].use_.streams == 0 {
@@ -343,7 +355,8 @@ impl<S: Suite> Node<S> {
         let coming: Vec<&Own<S>> = fresh.chain(unused).collect();
 
         // Every isolation that waits needs a circuit to a fitting exit; and some are kept in store.
-        let waiting: BTreeSet<([u8; 32], Option<u16>)> = self.supply.waiting().map(|need| (need.isolation, need.port)).collect();
+        let waiting: BTreeSet<([u8; 32], Option<u16>)> =
+            self.supply.waiting().map(|need| (need.isolation, need.port)).collect();
         let groups: BTreeSet<[u8; 32]> = waiting.iter().map(|(isolation, _)| *isolation).collect();
         let unserved = waiting.iter().find(|(_, port)| !coming.iter().any(|own| exit_serves(own, *port)));
         if let Some((_, port)) = unserved {
@@ -359,13 +372,18 @@ impl<S: Suite> Node<S> {
         if !matches!(why, NoRoute::NoExit(Some(_))) {
             return;
         }
-        let serves = |need: &Need| need.port.is_none_or(|port| self.view.records().any(|r| r.description().exit_ports.allows(port)));
+        let serves = |need: &Need| {
+            need.port.is_none_or(|port| self.view.records().any(|r| r.description().exit_ports.allows(port)))
+        };
         let (keep, tell): (Vec<Need>, Vec<Need>) = self.supply.take_waiting().into_iter().partition(serves);
         for need in keep {
             self.supply.wait(need);
         }
         for need in tell {
-            out.events.push(Event::NotAttached { stream: need.stream, why: NotAttached::NoRoute(NoRoute::NoExit(need.port)) });
+            out.events.push(Event::NotAttached {
+                stream: need.stream,
+                why: NotAttached::NoRoute(NoRoute::NoExit(need.port)),
+            });
         }
     }
 }

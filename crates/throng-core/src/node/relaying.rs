@@ -36,7 +36,10 @@ impl<S: Suite> Node<S> {
             let End::Previous(relay) = *end else { return Err(Refused::OutOfPlace) };
             return self.answer_again(now, relay, &offer_head, out);
         }
-        if !link.creates.take(now) || link.circuits.len() >= CIRCUITS_PER_LINK_MAX || self.relays.len() >= RELAYED_CIRCUITS_MAX {
+        if !link.creates.take(now)
+            || link.circuits.len() >= CIRCUITS_PER_LINK_MAX
+            || self.relays.len() >= RELAYED_CIRCUITS_MAX
+        {
             self.control(now, key, &Control::Destroy { circuit: name, why: Ended::Busy }, out);
             return Err(Refused::TooMany);
         }
@@ -58,9 +61,16 @@ impl<S: Suite> Node<S> {
     }
 
     /// A set-up message came twice: our answer may have been lost.
-    fn answer_again(&mut self, now: Time, key: RelayKey, offer_head: &[u8; 32], out: &mut Outbox) -> Result<(), Refused> {
+    fn answer_again(
+        &mut self,
+        now: Time,
+        key: RelayKey,
+        offer_head: &[u8; 32],
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
         let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let answered = relay.answer.take_if(|answered| answered.offer_head == *offer_head).ok_or(Refused::OutOfPlace)?;
+        let answered =
+            relay.answer.take_if(|answered| answered.offer_head == *offer_head).ok_or(Refused::OutOfPlace)?;
         let (link, name) = relay.previous;
         self.control(now, link, &Control::Created { circuit: name, answer: &answered.answer }, out);
         if let Some(relay) = self.relays.get_mut(key) {
@@ -146,9 +156,12 @@ impl<S: Suite> Node<S> {
                 return Ok(());
             }
             Next::Hop { answer, .. } => {
-                let again = answer.take_if(|answered| answered.offer_head[..] == offer[..32]).ok_or(Refused::OutOfPlace)?;
+                let again = answer
+                    .take_if(|answered| answered.offer_head[..] == offer[..32])
+                    .ok_or(Refused::OutOfPlace)?;
                 self.reply(now, key, request, &Message::Extended { answer: &again.answer }, out);
-                if let Some(Next::Hop { answer, .. }) = self.relays.get_mut(key).map(|relay| &mut relay.next) {
+                if let Some(Next::Hop { answer, .. }) = self.relays.get_mut(key).map(|relay| &mut relay.next)
+                {
                     *answer = Some(again);
                 }
                 return Ok(());
@@ -159,12 +172,14 @@ impl<S: Suite> Node<S> {
             return Ok(());
         };
         let link = self.link_to(now, &record, out);
-        let Some((link, name)) = link.and_then(|link| Some((link, self.name_circuit(link, End::Next(key))?))) else {
+        let Some((link, name)) = link.and_then(|link| Some((link, self.name_circuit(link, End::Next(key))?)))
+        else {
             self.reply(now, key, request, &Message::NotExtended(Ended::Busy), out);
             return Ok(());
         };
         if let Some(relay) = self.relays.get_mut(key) {
-            relay.next = Next::Extending(alloc::boxed::Box::new(Extending { link, name, offer: *offer, request }));
+            relay.next =
+                Next::Extending(alloc::boxed::Box::new(Extending { link, name, offer: *offer, request }));
         }
         self.ask_next(now, key, out);
         Ok(())

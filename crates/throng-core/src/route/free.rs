@@ -55,7 +55,10 @@ fn serves(mix: &Description, port: Option<u16>) -> bool {
 fn fits(mix: &Description, path: &[Arc<Record>], rules: PathRules) -> bool {
     path.iter().map(|record| record.description()).all(|other| {
         let same_operator = mix.family.is_some() && mix.family == other.family;
-        let same_prefix = mix.addresses.iter().any(|a| other.addresses.iter().any(|b| prefix(a.0.ip()) == prefix(b.0.ip())));
+        let same_prefix = mix
+            .addresses
+            .iter()
+            .any(|a| other.addresses.iter().any(|b| prefix(a.0.ip()) == prefix(b.0.ip())));
         mix.identity != other.identity
             && !same_operator
             && (rules == PathRules::SamePrefixAllowed || !same_prefix)
@@ -134,7 +137,10 @@ mod tests {
                 }
             }
         }
-        assert!(matches!(draw(&view, 5, 0), Err(NoRoute::TooFewMixes { hops: 5, .. }) | Err(NoRoute::NoFirstHop)));
+        assert!(matches!(
+            draw(&view, 5, 0),
+            Err(NoRoute::TooFewMixes { hops: 5, .. }) | Err(NoRoute::NoFirstHop)
+        ));
     }
 
     #[test]

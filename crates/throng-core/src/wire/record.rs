@@ -53,7 +53,10 @@ impl Record {
     /// # Panics
     /// If it has no address, or more than [`RECORD_ADDRESSES_MAX`]; if `secret` is not its identity's.
     pub fn sign<S: Suite>(description: Description, secret: &[u8; 32]) -> Self {
-        assert!((1..=RECORD_ADDRESSES_MAX).contains(&description.addresses.len()), "a record has 1 to 4 addresses");
+        assert!(
+            (1..=RECORD_ADDRESSES_MAX).contains(&description.addresses.len()),
+            "a record has 1 to 4 addresses"
+        );
         assert_eq!(S::sign_public(secret), description.identity.0, "a record is signed by its own identity");
         let mut bytes = description.write();
         let signature = S::sign(secret, &[SIGNATURE_CONTEXT, &bytes].concat());
@@ -136,7 +139,8 @@ impl Description {
         if ranges > PORT_RANGES_MAX {
             return Err(Malformed);
         }
-        let ranges: Result<Vec<_>, Malformed> = (0..ranges).map(|_| Ok((fields.u16()?, fields.u16()?))).collect();
+        let ranges: Result<Vec<_>, Malformed> =
+            (0..ranges).map(|_| Ok((fields.u16()?, fields.u16()?))).collect();
         let exit_ports = Ports::from_ranges(ranges?).map_err(|_| Malformed)?;
 
         let count = usize::from(fields.u8()?);
@@ -163,7 +167,11 @@ impl Description {
             until,
         };
         // One record, one form: whatever reads differently than it writes is refused.
-        if !fields.rest().is_empty() || description.write() != content { Err(Malformed) } else { Ok(description) }
+        if !fields.rest().is_empty() || description.write() != content {
+            Err(Malformed)
+        } else {
+            Ok(description)
+        }
     }
 }
 
@@ -179,7 +187,10 @@ mod tests {
             identity: NodeId(Portable::sign_public(&secret)),
             link_key: [4; 32],
             family: Some(Family([5; 16])),
-            addresses: vec![Scrubbed("127.1.0.1:9000".parse().unwrap()), Scrubbed("[::1]:9000".parse().unwrap())],
+            addresses: vec![
+                Scrubbed("127.1.0.1:9000".parse().unwrap()),
+                Scrubbed("[::1]:9000".parse().unwrap()),
+            ],
             exit_ports: Ports::reduced(),
             from: Time::from_secs(100),
             until: Time::from_secs(200),

@@ -22,8 +22,8 @@ pub use resolve::{LOOKUP_TIME_S, NoNameServers, Resolver};
 
 pub use crate::request::Abort;
 
-use crate::splice::splice;
 use crate::request::{Host, Refusal, Reply, Request, Target};
+use crate::splice::splice;
 
 /// Connections to the outside at once, lookups included; one more is refused as busy.
 pub const CONNECTIONS_MAX: usize = 8192;

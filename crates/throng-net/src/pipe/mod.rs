@@ -193,13 +193,15 @@ impl AsyncUdpSocket for PipeSocket {
             let mut length = put(buffer, 0, &first);
             // Equal packets of one circuit go in together, as the kernel's receive offload would do it.
             while let Some((next, packet)) = inbound.packets.front() {
-                if *next != circuit || packet.len() != stride || length + stride > buffer.len() || stride == 0 {
+                if *next != circuit || packet.len() != stride || length + stride > buffer.len() || stride == 0
+                {
                     break;
                 }
                 length = put(buffer, length, packet);
                 inbound.packets.pop_front();
             }
-            meta[filled] = RecvMeta { addr: address_of(circuit), len: length, stride, ecn: None, dst_ip: None };
+            meta[filled] =
+                RecvMeta { addr: address_of(circuit), len: length, stride, ecn: None, dst_ip: None };
             filled += 1;
         }
         Poll::Ready(Ok(filled))

@@ -21,9 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::splice::{Guarded, splice};
 use super::{Dial, Isolation, ProxyLimits, within};
 use crate::request::{Abort, Host, Refusal, Target};
+use crate::splice::{Guarded, splice};
 
 type ReplyBody = Either<Carried, Full<Bytes>>;
 /// Where a CONNECT leaves its stream for when the answer is written and the connection is handed over.

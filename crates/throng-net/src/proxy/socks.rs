@@ -12,9 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::splice::{Guarded, close, splice};
 use super::{Dial, Isolation, ProxyLimits, within};
 use crate::request::{Host, Refusal, Target};
+use crate::splice::{Guarded, close, splice};
 
 /// Longest user id and longest host name that a SOCKS4 client may send (it has no length field).
 const SOCKS4_TEXT_MAX_BYTES: usize = 255;

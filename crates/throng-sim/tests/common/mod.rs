@@ -54,7 +54,8 @@ impl Network {
         let records: Vec<_> = mixes.iter().map(|(_, record)| Arc::clone(record)).collect();
         let mut configs: Vec<NodeConfig> = mixes.into_iter().map(|(config, _)| config).collect();
         configs.iter_mut().for_each(|config| config.records = records.clone());
-        let hosts = configs.iter().zip(1..).map(|(config, i)| world.add(address(i), config.clone())).collect();
+        let hosts =
+            configs.iter().zip(1..).map(|(config, i)| world.add(address(i), config.clone())).collect();
         let client = NodeConfig {
             keys: NodeKeys::new([200; 32], [201; 32]),
             geometry: Geometry::DEFAULT,
@@ -75,7 +76,8 @@ impl Network {
 
     /// Waits for a circuit for a new stream of this isolation.
     pub fn attach(&mut self, stream: u64, isolation: u8) -> Option<CircuitId> {
-        self.world.command(self.client, Command::Attach { stream, isolation: [isolation; 32], port: Some(443) });
+        self.world
+            .command(self.client, Command::Attach { stream, isolation: [isolation; 32], port: Some(443) });
         let client = self.client;
         let mut found = None;
         self.world.run_until(Duration::from_secs(20), |world| {

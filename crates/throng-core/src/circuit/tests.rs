@@ -1,0 +1,173 @@
+//! A circuit without its links: an origin and three mixes, and what one of the mixes may try.
+
+use super::{Answered, Layers, Next, Own, Peeled, Relay};
+use crate::crypto::{HandshakePurpose, Initiation, Portable, Suite, answer};
+use crate::link::LinkKey;
+use crate::refused::Refused;
+use crate::rng::{Purpose, Rng, Seed};
+use crate::time::Time;
+use crate::wire::Geometry;
+use crate::wire::cell::{CellHeader, Space};
+use crate::wire::message::Message;
+use alloc::vec::Vec;
+
+const HOPS: usize = 3;
+const NOW: Time = Time::ZERO;
+
+struct Circuit {
+    own: Own<Portable>,
+    relays: Vec<Relay<Portable>>,
+}
+
+fn handshake(rng: &mut Rng) -> (Layers<Portable>, Layers<Portable>) {
+    let secret = [1; 32];
+    let public = Portable::dh_public(&secret);
+    let initiation = Initiation::<Portable>::new(rng);
+    let (theirs, reply) =
+        answer::<Portable>(HandshakePurpose::Circuit, &[2; 32], &secret, &public, initiation.offer(), rng)
+            .unwrap();
+    let ours = initiation.finish(HandshakePurpose::Circuit, &[2; 32], &public, &reply).unwrap();
+    (Layers::new(&ours), Layers::new(&theirs))
+}
+
+fn circuit() -> Circuit {
+    let mut rng = Seed::from_bytes([3; 32]).rng(Purpose::Keys, 0);
+    let first = Initiation::new(&mut rng);
+    let mut own = Own::new(Vec::new(), LinkKey::default(), 1, first, rng.u32(), NOW);
+    let mut relays = Vec::new();
+    for hop in 0..HOPS {
+        let (ours, theirs) = handshake(&mut rng);
+        own.add_hop(ours, NOW);
+        let answered = Answered { offer_head: [0; 32], answer: [0; crate::crypto::ANSWER_BYTES] };
+        let mut relay = Relay::new((LinkKey::default(), 1), theirs, answered, NOW);
+        if hop + 1 < HOPS {
+            relay.next = Next::Hop { link: LinkKey::default(), name: 1, answer: None };
+        }
+        relays.push(relay);
+    }
+    Circuit { own, relays }
+}
+
+fn body() -> Vec<u8> {
+    vec![0; Geometry::DEFAULT.body()]
+}
+
+/// Carries a cell to the last hop; `meddle` may change it after each hop's work.
+fn outwards(
+    circuit: &mut Circuit,
+    header: CellHeader,
+    body: &mut [u8],
+    mut meddle: impl FnMut(usize, &mut u32, &mut [u8]),
+) -> Result<Vec<u8>, (usize, Refused)> {
+    let mut number = header.number;
+    for (hop, relay) in circuit.relays.iter_mut().enumerate() {
+        match relay.peel(number, body, NOW).map_err(|why| (hop, why))? {
+            Peeled::Onward(_, onward) => number = onward.number,
+            Peeled::Mine(Message::Payload(payload)) => return Ok(payload.to_vec()),
+            Peeled::Mine(other) => panic!("{other:?} at hop {hop}"),
+        }
+        meddle(hop, &mut number, body);
+    }
+    unreachable!("the last hop keeps the cell or refuses it")
+}
+
+/// Carries a cell from the last hop to the origin; `meddle` may change it after each hop's work.
+fn inwards(
+    circuit: &mut Circuit,
+    payload: &[u8],
+    mut meddle: impl FnMut(usize, &mut u32, &mut [u8]),
+) -> Result<Vec<u8>, Refused> {
+    let mut body = body();
+    let mut header = circuit.relays[HOPS - 1].wrap_own(&Message::Payload(payload), &mut body);
+    meddle(HOPS - 1, &mut header.number, &mut body);
+    for hop in (0..HOPS - 1).rev() {
+        header = circuit.relays[hop].wrap(Space::Stream, header.number, &mut body, NOW)?;
+        meddle(hop, &mut header.number, &mut body);
+    }
+    match circuit.own.unwrap(header, &mut body, NOW)? {
+        (place, Message::Payload(payload)) if place == HOPS - 1 => Ok(payload.to_vec()),
+        (place, other) => panic!("{other:?} from hop {place}"),
+    }
+}
+
+fn honest(_: usize, _: &mut u32, _: &mut [u8]) {}
+
+#[test]
+fn payloads_go_both_ways_and_look_different_everywhere() {
+    let mut circuit = circuit();
+    for i in 0..100u8 {
+        let mut cell = body();
+        let header = circuit.own.wrap(&Message::Payload(&[i; 50]), &mut cell);
+        let (mut seen, mut numbers) = (vec![cell.clone()], vec![header.number]);
+        let arrived = outwards(&mut circuit, header, &mut cell, |_, number, body| {
+            seen.push(body.to_vec());
+            numbers.push(*number);
+        });
+        assert_eq!(arrived.unwrap(), [i; 50]);
+        for (place, a) in seen.iter().enumerate() {
+            for (b, number) in seen.iter().zip(&numbers).skip(place + 1) {
+                assert!(a.iter().zip(b).filter(|(a, b)| a == b).count() < 30, "equal bytes are chance");
+                assert_ne!(*number, numbers[place], "and so are numbers");
+            }
+        }
+        assert_eq!(inwards(&mut circuit, &[i; 60], honest).unwrap(), [i; 60]);
+    }
+}
+
+#[test]
+fn a_cell_tagged_by_a_mix_is_noise_at_the_next_one_and_refused_at_the_end() {
+    for culprit in 0..HOPS - 1 {
+        for bit in [0usize, 130, 5000, 8 * 1244 - 1] {
+            let mut circuit = circuit();
+            let mut cell = body();
+            let header = circuit.own.wrap(&Message::Payload(b"secret"), &mut cell);
+            let flip = |hop: usize, _: &mut u32, body: &mut [u8]| {
+                if hop == culprit {
+                    body[bit / 8] ^= 1 << (bit % 8);
+                }
+            };
+            assert_eq!(outwards(&mut circuit, header, &mut cell, flip), Err((HOPS - 1, Refused::Noise)));
+            assert!(!cell.windows(6).any(|window| window == b"secret"), "nothing of it can be recognised");
+        }
+    }
+}
+
+#[test]
+fn a_cell_under_another_number_is_noise() {
+    let mut circuit = circuit();
+    let mut cell = body();
+    let header = circuit.own.wrap(&Message::Payload(b"secret"), &mut cell);
+    let renumber =
+        |hop: usize, number: &mut u32, _: &mut [u8]| *number = number.wrapping_add(u32::from(hop == 0));
+    assert_eq!(outwards(&mut circuit, header, &mut cell, renumber), Err((HOPS - 1, Refused::Noise)));
+}
+
+#[test]
+fn a_cell_tagged_on_the_way_back_is_refused_by_the_origin() {
+    for culprit in 0..HOPS {
+        let mut circuit = circuit();
+        let flip = |hop: usize, _: &mut u32, body: &mut [u8]| {
+            if hop == culprit {
+                body[700] ^= 0x10;
+            }
+        };
+        assert_eq!(inwards(&mut circuit, b"secret", flip), Err(Refused::Noise), "hop {culprit}");
+        assert_eq!(inwards(&mut circuit, b"again", honest).unwrap(), b"again", "the circuit goes on");
+    }
+}
+
+#[test]
+fn a_cell_replayed_by_a_mix_stops_at_the_next_one() {
+    let mut circuit = circuit();
+    let mut cell = body();
+    let header = circuit.own.wrap(&Message::Payload(b"once"), &mut cell);
+    let mut kept = (0, Vec::new());
+    let keep = |hop: usize, number: &mut u32, body: &mut [u8]| {
+        if hop == 0 {
+            kept = (*number, body.to_vec());
+        }
+    };
+    assert_eq!(outwards(&mut circuit, header, &mut cell, keep).unwrap(), b"once");
+    let (number, mut again) = kept;
+    assert!(matches!(circuit.relays[1].peel(number, &mut again, NOW), Err(Refused::ReplayedCell)));
+}

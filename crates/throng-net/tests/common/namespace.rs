@@ -1,0 +1,79 @@
+//! A room without doors: tests that must not reach anything run themselves again in a network namespace that has
+//! only loopback.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+
+/// Whether we stand in such a namespace. If not, `test` (of this test program) is run in one, with everything
+/// that it starts, and must pass; or it is skipped, loudly, where the system does not allow it.
+///
+/// ```ignore
+/// if !namespace::inside("the_name_of_this_test", &["tcpdump"]) { return }
+/// ```
+pub fn inside(test: &str, programs: &[&str]) -> bool {
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let missing: Vec<&&str> =
+        ["unshare", "ip"].iter().chain(programs).filter(|program| !exists(program)).collect();
+    if !missing.is_empty() {
+        eprintln!("SKIPPED: {test} needs {missing:?} to be installed");
+        return false;
+    }
+    let Some(options) = KINDS.iter().find(|options| may(options)) else {
+        eprintln!("SKIPPED: {test} needs a network namespace, which this system does not let us make");
+        return false;
+    };
+    let program = std::env::current_exe().expect("a test program has a path");
+    let mut command = unshare(options);
+    command.args(["sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""]).arg(program);
+    command.args([test, "--exact", "--nocapture"]).env(MARK, "1").stdout(Stdio::piped());
+    let mut child = Ended(command.spawn().expect("unshare runs, it did a moment ago"));
+    let mut said = String::new();
+    // It ends by itself: whatever waits in there has a limit.
+    child
+        .0
+        .stdout
+        .take()
+        .expect("it is piped")
+        .read_to_string(&mut said)
+        .expect("a test program writes text");
+    let status = child.0.wait().expect("it was not waited for before");
+    assert!(status.success(), "{test}, inside a namespace: {status}\n{said}");
+    assert!(said.contains(" 1 passed"), "no test is called {test}:\n{said}");
+    false
+}
+
+/// Whether a program can be started.
+pub fn exists(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+fn may(options: &[&str]) -> bool {
+    let tried = unshare(options).args(["ip", "link", "set", "lo", "up"]).stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success())
+}
+
+fn unshare(options: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    // With a process namespace of its own, so that nothing in it outlives it.
+    command.args(["--net", "--pid", "--fork", "--kill-child"]).args(options).arg("--");
+    command
+}
+
+/// A process that does not outlive us, also if we panic.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const MARK: &str = "THRONG_TEST_IN_NAMESPACE";
+/// As root, or as somebody who is root only in there.
+const KINDS: [&[&str]; 2] = [&[], &["--user", "--map-root-user"]];

@@ -1,0 +1,39 @@
+//! Programs that tasks call, and how they get here.
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Runs a program in the workspace's root and waits for it.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    eprintln!("\n$ {program} {}", arguments.join(" "));
+    let status = command(program, arguments).status().with_context(|| format!("running {program}"))?;
+    if !status.success() {
+        bail!("{program} {} failed: {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// Whether a program runs without complaint; what it prints is thrown away.
+pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let quiet =
+        command(program, arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    quiet.is_ok_and(|status| status.success())
+}
+
+/// Whether a program of this name can be found.
+pub(crate) fn is_here(program: &str) -> bool {
+    let paths = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&paths)
+        .chain([Path::new("/usr/sbin").into()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root);
+    command
+}
