@@ -1,4 +1,18 @@
-//! The protocol of Throng.
+//! The protocol of Throng: links, circuits, mixing and routes, as one state machine.
+//!
+//! [`Node::step`] takes one input (a datagram, a command, a wake-up) and the time, and appends what follows to an
+//! [`Outbox`]: datagrams to send, payloads that arrived, events. There is no clock here, no socket, no thread, no
+//! lock and no entropy: time is an argument, chance follows from a [`rng::Seed`]. So a node's inputs *are* its
+//! replay, and the simulator runs the very code that real sockets drive.
+//!
+//! ```text
+//!   datagram ─▶ node ─▶ link ─▶ circuit ─▶ mixing ─▶ link ─▶ datagram
+//!               step    open    one layer  a ticket  seal
+//!                                 │
+//!                                 └─▶ payload (the last hop, the origin)
+//! ```
+//!
+//! [`manual`] tells it in prose: the life of a cell, the threats, what is always true, and why not otherwise.
 #![no_std]
 extern crate alloc;
 #[cfg(test)]
@@ -10,6 +24,7 @@ pub mod config;
 pub mod crypto;
 pub mod limits;
 mod link;
+pub mod manual;
 pub mod membership;
 pub mod mixing;
 pub mod node;

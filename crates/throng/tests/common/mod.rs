@@ -1,5 +1,5 @@
 //! What these tests share: programs that end with the test, a running `throng up`, servers, a SOCKS client.
-#![allow(dead_code, clippy::unwrap_used)] // every test uses a part of it; and all of it is test
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // every test uses a part of it; and all of it is test
 
 #[path = "../../../throng-net/tests/common/namespace.rs"]
 pub mod namespace;

@@ -1,0 +1,27 @@
+//! # Why not otherwise
+//!
+//! **Why not TCP or QUIC between mixes?** Their acknowledgements and congestion control shape the wire by the load.
+//! Links here are plain datagrams, and reliability is end to end, in the pipe.
+//!
+//! **Why a number on every cell, where Tor chains its state?** Cells get lost and overtake each other, so a layer
+//! cannot depend on the cells before. The number is the layer's tweak and lets replays be recognised exactly. It
+//! stands in the cell, but under the link's encryption, and counts from another secret start on every link. What a
+//! gap in it tells a mix, counting cells would tell it too.
+//!
+//! **Why HCTR2, when one hash pass less would do** (UIV, as in Tor's Counter Galois Onion)? HCTR2 is a strong
+//! pseudo-random permutation in both directions, published with vectors, and needs no argument about which side
+//! applies which direction. The other is about a third faster; the seam is
+//! [`LayerKey`](crate::crypto::LayerKey).
+//!
+//! **Why AES-128 everywhere?** One strength for all; links and layers are keyed afresh with every handshake, and the
+//! known quantum attacks on it stay out of reach.
+//!
+//! **Why 1280 bytes?** It is what the handshake needs in one datagram: 1216 bytes of keys and their envelope; through
+//! a circuit an extension fills its cell to the last byte. It also fits every path that carries IPv6 with its
+//! usual 1500, and leaves QUIC 1224 bytes where it asks for 1200.
+//!
+//! **Why does a circuit's origin, and not its neighbours, notice that a hop is dead?** Both do. Links ask a silent
+//! neighbour; but only the origin can tell a mix that forwards nothing from one that has nothing to forward.
+//!
+//! **Why does a link that ends take its circuits with it?** Keys of a link are not renewed in place; a link that is
+//! an hour old takes no new circuit, so that fresh circuits get fresh keys, and it ends when the last old one has.
