@@ -35,6 +35,7 @@ pub mod refused;
 pub mod rng;
 pub mod route;
 mod scrubbed;
+mod silence;
 mod time;
 mod timers;
 mod window;

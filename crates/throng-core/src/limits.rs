@@ -25,6 +25,8 @@ pub const RECORDS_MAX: usize = 65_536;
 pub const LINKS_MAX: usize = 16_384;
 /// Most answered but unconfirmed handshakes at once; over it the oldest goes.
 pub const LINKS_UNCONFIRMED_MAX: usize = 1024;
+/// Circuits that are looked at per second, at most, for one that must make room for another.
+pub const EVICTIONS_PER_SECOND_MAX: u32 = 100;
 /// Most circuits on one link.
 pub const CIRCUITS_PER_LINK_MAX: usize = 8192;
 /// Most circuits through a node.
@@ -52,6 +54,10 @@ pub const CIRCUIT_WINDOW_CELLS: usize = 2048;
 const _: () =
     assert!(CIRCUIT_WINDOW_CELLS >= 2 * HELD_CELLS_PER_CIRCUIT_MAX, "mixing must not outrun the window");
 
+/// Numbers that a circuit's cells may leave out backward, at once. Whoever chooses numbers could write messages into
+/// the gaps: every cell that comes earns a quarter of a number, so that they hold no more than dropped cells would.
+pub const BACKWARD_GAP_MAX: u32 = 2048;
+
 // --- Rates ---------------------------------------------------------------------------------------------
 
 /// Handshakes per second above which a responder asks for a cookie first.
@@ -78,16 +84,21 @@ pub const SILENCE_PROBE: Duration = Duration::from_millis(400);
 pub const SILENCE_PROBE_EVERY: Duration = Duration::from_millis(200);
 /// Silence after which a circuit (or, a little later, a link) is dead.
 pub const SILENCE_DEAD: Duration = Duration::from_millis(1200);
+/// Questions that must have stayed without an answer before something is dead.
+pub const QUESTIONS_MIN: u32 = 3;
 /// The same for a link: later than a circuit, since one lost circuit must not cost all others.
 pub const LINK_SILENCE_DEAD: Duration = Duration::from_millis(1500);
-const _: () =
-    assert!(SILENCE_PROBE.as_millis() + 3 * SILENCE_PROBE_EVERY.as_millis() <= SILENCE_DEAD.as_millis());
+const _: () = assert!(
+    SILENCE_PROBE.as_millis() + QUESTIONS_MIN as u128 * SILENCE_PROBE_EVERY.as_millis()
+        <= SILENCE_DEAD.as_millis()
+);
 
-/// An idle circuit of our own is asked this often whether it lives.
+/// An idle circuit of our own is asked about this often whether it lives (up to a quarter more or less).
 pub const IDLE_PROBE: Duration = Duration::from_secs(20);
 /// A relayed circuit that is silent for so long is forgotten.
 pub const RELAY_IDLE_MAX: Duration = Duration::from_secs(180);
 const _: () = assert!(RELAY_IDLE_MAX.as_secs() > 4 * IDLE_PROBE.as_secs());
+const _: () = assert!(IDLE_PROBE.as_millis() > 4 * SILENCE_DEAD.as_millis());
 /// A link without circuits that is silent for so long is forgotten.
 pub const LINK_IDLE_MAX: Duration = Duration::from_secs(300);
 /// A handshake answered but never confirmed is forgotten after this.
@@ -111,8 +122,10 @@ pub const CIRCUIT_CELLS_MAX: u32 = u32::MAX / 2;
 pub const LINK_DATAGRAMS_MAX: u64 = 1 << 40;
 /// A stream that gets no circuit within this is told so.
 pub const STREAM_WAIT_MAX: Duration = Duration::from_secs(15);
-/// Longest interval of a timed batch.
-pub const BATCH_EVERY_MAX: Duration = Duration::from_secs(10);
+/// Longest interval of a timed batch. A question and its answer wait at up to six mixes of a circuit of three.
+pub const BATCH_EVERY_MAX: Duration = Duration::from_millis(100);
+const _: () =
+    assert!(6 * BATCH_EVERY_MAX.as_millis() <= SILENCE_DEAD.as_millis() - SILENCE_PROBE.as_millis());
 /// Half the life of a cookie: a responder's secret for cookies changes this often.
 pub const COOKIE_SECRET_LIFE: Duration = Duration::from_secs(120);
 

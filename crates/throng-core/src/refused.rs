@@ -24,8 +24,6 @@ pub enum Refused {
     Noise,
     /// A message that has no meaning in this state.
     OutOfPlace,
-    /// A handshake under load without a valid cookie.
-    NoCookie,
     /// More handshakes or circuits than a bound allows.
     TooMany,
     /// Relaying was asked of a node that does not relay.
@@ -36,7 +34,7 @@ pub enum Refused {
 
 impl Refused {
     /// How many rules there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 12;
     /// Every rule.
     pub const ALL: [Self; Self::COUNT] = [
         Self::WrongLength,
@@ -48,7 +46,6 @@ impl Refused {
         Self::UnknownCircuit,
         Self::Noise,
         Self::OutOfPlace,
-        Self::NoCookie,
         Self::TooMany,
         Self::NotAMix,
         Self::OutOfDate,

@@ -2,10 +2,10 @@
 //!
 //! Two owners that share a stream leak to each other: the order of their draws follows the load (DESIGN D7).
 
-use rand_chacha::ChaCha20Rng;
+use chacha20::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng};
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// 32 bytes from which everything random in a node follows.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -21,7 +21,7 @@ pub enum Purpose {
     Route = 2,
     /// Order and delay of held cells.
     Mixing = 3,
-    /// Moments of retries and probes.
+    /// Moments of questions to idle circuits.
     Timing = 4,
     /// A simulated network: delay and loss.
     World = 5,
@@ -58,6 +58,13 @@ impl Rng {
         let mut out = [0; N];
         self.fill(&mut out);
         out
+    }
+
+    /// Makes what was drawn before unrecoverable from what is here now (fast key erasure): whoever seizes a running
+    /// node must not find the secrets of its past handshakes.
+    pub fn forget(&mut self) {
+        let next = Zeroizing::new(self.bytes::<32>());
+        self.0 = ChaCha20Rng::from_seed(*next);
     }
 
     /// A uniform 32-bit number.

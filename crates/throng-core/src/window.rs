@@ -53,6 +53,12 @@ impl<const N: usize> Window<N> {
         (self.newest.wrapping_sub(number) as usize) < N && !self.has(number)
     }
 
+    /// How many numbers `number` would leave out: 0 unless it lies ahead of all that came.
+    pub(crate) fn gap(&self, number: u32) -> u32 {
+        let ahead = number.wrapping_sub(self.newest);
+        if self.seen.is_some() && ahead != 0 && ahead < 1 << 31 { ahead - 1 } else { 0 }
+    }
+
     fn has(&self, number: u32) -> bool {
         let bit = number as usize % N;
         self.seen.as_ref().is_some_and(|seen| seen[bit / 64] & 1 << (bit % 64) != 0)

@@ -238,10 +238,10 @@ impl Watcher {
 
     /// The circuit is gone: what runs over it ends with an error, at once.
     fn end(&self, circuit: CircuitId) {
-        if let Some(pipeline) = self.shared.circuits().remove(&circuit) {
-            if let Pipeline::Up(connection) = &*pipeline.borrow() {
-                connection.close(VarInt::from_u32(0), b"");
-            }
+        if let Some(pipeline) = self.shared.circuits().remove(&circuit)
+            && let Pipeline::Up(connection) = &*pipeline.borrow()
+        {
+            connection.close(VarInt::from_u32(0), b"");
         }
     }
 

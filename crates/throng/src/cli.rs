@@ -47,7 +47,7 @@ pub(crate) struct UpOptions {
 const MIXES_MAX: i64 = 254;
 
 fn parse_mixing(text: &str) -> Result<Mixing, String> {
-    let wrong = || "mixing is `none` or `batch=` and a time from 1ms to 10s, like `batch=20ms`".to_owned();
+    let wrong = || "mixing is `none` or `batch=` and a time from 1ms to 100ms, like `batch=20ms`".to_owned();
     if text == "none" {
         return Ok(Mixing::None);
     }
@@ -70,7 +70,7 @@ mod tests {
     fn mixing_is_read_or_explained() {
         assert_eq!(parse_mixing("none"), Ok(Mixing::None));
         assert_eq!(parse_mixing("batch=20ms"), Ok(Mixing::Batch { every: Duration::from_millis(20) }));
-        for wrong in ["", "batch", "batch=", "batch=0ms", "batch=11s", "batch=20", "pool"] {
+        for wrong in ["", "batch", "batch=", "batch=0ms", "batch=101ms", "batch=1s", "batch=20", "pool"] {
             assert!(parse_mixing(wrong).is_err_and(|why| why.contains("batch=20ms")), "{wrong}");
         }
     }

@@ -29,7 +29,9 @@ fn open(up: &Up) -> TcpStream {
 fn last_words(stream: &mut TcpStream) -> Vec<u8> {
     let mut words = Vec::new();
     match stream.read_to_end(&mut words) {
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+        {
             panic!("the proxy keeps a connection open that it should close")
         }
         _ => words,
@@ -88,7 +90,8 @@ fn who_falls_silent_is_closed() {
 fn who_drips_is_closed_as_well() {
     let mut up = Up::start();
     thread::scope(|scope| {
-        for beginning in [&b"\x04\x01\x00\x50\x00\x00\x00\x01"[..], b"GET http://localhost/ HTTP/1.1\r\nA: "] {
+        for beginning in [&b"\x04\x01\x00\x50\x00\x00\x00\x01"[..], b"GET http://localhost/ HTTP/1.1\r\nA: "]
+        {
             let (up, clock) = (&up, Clock::start());
             scope.spawn(move || {
                 let (mut stream, begin) = (open(up), clock.now());

@@ -21,7 +21,11 @@ fn curl(arguments: &[&str]) -> (Option<i32>, String, String) {
 
 /// A page with a text of its own for every path, and what the server learned about who asks.
 fn site(seed: u64) -> Server {
-    Server::web(move |asked| Answer { status: 200, kind: "text/plain", body: page(seed, asked.path()).into_bytes() })
+    Server::web(move |asked| Answer {
+        status: 200,
+        kind: "text/plain",
+        body: page(seed, asked.path()).into_bytes(),
+    })
 }
 
 fn page(seed: u64, path: &str) -> String {
@@ -54,7 +58,8 @@ fn every_kind_of_proxy_brings_the_page() {
     for host in ["127.0.0.1", "localhost"] {
         for door in doors {
             let path = format!("/{asked}-for-{host}");
-            let (status, out, err) = curl(&[door, &[format!("http://{host}:{port}{path}").as_str()][..]].concat());
+            let (status, out, err) =
+                curl(&[door, &[format!("http://{host}:{port}{path}").as_str()][..]].concat());
             asked += 1;
             assert_eq!(status, Some(0), "{host} {door:?}: {err}");
             assert_eq!(out, page(seed, &path), "{host} {door:?}");
@@ -76,7 +81,8 @@ fn a_name_that_only_the_exit_can_resolve_is_resolved_there() {
     let url = format!("http://only.the.exit.localhost:{}/page", site.address.port());
     let elsewhere = format!("only.the.exit.localhost:{}:192.0.2.1", site.address.port());
     for kind in ["socks5h", "socks4a", "http"] {
-        let (status, out, err) = curl(&["--resolve", &elsewhere, "--proxy", &format!("{kind}://{}", up.proxy), &url]);
+        let (status, out, err) =
+            curl(&["--resolve", &elsewhere, "--proxy", &format!("{kind}://{}", up.proxy), &url]);
         assert_eq!(status, Some(0), "{kind}: {err}");
         assert_eq!(out, page(seed, "/page"), "{kind}");
     }
@@ -88,7 +94,8 @@ fn nothing_of_the_proxy_reaches_the_server() {
         return;
     }
     let mirror = Server::web(|asked| {
-        let headers: String = asked.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let headers: String =
+            asked.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
         Answer { status: 200, kind: "text/plain", body: format!("{}\n{headers}", asked.line).into_bytes() }
     });
     let up = Up::start();
@@ -122,7 +129,8 @@ fn a_refused_connection_is_told_as_such() {
     let (status, out, err) = curl(&["--proxy", &proxy("http"), "--write-out", "%{http_code}", &url]);
     assert_eq!(status, Some(0), "{err}");
     assert_eq!(out, "The other side refused the connection.\n502");
-    let (status, out, err) = curl(&["--proxy", &proxy("http"), "--proxytunnel", "--write-out", "%{http_connect}", &url]);
+    let (status, out, err) =
+        curl(&["--proxy", &proxy("http"), "--proxytunnel", "--write-out", "%{http_connect}", &url]);
     assert_eq!(status, Some(56), "{err}");
     assert_eq!(out, "502", "{err}");
 }
@@ -150,7 +158,8 @@ fn what_is_said_before_the_answer_is_not_lost() {
     common::bound(&stream);
     // Greeting, request and data in one go, as an application in a hurry sends them.
     let host = b"localhost";
-    let request = [&[5, 1, 0, 5, 1, 0, 3, host.len() as u8], &host[..], &site.address.port().to_be_bytes()].concat();
+    let request =
+        [&[5, 1, 0, 5, 1, 0, 3, host.len() as u8], &host[..], &site.address.port().to_be_bytes()].concat();
     stream.write_all(&[&request[..], b"GET /early HTTP/1.1\r\nHost: localhost\r\n\r\n"].concat()).unwrap();
     let mut got = Vec::new();
     std::io::Read::read_to_end(&mut stream, &mut got).unwrap();

@@ -29,7 +29,14 @@ fn more_hops_than_mixes_are_refused_with_both_flags_named() {
 
 #[test]
 fn nonsense_is_refused_with_its_flag_named() {
-    for (flag, value) in [("--mixes", "0"), ("--mixes", "255"), ("--hops", "0"), ("--hops", "9"), ("--port", "65536"), ("--mixing", "stir")] {
+    for (flag, value) in [
+        ("--mixes", "0"),
+        ("--mixes", "255"),
+        ("--hops", "0"),
+        ("--hops", "9"),
+        ("--port", "65536"),
+        ("--mixing", "stir"),
+    ] {
         let (status, out, err) = run(&mut throng(&["up", flag, value]));
         assert_eq!(status.code(), Some(2), "{flag} {value}: {err}");
         assert!(err.contains(flag) && err.contains(value), "{flag} {value}: {err}");
@@ -74,7 +81,8 @@ fn json_is_one_line_and_nothing_else() {
     let mut up = Up::start();
     assert_eq!(up.report["mixes"].as_array().unwrap().len(), 12);
     assert_eq!(up.report["circuit"].as_array().unwrap().len(), 3);
-    let exits = up.report["mixes"].as_array().unwrap().iter().filter(|mix| mix["exit_ports"] != "none").count();
+    let exits =
+        up.report["mixes"].as_array().unwrap().iter().filter(|mix| mix["exit_ports"] != "none").count();
     eprintln!("{}", up.report["mixes"][11]);
     assert_eq!(exits, 4);
     let server = Server::of_noise();

@@ -2,7 +2,7 @@
 //!
 //! Every cell has a number, which makes it unique (it is the layer's tweak) and lets replays be recognised.
 //! On each link of a circuit the numbers run from another place: hop and origin share two secret offsets. So
-//! two mixes cannot tell by its number that they see the same cell. (They can still count cells; against
+//! two mixes cannot tell by its number that they see the same cell. (They can still count cells and gaps; against
 //! that helps cover traffic only.)
 
 use zeroize::Zeroize;
@@ -60,6 +60,11 @@ impl<S: Suite> Layers<S> {
     /// A forward number on the link behind this hop, from the one before it.
     pub(crate) fn number_behind(&self, number: u32) -> u32 {
         number.wrapping_add(self.forward_offset)
+    }
+
+    /// A forward number on the link before this hop, from the one behind it.
+    pub(crate) fn number_ahead(&self, number: u32) -> u32 {
+        number.wrapping_sub(self.forward_offset)
     }
 
     /// A backward number on the link before this hop, from the one behind it.

@@ -13,7 +13,7 @@ use core::fmt;
 use slotmap::{Key, KeyData, new_key_type};
 
 pub(crate) use layers::Layers;
-pub(crate) use origin::{Building, Own, Pulse, Stage};
+pub(crate) use origin::{Building, Own, Stage};
 pub(crate) use relay::{Answered, Extending, Next, Peeled, Relay};
 pub(crate) use supply::{Need, Supply};
 

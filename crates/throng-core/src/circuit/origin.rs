@@ -3,14 +3,14 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::Layers;
 use crate::crypto::{Initiation, Suite};
-use crate::limits::{
-    CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY,
-};
+use crate::limits::{CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE};
 use crate::link::LinkKey;
 use crate::refused::Refused;
+use crate::silence::{Patience, Pulse, Silence};
 use crate::time::Time;
 use crate::timers::Due;
 use crate::window::Window;
@@ -32,9 +32,12 @@ pub(crate) struct Own<S: Suite> {
     cells_sent: u32,
     seen_stream: Window<CIRCUIT_WINDOW_CELLS>,
     seen_reply: Window<64>,
-    heard: Time,
-    awaiting: Option<Time>,
-    /// Another circuit died, and nothing was heard of this one since.
+    silence: Silence,
+    /// An idle circuit is asked after this.
+    idle: Duration,
+    /// Time to the last hop and back, as the set-up took it.
+    rtt: Duration,
+    /// A circuit with a mix of this one died, and nothing was heard of this one since.
     doubted: bool,
 }
 
@@ -49,6 +52,8 @@ pub(crate) enum Stage<S: Suite> {
 pub(crate) struct Building<S: Suite> {
     pub(crate) initiation: Initiation<S>,
     pub(crate) sends: u32,
+    /// When it was asked last.
+    pub(crate) asked_at: Time,
 }
 
 /// Who uses the circuit.
@@ -64,17 +69,6 @@ pub(crate) struct Use {
     pub(crate) streams: u32,
 }
 
-/// Whether the circuit lives.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Pulse {
-    /// As far as we know; look again then.
-    Look(Time),
-    /// Ask.
-    Probe,
-    /// It does not answer.
-    Dead,
-}
-
 impl<S: Suite> Own<S> {
     pub(crate) fn new(
         path: Vec<Arc<Record>>,
@@ -82,13 +76,14 @@ impl<S: Suite> Own<S> {
         name: u32,
         first: Initiation<S>,
         number: u32,
+        idle: Duration,
         now: Time,
     ) -> Self {
         Self {
             path,
             link,
             name,
-            stage: Stage::Building(Box::new(Building { initiation: first, sends: 0 })),
+            stage: Stage::Building(Box::new(Building { initiation: first, sends: 0, asked_at: now })),
             due: Due::NONE,
             started: now,
             use_: Use::default(),
@@ -97,8 +92,9 @@ impl<S: Suite> Own<S> {
             cells_sent: 0,
             seen_stream: Window::new(),
             seen_reply: Window::new(),
-            heard: now,
-            awaiting: None,
+            silence: Silence::new(now),
+            idle,
+            rtt: Duration::ZERO,
             doubted: false,
         }
     }
@@ -115,8 +111,10 @@ impl<S: Suite> Own<S> {
     /// The circuit is one hop longer.
     pub(crate) fn add_hop(&mut self, layers: Layers<S>, now: Time) {
         self.hops.push(layers);
-        self.heard = now;
-        self.awaiting = None;
+        self.silence.hear(now);
+        if let Stage::Building(building) = &self.stage {
+            self.rtt = now - building.asked_at;
+        }
     }
 
     /// Whether its numbers are used up.
@@ -138,7 +136,7 @@ impl<S: Suite> Own<S> {
         let mut number = before.iter().fold(first, |number, hop| hop.number_behind(number));
         last.prepare_forward(number, body);
         for hop in before.iter().rev() {
-            number = number.wrapping_sub(hop.number_behind(0));
+            number = hop.number_ahead(number);
             hop.prepare_forward(number, body);
         }
         CellHeader { circuit: self.name, space: Space::Stream, number: first }
@@ -152,6 +150,7 @@ impl<S: Suite> Own<S> {
         now: Time,
     ) -> Result<(usize, Message<'b>), Refused> {
         let new = match header.space {
+            Space::Reply if self.is_ready() => return Err(Refused::OutOfPlace),
             Space::Stream => self.seen_stream.is_new(header.number),
             Space::Reply => self.seen_reply.is_new(header.number),
         };
@@ -166,9 +165,11 @@ impl<S: Suite> Own<S> {
                     Space::Stream => self.seen_stream.admit(header.number),
                     Space::Reply => self.seen_reply.admit(header.number),
                 };
-                self.heard = now;
-                self.awaiting = None;
-                self.doubted = false;
+                // Only the last hop shows that the whole circuit lives.
+                if place + 1 == self.hops.len() {
+                    self.silence.hear(now);
+                    self.doubted = false;
+                }
                 return Ok((place, Message::parse(body)?));
             }
             number = hop.backward_number_behind(header.space, number);
@@ -179,34 +180,35 @@ impl<S: Suite> Own<S> {
     /// Notes that something was sent to which the last hop will answer. When to look, if nothing was awaited
     /// before.
     pub(crate) fn await_answer(&mut self, now: Time) -> Option<Time> {
-        let first = self.awaiting.is_none();
-        self.awaiting.get_or_insert(now);
-        first.then(|| now + SILENCE_PROBE)
+        self.silence.speak(self.patience(), now)
     }
 
-    /// Another circuit died, perhaps of a mix that is in this one too.
+    /// A circuit died that has a mix in common with this one.
     pub(crate) fn doubt(&mut self) {
         self.doubted = true;
     }
 
     /// Whether it may be dead: no stream should begin here before it was heard again.
     pub(crate) fn is_doubtful(&self, now: Time) -> bool {
-        self.doubted || self.awaiting.is_some_and(|since| now - since >= SILENCE_PROBE)
+        self.doubted || self.silence.is_long(self.patience(), now)
     }
 
-    /// Whether the circuit lives; an idle one is asked after `idle`.
-    pub(crate) fn pulse(&self, idle: core::time::Duration, now: Time) -> Pulse {
-        match self.awaiting.map(|since| (since, now - since)) {
-            Some((_, silence)) if silence >= SILENCE_DEAD => Pulse::Dead,
-            Some((_, silence)) if silence >= SILENCE_PROBE => Pulse::Probe,
-            Some((since, _)) => Pulse::Look(since + SILENCE_PROBE),
-            None if self.doubted || now - self.heard >= idle => Pulse::Probe,
-            None => Pulse::Look(self.heard + idle),
+    /// Whether the circuit lives; an idle one is asked from time to time.
+    pub(crate) fn pulse(&self, now: Time) -> Pulse {
+        match self.silence.pulse(self.patience(), now) {
+            Pulse::Calm if now - self.silence.heard() >= self.idle => Pulse::Ask,
+            Pulse::Calm => Pulse::Look(self.silence.heard() + self.idle),
+            other => other,
         }
     }
 
-    /// When to look again after a probe.
-    pub(crate) fn after_probe(now: Time) -> Time {
-        now + SILENCE_PROBE_EVERY
+    /// Notes that it was asked. When to look again.
+    pub(crate) fn asked(&mut self, now: Time) -> Time {
+        self.silence.ask(now)
+    }
+
+    /// A long way takes long.
+    fn patience(&self) -> Patience {
+        Patience { ask_after: SILENCE_PROBE.max(2 * self.rtt), dead_after: SILENCE_DEAD.max(4 * self.rtt) }
     }
 }

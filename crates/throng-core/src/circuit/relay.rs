@@ -4,7 +4,9 @@ use alloc::boxed::Box;
 
 use super::Layers;
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
-use crate::limits::{CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX};
+use crate::limits::{
+    BACKWARD_GAP_MAX, BUILD_TIME_MAX, CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX,
+};
 use crate::link::LinkKey;
 use crate::refused::Refused;
 use crate::time::Time;
@@ -27,6 +29,8 @@ pub(crate) struct Relay<S: Suite> {
     seen_forward: Window<CIRCUIT_WINDOW_CELLS>,
     seen_stream: Window<CIRCUIT_WINDOW_CELLS>,
     seen_reply: Window<64>,
+    /// Numbers that may still be left out backward, in quarters.
+    gap_quarters: u32,
     made: Time,
     heard: Time,
 }
@@ -92,6 +96,7 @@ impl<S: Suite> Relay<S> {
             seen_forward: Window::new(),
             seen_stream: Window::new(),
             seen_reply: Window::new(),
+            gap_quarters: 4 * BACKWARD_GAP_MAX,
             made: now,
             heard: now,
         }
@@ -124,6 +129,9 @@ impl<S: Suite> Relay<S> {
     }
 
     /// Puts our layer onto a cell that travels backward; under which header it goes on, on the previous link.
+    ///
+    /// The last hop chooses the numbers, and a first hop in the same hands can read them: so gaps are rationed, and
+    /// replies are for the set-up only.
     pub(crate) fn wrap(
         &mut self,
         space: Space,
@@ -132,7 +140,11 @@ impl<S: Suite> Relay<S> {
         now: Time,
     ) -> Result<CellHeader, Refused> {
         let new = match space {
-            Space::Stream => self.seen_stream.admit(number),
+            Space::Stream => {
+                self.pay_for_gap(number)?;
+                self.seen_stream.admit(number)
+            }
+            Space::Reply if now - self.made > BUILD_TIME_MAX => return Err(Refused::OutOfPlace),
             Space::Reply => self.seen_reply.admit(number),
         };
         if !new {
@@ -142,6 +154,13 @@ impl<S: Suite> Relay<S> {
         let number = self.layers.number_before(space, number);
         self.layers.backward(space, number, body);
         Ok(CellHeader { circuit: self.previous.1, space, number })
+    }
+
+    fn pay_for_gap(&mut self, number: u32) -> Result<(), Refused> {
+        let price = self.seen_stream.gap(number).saturating_mul(4);
+        let left = self.gap_quarters.checked_sub(price).ok_or(Refused::OutOfPlace)?;
+        self.gap_quarters = (left + 1).min(4 * BACKWARD_GAP_MAX);
+        Ok(())
     }
 
     /// Wraps a message of ours, as the last hop.

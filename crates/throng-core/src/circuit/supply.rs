@@ -69,7 +69,12 @@ impl Supply {
     }
 
     /// Notes one that was not; the next attempt waits, longer each time.
+    ///
+    /// Circuits that fail together fail once.
     pub(crate) fn failed(&mut self, now: Time) {
+        if now < self.not_before {
+            return;
+        }
         let pause = core::time::Duration::from_millis(50) * 2u32.pow(self.failures.min(7));
         self.failures += 1;
         self.not_before = now + pause.min(BUILD_PAUSE_MAX);

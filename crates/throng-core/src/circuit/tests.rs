@@ -10,6 +10,7 @@ use crate::wire::Geometry;
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::Message;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 const HOPS: usize = 3;
 const NOW: Time = Time::ZERO;
@@ -33,7 +34,7 @@ fn handshake(rng: &mut Rng) -> (Layers<Portable>, Layers<Portable>) {
 fn circuit() -> Circuit {
     let mut rng = Seed::from_bytes([3; 32]).rng(Purpose::Keys, 0);
     let first = Initiation::new(&mut rng);
-    let mut own = Own::new(Vec::new(), LinkKey::default(), 1, first, rng.u32(), NOW);
+    let mut own = Own::new(Vec::new(), LinkKey::default(), 1, first, rng.u32(), Duration::from_secs(20), NOW);
     let mut relays = Vec::new();
     for hop in 0..HOPS {
         let (ours, theirs) = handshake(&mut rng);
@@ -170,4 +171,32 @@ fn a_cell_replayed_by_a_mix_stops_at_the_next_one() {
     assert_eq!(outwards(&mut circuit, header, &mut cell, keep).unwrap(), b"once");
     let (number, mut again) = kept;
     assert!(matches!(circuit.relays[1].peel(number, &mut again, NOW), Err(Refused::ReplayedCell)));
+}
+
+#[test]
+fn an_exit_cannot_write_messages_into_the_gaps_of_its_numbers() {
+    let mut circuit = circuit();
+    let mut sent = 0u32;
+    // The exit leaves out 100 numbers before each cell: seven bits per cell, if it could.
+    let outcome = (0..1000).find_map(|_| {
+        for _ in 0..100 {
+            let _ = circuit.relays[HOPS - 1].wrap_own(&Message::Dummy, &mut body());
+        }
+        sent += 1;
+        inwards(&mut circuit, b"x", honest).err()
+    });
+    assert_eq!(outcome, Some(Refused::OutOfPlace));
+    assert!(sent < 25, "2048 numbers may be left out at once, no more: {sent}");
+}
+
+#[test]
+fn losing_one_cell_in_six_is_not_taken_for_messages() {
+    let mut circuit = circuit();
+    for i in 0..20_000u32 {
+        let mut lost = body();
+        if i % 6 == 0 {
+            let _ = circuit.relays[HOPS - 1].wrap_own(&Message::Payload(b"lost"), &mut lost);
+        }
+        assert_eq!(inwards(&mut circuit, b"here", honest).unwrap(), b"here");
+    }
 }

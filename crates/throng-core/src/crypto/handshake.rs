@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use core::marker::PhantomData;
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, Suite};
 use crate::rng::Rng;
@@ -71,9 +71,9 @@ impl<S: Suite> Initiation<S> {
     /// Draws ephemeral secrets.
     pub fn new(rng: &mut Rng) -> Self {
         let dh = rng.bytes::<32>();
-        let mut seed = rng.bytes::<64>();
+        let seed = Zeroizing::new(rng.bytes::<64>());
+        rng.forget();
         let (kem, kem_offer) = S::kem_generate(&seed);
-        seed.zeroize();
         let mut offer = Box::new([0; OFFER_BYTES]);
         offer[..32].copy_from_slice(&S::dh_public(&dh));
         offer[32..].copy_from_slice(&kem_offer);
@@ -98,12 +98,12 @@ impl<S: Suite> Initiation<S> {
     ) -> Result<SessionSecret, Forged> {
         let (their_dh, rest) = answer.split_first_chunk::<32>().expect("fixed length");
         let (kem_answer, tag) = rest.split_first_chunk::<KEM_ANSWER_BYTES>().expect("fixed length");
-        let mut secrets = [0u8; 96];
+        let mut secrets = Zeroizing::new([0u8; 96]);
         secrets[..32].copy_from_slice(&S::dh(&self.dh, their_dh)?);
         secrets[32..64].copy_from_slice(&S::dh(&self.dh, static_public)?);
         secrets[64..].copy_from_slice(&S::kem_decapsulate(&self.kem, kem_answer));
         let (session, expected) =
-            conclude::<S>(purpose, identity, static_public, &self.offer, their_dh, kem_answer, &mut secrets);
+            conclude::<S>(purpose, identity, static_public, &self.offer, their_dh, kem_answer, &secrets);
         if bool::from(expected.ct_eq(tag)) { Ok(session) } else { Err(Forged) }
     }
 }
@@ -128,18 +128,18 @@ pub fn answer<S: Suite>(
 ) -> Result<(SessionSecret, Box<[u8; ANSWER_BYTES]>), Forged> {
     let (their_dh, kem_offer) = offer.split_first_chunk::<32>().expect("fixed length");
     let kem_offer = kem_offer.try_into().expect("fixed length");
-    let mut dh = rng.bytes::<32>();
-    let mut seed = rng.bytes::<32>();
+    let dh = Zeroizing::new(rng.bytes::<32>());
+    let seed = Zeroizing::new(rng.bytes::<32>());
+    rng.forget();
     let (kem_answer, kem_shared) = S::kem_encapsulate(kem_offer, &seed)?;
     let dh_public = S::dh_public(&dh);
-    let mut secrets = [0u8; 96];
+    let kem_shared = Zeroizing::new(kem_shared);
+    let mut secrets = Zeroizing::new([0u8; 96]);
     secrets[..32].copy_from_slice(&S::dh(&dh, their_dh)?);
     secrets[32..64].copy_from_slice(&S::dh(static_secret, their_dh)?);
-    secrets[64..].copy_from_slice(&kem_shared);
-    dh.zeroize();
-    seed.zeroize();
+    secrets[64..].copy_from_slice(&kem_shared[..]);
     let (session, tag) =
-        conclude::<S>(purpose, identity, static_public, offer, &dh_public, &kem_answer, &mut secrets);
+        conclude::<S>(purpose, identity, static_public, offer, &dh_public, &kem_answer, &secrets);
     let mut answer = Box::new([0; ANSWER_BYTES]);
     answer[..32].copy_from_slice(&dh_public);
     answer[32..32 + KEM_ANSWER_BYTES].copy_from_slice(&kem_answer);
@@ -147,7 +147,7 @@ pub fn answer<S: Suite>(
     Ok((session, answer))
 }
 
-/// Secrets and transcript become the session's secret and the answer's tag; `secrets` is cleared.
+/// Secrets and transcript become the session's secret and the answer's tag.
 fn conclude<S: Suite>(
     purpose: Purpose,
     identity: &[u8; 32],
@@ -155,7 +155,7 @@ fn conclude<S: Suite>(
     offer: &[u8; OFFER_BYTES],
     dh_public: &[u8; 32],
     kem_answer: &[u8; KEM_ANSWER_BYTES],
-    secrets: &mut [u8; 96],
+    secrets: &[u8; 96],
 ) -> (SessionSecret, [u8; 32]) {
     let transcript = S::hash(&[
         b"throng handshake 1: x25519 ml-kem-768 sha-256",
@@ -166,11 +166,8 @@ fn conclude<S: Suite>(
         dh_public,
         kem_answer,
     ]);
-    let mut out = [0u8; 64];
-    S::derive(secrets, &transcript, b"session and tag", &mut out);
-    secrets.zeroize();
+    let mut out = Zeroizing::new([0u8; 64]);
+    S::derive(secrets, &transcript, b"session and tag", &mut out[..]);
     let (session, tag) = out.split_first_chunk::<32>().expect("64 bytes");
-    let outcome = (SessionSecret(*session), tag.try_into().expect("64 bytes"));
-    out.zeroize();
-    outcome
+    (SessionSecret(*session), tag.try_into().expect("64 bytes"))
 }

@@ -19,15 +19,19 @@ use crate::crypto::{ANSWER_BYTES, Initiation, LinkKey as _, SessionSecret, Suite
 use crate::limits::{
     CREATES_PER_LINK_PER_SECOND_MAX, LINK_AGE_FRESH, LINK_AGE_MAX, LINK_DATAGRAMS_MAX, LINK_IDLE_MAX,
     LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX, LINK_WINDOW_DATAGRAMS, SETUP_RETRY_FIRST, SETUP_RETRY_MAX,
-    SETUP_SENDS_MAX, SILENCE_PROBE, SILENCE_PROBE_EVERY,
+    SETUP_SENDS_MAX, SILENCE_PROBE,
 };
 use crate::membership::NodeId;
 use crate::rate::Bucket;
 use crate::refused::Refused;
+use crate::silence::{Patience, Pulse, Silence};
 use crate::time::Time;
 use crate::timers::Due;
 use crate::window::Window;
 use crate::wire::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
+
+/// How long a neighbour may be silent.
+const PATIENCE: Patience = Patience { ask_after: SILENCE_PROBE, dead_after: LINK_SILENCE_DEAD };
 
 new_key_type! {
     /// A link of this node.
@@ -68,7 +72,8 @@ pub(crate) struct Opening<S: Suite> {
 }
 
 pub(crate) struct Unconfirmed {
-    pub(crate) offer_head: [u8; 32],
+    /// The offer's first code, which stands for all of it.
+    pub(crate) offer: [u8; 16],
     pub(crate) answer: [u8; ANSWER_BYTES],
 }
 
@@ -88,9 +93,7 @@ pub(crate) struct Link<S: Suite> {
     pub(crate) identify: Option<Identify>,
     keys: Option<Keys<S>>,
     opened: Time,
-    heard: Time,
-    /// Since when something of ours waits for an answer.
-    awaiting: Option<Time>,
+    silence: Silence,
 }
 
 pub(crate) struct Identify {
@@ -193,8 +196,7 @@ impl<S: Suite> Link<S> {
             identify: None,
             keys: None,
             opened: now,
-            heard: now,
-            awaiting: None,
+            silence: Silence::new(now),
         }
     }
 
@@ -219,8 +221,7 @@ impl<S: Suite> Link<S> {
             self.side = Side::Initiator;
         }
         self.opened = now;
-        self.heard = now;
-        self.awaiting = None;
+        self.silence.hear(now);
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -236,24 +237,32 @@ impl<S: Suite> Link<S> {
         self.keys.as_ref().map_or([0; 32], |keys| keys.binding)
     }
 
-    /// Whether a new circuit may run here.
+    /// Whether a new circuit may run here: the keys are fresh, and the neighbour will not have forgotten us.
     pub(crate) fn takes_circuits(&self, now: Time) -> bool {
-        now - self.opened < LINK_AGE_FRESH
+        let recent = !self.is_up() || now - self.silence.heard() < LINK_IDLE_MAX / 2;
+        recent
+            && now - self.opened < LINK_AGE_FRESH
             && self.keys.as_ref().is_none_or(|keys| keys.counter < LINK_DATAGRAMS_MAX / 2)
     }
 
-    /// Seals the cell that lies behind the header of `datagram`, in place. Whether that was possible.
-    pub(crate) fn seal(&mut self, datagram: &mut [u8]) -> bool {
-        let Some(keys) = self.keys.as_mut().filter(|keys| keys.counter < LINK_DATAGRAMS_MAX) else {
-            return false;
-        };
+    /// Whether the link is up and its key not used up.
+    pub(crate) fn may_seal(&self) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.counter < LINK_DATAGRAMS_MAX)
+    }
+
+    /// Seals the cell that lies behind the header of `datagram`, in place.
+    ///
+    /// # Panics
+    /// Unless it [may](Self::may_seal).
+    pub(crate) fn seal(&mut self, datagram: &mut [u8]) {
+        assert!(self.may_seal(), "no cell leaves unsealed, and no counter comes twice");
+        let Some(keys) = self.keys.as_mut() else { return };
         let (header, rest) = datagram.split_at_mut(LINK_HEADER_BYTES);
         let (cell, tag) = rest.split_at_mut(rest.len() - LINK_TAG_BYTES);
         header[..4].copy_from_slice(&keys.their_session.to_le_bytes());
         header[4..].copy_from_slice(&keys.counter.to_le_bytes());
         tag.copy_from_slice(&keys.send.key.seal(&keys.send.nonce(keys.counter), header, cell));
         keys.counter += 1;
-        true
     }
 
     /// Opens a datagram in place and returns its cell: authentic, and not seen before.
@@ -280,8 +289,7 @@ impl<S: Suite> Link<S> {
         }
         keys.seen.admit(counter as u32);
         keys.highest = keys.highest.max(counter);
-        self.heard = now;
-        self.awaiting = None;
+        self.silence.hear(now);
         Ok(cell)
     }
 
@@ -296,9 +304,7 @@ impl<S: Suite> Link<S> {
     /// Notes that something was sent to which the neighbour will answer. When to look, if nothing was awaited
     /// before.
     pub(crate) fn await_answer(&mut self, now: Time) -> Option<Time> {
-        let first = self.awaiting.is_none();
-        self.awaiting.get_or_insert(now);
-        first.then(|| now + SILENCE_PROBE)
+        self.silence.speak(PATIENCE, now)
     }
 
     /// The link's time has come: what now?
@@ -313,28 +319,38 @@ impl<S: Suite> Link<S> {
         if now - self.opened >= LINK_AGE_MAX {
             return Wish::Forget;
         }
-        if self.circuits.is_empty() && self.waiting.is_empty() && now - self.heard >= LINK_IDLE_MAX {
+        if self.circuits.is_empty() && self.waiting.is_empty() && now - self.silence.heard() >= LINK_IDLE_MAX
+        {
             return Wish::Forget;
         }
-        if let Some(since) = self.awaiting {
-            return match now - since {
-                silence if silence >= LINK_SILENCE_DEAD => Wish::Dead,
-                silence if silence >= SILENCE_PROBE => Wish::Ping,
-                _ => Wish::Wait(since + SILENCE_PROBE),
-            };
+        let pulse = self.silence.pulse(PATIENCE, now);
+        if pulse == Pulse::Dead {
+            return Wish::Dead;
         }
         if self.identify.as_ref().is_some_and(|identify| identify.sends < SETUP_SENDS_MAX) {
             return Wish::Identify;
         }
-        Wish::Wait((self.heard + LINK_IDLE_MAX).max(now + LINK_IDLE_MAX / 4).min(self.opened + LINK_AGE_MAX))
+        match pulse {
+            Pulse::Ask => Wish::Ping,
+            Pulse::Look(at) => Wish::Wait(at),
+            Pulse::Calm | Pulse::Dead => {
+                let idle = (self.silence.heard() + LINK_IDLE_MAX).max(now + LINK_IDLE_MAX / 4);
+                Wish::Wait(idle.min(self.opened + LINK_AGE_MAX))
+            }
+        }
     }
 
-    /// When to look again after a wish was fulfilled.
-    pub(crate) fn next_look(&self, now: Time) -> Time {
+    /// Notes that a question was sent, and says when to look again.
+    pub(crate) fn asked(&mut self, now: Time) -> Time {
         match &self.side {
             Side::Opening(opening) => now + retry_after(opening.sends),
-            _ => now + SILENCE_PROBE_EVERY,
+            _ => self.silence.ask(now),
         }
+    }
+
+    /// When something came last.
+    pub(crate) fn last_heard(&self) -> Time {
+        self.silence.heard()
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) struct Links<S: Suite> {
     sessions: BTreeMap<u32, LinkKey>,
     /// The link on which the next circuit to a peer goes.
     peers: BTreeMap<NodeId, LinkKey>,
-    /// Handshakes that were answered and not confirmed, by the head of their offer, and in their order.
-    offers: BTreeMap<[u8; 32], LinkKey>,
+    /// Handshakes that were answered and not confirmed, by the first code of their offer, and in their order.
+    offers: BTreeMap<[u8; 16], LinkKey>,
     unconfirmed: VecDeque<LinkKey>,
 }
 
@@ -48,7 +48,7 @@ impl<S: Suite> Links<S> {
         let session = link.our_session;
         let peer = link.peer;
         let offer = match &link.side {
-            Side::Responder { unconfirmed: Some(unconfirmed) } => Some(unconfirmed.offer_head),
+            Side::Responder { unconfirmed: Some(unconfirmed) } => Some(unconfirmed.offer),
             _ => None,
         };
         let key = self.links.insert(link);
@@ -83,6 +83,12 @@ impl<S: Suite> Links<S> {
         idle.min_by_key(|(_, link)| link.last_heard()).map(|(key, _)| key)
     }
 
+    /// The link with the most circuits, and how many.
+    pub(crate) fn greediest(&self) -> Option<(LinkKey, usize)> {
+        let counts = self.links.iter().map(|(key, link)| (key, link.circuits.len()));
+        counts.max_by_key(|(_, count)| *count)
+    }
+
     /// Whether one more link fits.
     pub(crate) fn has_room(&self) -> bool {
         self.links.len() < LINKS_MAX
@@ -95,17 +101,17 @@ impl<S: Suite> Links<S> {
             self.peers.remove(&peer);
         }
         if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side {
-            self.offers.remove(&unconfirmed.offer_head);
+            self.offers.remove(&unconfirmed.offer);
         }
         Some(link)
     }
 
     /// Notes that the neighbour showed that it has our answer.
     pub(crate) fn confirm(&mut self, key: LinkKey) {
-        if let Some(Side::Responder { unconfirmed }) = self.links.get_mut(key).map(|link| &mut link.side) {
-            if let Some(unconfirmed) = unconfirmed.take() {
-                self.offers.remove(&unconfirmed.offer_head);
-            }
+        if let Some(Side::Responder { unconfirmed }) = self.links.get_mut(key).map(|link| &mut link.side)
+            && let Some(unconfirmed) = unconfirmed.take()
+        {
+            self.offers.remove(&unconfirmed.offer);
         }
     }
 
@@ -113,7 +119,8 @@ impl<S: Suite> Links<S> {
     pub(crate) fn identified(&mut self, key: LinkKey, peer: NodeId) {
         if let Some(link) = self.links.get_mut(key) {
             link.peer = Some(peer);
-            self.peers.entry(peer).or_insert(key);
+            // The newest link to it: it opens one when it has lost the others.
+            self.peers.insert(peer, key);
         }
     }
 
@@ -129,8 +136,8 @@ impl<S: Suite> Links<S> {
         self.sessions.get(&session).copied()
     }
 
-    pub(crate) fn by_offer(&self, offer_head: &[u8; 32]) -> Option<LinkKey> {
-        self.offers.get(offer_head).copied()
+    pub(crate) fn by_offer(&self, code: &[u8; 16]) -> Option<LinkKey> {
+        self.offers.get(code).copied()
     }
 
     /// The link to `peer` on which a new circuit may go.
@@ -147,9 +154,5 @@ impl<S: Suite> Links<S> {
 impl<S: Suite> Link<S> {
     pub(crate) fn is_unconfirmed(&self) -> bool {
         matches!(self.side, Side::Responder { unconfirmed: Some(_) })
-    }
-
-    fn last_heard(&self) -> Time {
-        self.heard
     }
 }

@@ -5,7 +5,6 @@ use alloc::sync::Arc;
 
 use super::{Fingerprint, NodeId};
 use crate::limits::RECORDS_MAX;
-use crate::time::Time;
 use crate::wire::record::Record;
 
 /// A node's view of the network: at most [`RECORDS_MAX`] records, by name. Copies share their records.
@@ -35,11 +34,6 @@ impl View {
         }
         self.records.insert(name, record);
         true
-    }
-
-    /// Forgets what is no longer valid.
-    pub fn expire(&mut self, now: Time) {
-        self.records.retain(|_, record| record.description().until > now);
     }
 
     /// The record of the node with this short name.

@@ -67,12 +67,13 @@ impl Mixer {
 
     /// Takes a ticket in.
     pub(crate) fn admit(&mut self, ticket: Ticket, now: Time) {
-        if let Mixing::Batch { every } = self.strategy {
-            if self.tickets.is_empty() && self.flush <= now {
-                let every = every.as_nanos() as u64;
-                let passed = (now.as_nanos() - self.flush.as_nanos()) / every;
-                self.flush = Time::from_nanos(self.flush.as_nanos() + (passed + 1) * every);
-            }
+        if let Mixing::Batch { every } = self.strategy
+            && self.tickets.is_empty()
+            && self.flush <= now
+        {
+            let every = (every.as_nanos() as u64).max(1);
+            let passed = (now.as_nanos() - self.flush.as_nanos()) / every;
+            self.flush = Time::from_nanos(self.flush.as_nanos() + (passed + 1) * every);
         }
         self.tickets.push(ticket);
     }

@@ -71,9 +71,8 @@ impl<S: Suite> Node<S> {
         if !self.mixer.holds() {
             return self.emit(now, departure, body, out);
         }
-        match self.held.hold(departure, body) {
-            Some(ticket) => self.mixer.admit(ticket, now),
-            None => {}
+        if let Some(ticket) = self.held.hold(departure, body) {
+            self.mixer.admit(ticket, now);
         }
         self.counts.cells_dropped += self.held.take_dropped();
     }
@@ -119,7 +118,7 @@ impl<S: Suite> Node<S> {
     /// Seals a cell into a datagram of its link.
     fn emit(&mut self, now: Time, departure: Departure, body: &[u8], out: &mut Outbox) {
         let Departure { link: key, header } = departure;
-        let Some(link) = self.links.get_mut(key).filter(|link| link.is_up()) else {
+        let Some(link) = self.links.get_mut(key).filter(|link| link.may_seal()) else {
             self.counts.cells_dropped += 1; // its link ended while it was held
             return;
         };
@@ -130,10 +129,10 @@ impl<S: Suite> Node<S> {
         cell[CELL_HEADER_BYTES..].copy_from_slice(body);
         link.seal(datagram);
         self.counts.datagrams_out += 1;
-        if header.circuit != 0 || Control::asks(body) {
-            if let Some(look) = link.await_answer(now) {
-                self.timers.by(&mut link.due, look, Timer::Link(key));
-            }
+        if (header.circuit != 0 || Control::asks(body))
+            && let Some(look) = link.await_answer(now)
+        {
+            self.timers.by(&mut link.due, look, Timer::Link(key));
         }
     }
 }

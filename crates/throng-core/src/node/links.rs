@@ -58,15 +58,15 @@ impl<S: Suite> Node<S> {
             Wish::Forget => return self.drop_link(now, key, Ended::Old, out),
             Wish::Offer => {
                 self.send_offer(key, out);
-                self.after(key, now)
+                self.asked(key, now)
             }
             Wish::Ping => {
                 self.control_at_once(now, key, &Control::Ping, out);
-                self.after(key, now)
+                self.asked(key, now)
             }
             Wish::Identify => {
                 self.send_identity(now, key, out);
-                self.after(key, now)
+                self.asked(key, now)
             }
         };
         if let Some(link) = self.links.get_mut(key) {
@@ -74,8 +74,8 @@ impl<S: Suite> Node<S> {
         }
     }
 
-    fn after(&self, key: LinkKey, now: Time) -> Time {
-        self.links.get(key).map_or(Time::NEVER, |link| link.next_look(now))
+    fn asked(&mut self, key: LinkKey, now: Time) -> Time {
+        self.links.get_mut(key).map_or(Time::NEVER, |link| link.asked(now))
     }
 
     fn send_offer(&mut self, key: LinkKey, out: &mut Outbox) {
@@ -116,10 +116,9 @@ impl<S: Suite> Node<S> {
                 return Ok(());
             }
         }
-        let offer_head = *offer.offer.first_chunk().ok_or(Refused::Malformed)?;
-        let key = match self.links.by_offer(&offer_head) {
+        let key = match self.links.by_offer(offer.mac1) {
             Some(known) => known,
-            None => self.answer_offer(now, from, offer, offer_head, out)?,
+            None => self.answer_offer(now, from, offer, out)?,
         };
         self.send_answer(key, from, offer.initiator, out);
         Ok(())
@@ -130,7 +129,6 @@ impl<S: Suite> Node<S> {
         now: Time,
         from: SocketAddr,
         offer: &Offer<'_>,
-        offer_head: [u8; 32],
         out: &mut Outbox,
     ) -> Result<LinkKey, Refused> {
         let our_session = self.links.fresh_session(&mut self.chance.keys);
@@ -144,7 +142,7 @@ impl<S: Suite> Node<S> {
             &mut self.chance.keys,
         )?;
         self.make_room_for_a_link(now, out).ok_or(Refused::TooMany)?;
-        let unconfirmed = Unconfirmed { offer_head, answer: *answer };
+        let unconfirmed = Unconfirmed { offer: *offer.mac1, answer: *answer };
         let link = Link::opened_by(from, our_session, offer.initiator, &secret, unconfirmed, now);
         let key = self.links.insert(link);
         self.look_at_link(now, key, out);
@@ -165,6 +163,7 @@ impl<S: Suite> Node<S> {
     pub(super) fn receive_answer(
         &mut self,
         now: Time,
+        from: SocketAddr,
         initiator: u32,
         responder: u32,
         answer: &[u8; ANSWER_BYTES],
@@ -177,6 +176,10 @@ impl<S: Suite> Node<S> {
         };
         let purpose = HandshakePurpose::Link { initiator, responder };
         let secret = opening.initiation.finish(purpose, &peer.0, &opening.link_key, answer)?;
+        // Of its addresses, the one that answered is the one that works.
+        if opening.addresses.contains(&from) {
+            link.address = from;
+        }
         link.establish(responder, &secret, now);
         if self.relays_for_others {
             link.identify = Some(Identify { sends: 0 });
@@ -197,7 +200,6 @@ impl<S: Suite> Node<S> {
     /// The responder is under load and wants to see that we are at our address.
     pub(super) fn receive_cookie(
         &mut self,
-        now: Time,
         initiator: u32,
         nonce: &[u8; 12],
         sealed: &[u8; 16],
@@ -214,7 +216,7 @@ impl<S: Suite> Node<S> {
         let fresh = opening.cookie.is_none();
         opening.cookie = Some(open_cookie::<S>(&code, &mac1, nonce, sealed, tag)?);
         if fresh {
-            self.look_at_link(now, key, out);
+            self.send_offer(key, out);
         }
         Ok(())
     }
@@ -255,7 +257,10 @@ impl<S: Suite> Node<S> {
         signature: &[u8; 64],
         out: &mut Outbox,
     ) -> Result<(), Refused> {
-        let link = self.links.get(key).ok_or(Refused::UnknownSession)?;
+        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
+        if !link.creates.take(now) {
+            return Err(Refused::TooMany);
+        }
         if !link.is_responder() || link.peer.is_some_and(|peer| peer.0 != *identity) {
             return Err(Refused::OutOfPlace);
         }
@@ -292,7 +297,7 @@ impl<S: Suite> Node<S> {
     fn drop_link(&mut self, now: Time, key: LinkKey, why: Ended, out: &mut Outbox) {
         let Some(mut link) = self.links.remove(key) else { return };
         self.timers.unset(&mut link.due, Timer::Link(key));
-        if let (Side::Opening(_), Some(peer)) = (&link.side, link.peer) {
+        if let (Ended::Silent, Some(peer)) = (why, link.peer) {
             self.first_hops.failed(peer, now);
         }
         let ends: Vec<End> = link.circuits.into_values().collect();

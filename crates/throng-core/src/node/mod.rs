@@ -14,10 +14,12 @@ use slotmap::SlotMap;
 use crate::circuit::{CircuitId, Own, OwnKey, Relay, RelayKey, Supply};
 use crate::config::{ClientConfig, NodeConfig, NodeKeys};
 use crate::crypto::Suite;
+use crate::limits::EVICTIONS_PER_SECOND_MAX;
 use crate::link::{Greeter, Links};
 use crate::membership::{NodeId, View};
 use crate::mixing::{Held, Mixer, Ticket};
 use crate::output::Outbox;
+use crate::rate::Bucket;
 use crate::refused::{Counts, Refused};
 use crate::rng::{Purpose, Rng, Seed};
 use crate::route::FirstHops;
@@ -48,6 +50,7 @@ pub struct Node<S: Suite> {
     held: Held,
     released: Vec<Ticket>,
     timers: Timers,
+    evictions: Bucket,
     chance: Chance,
     counts: Counts,
     /// Room for the body of one cell in the making.
@@ -60,6 +63,7 @@ struct Chance {
     keys: Rng,
     route: Rng,
     mixing: Rng,
+    timing: Rng,
 }
 
 /// What comes in.
@@ -108,7 +112,7 @@ pub enum Command<'a> {
         /// Which.
         circuit: CircuitId,
     },
-    /// Use no circuit of before for new streams.
+    /// Use no circuit that was used before for new streams.
     Renew,
     /// Tell the neighbours that we go.
     Leave,
@@ -121,6 +125,7 @@ impl<S: Suite> Node<S> {
             keys: seed.rng(Purpose::Keys, 0),
             route: seed.rng(Purpose::Route, 0),
             mixing: seed.rng(Purpose::Mixing, 0),
+            timing: seed.rng(Purpose::Timing, 0),
         };
         let id = config.keys.id::<S>();
         let link_public = config.keys.link_public::<S>();
@@ -143,6 +148,7 @@ impl<S: Suite> Node<S> {
             held: Held::default(),
             released: Vec::new(),
             timers: Timers::default(),
+            evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now),
             chance,
             counts: Counts::default(),
             body: alloc::vec![0; config.geometry.body()],
@@ -205,10 +211,10 @@ impl<S: Suite> Node<S> {
             }
             Datagram::Offer(offer) => self.receive_offer(now, from, bytes, &offer, out),
             Datagram::Answer { initiator, responder, answer } => {
-                self.receive_answer(now, initiator, responder, answer, out)
+                self.receive_answer(now, from, initiator, responder, answer, out)
             }
             Datagram::Cookie { initiator, nonce, sealed, tag } => {
-                self.receive_cookie(now, initiator, nonce, sealed, tag, out)
+                self.receive_cookie(initiator, nonce, sealed, tag, out)
             }
         }
     }
@@ -223,7 +229,7 @@ impl<S: Suite> Node<S> {
             Command::Attach { stream, isolation, port } => self.attach(now, stream, isolation, port, out),
             Command::Detach { circuit } => self.detach(now, circuit),
             Command::Close { circuit } => self.close(now, circuit, Ended::Finished, out),
-            Command::Renew => self.renew(now, out),
+            Command::Renew => self.renew(),
             Command::Leave => self.leave(now, out),
         }
     }
@@ -245,6 +251,9 @@ impl<S: Suite> Node<S> {
 
     /// Ends everything, so that neighbours need not wait for silence.
     fn leave(&mut self, now: Time, out: &mut Outbox) {
+        self.relays_for_others = false;
+        self.client = None;
+        self.refuse_waiting(out);
         let relays: Vec<_> = self.relays.keys().collect();
         for relay in relays {
             self.end_relay(now, relay, Ended::Leaving, out);
@@ -253,7 +262,6 @@ impl<S: Suite> Node<S> {
         for own in owns {
             self.end_own(now, own, Ended::Leaving, out);
         }
-        self.client = None;
     }
 
     /// The node's name.

@@ -1,12 +1,12 @@
 //! Circuits of our own: built hop by hop over links that lose, used, watched, renewed.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::Node;
-use crate::circuit::{Building, CircuitId, Layers, Need, Own, OwnKey, Pulse, Stage};
+use crate::circuit::{Building, CircuitId, Layers, Need, Own, OwnKey, Stage};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
 use crate::limits::{
     BUILD_TIME_MAX, BUILDS_AT_ONCE_MAX, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, IDLE_PROBE,
@@ -16,11 +16,13 @@ use crate::link::{End, retry_after};
 use crate::output::{Event, NotAttached, Outbox};
 use crate::refused::Refused;
 use crate::route::{NoRoute, Wanted, choose};
+use crate::silence::Pulse;
 use crate::time::Time;
 use crate::timers::Timer;
 use crate::wire::cell::CellHeader;
 use crate::wire::control::{Control, Ended};
 use crate::wire::message::Message;
+use crate::wire::record::Record;
 
 impl<S: Suite> Node<S> {
     // --- Building -------------------------------------------------------------------------------------
@@ -33,7 +35,8 @@ impl<S: Suite> Node<S> {
         let link = self.link_to(now, &path[0], out).ok_or(NoRoute::NoFirstHop)?;
         let initiation = Initiation::new(&mut self.chance.keys);
         let number = self.chance.keys.u32();
-        let own = self.owns.insert(Own::new(path, link, 0, initiation, number, now));
+        let idle = IDLE_PROBE.mul_f64(0.75 + self.chance.timing.unit() / 2.0);
+        let own = self.owns.insert(Own::new(path, link, 0, initiation, number, idle, now));
         match self.name_circuit(link, End::Own(own)) {
             Some(name) => self.owns[own].name = name,
             None => {
@@ -55,6 +58,7 @@ impl<S: Suite> Node<S> {
         let Some(own) = self.owns.get_mut(key) else { return };
         let Stage::Building(building) = &mut own.stage else { return };
         building.sends += 1;
+        building.asked_at = now;
         let retry = now + retry_after(building.sends);
         let offer = *building.initiation.offer();
         let (link, name, done) = (own.link, own.name, own.hops_done());
@@ -82,12 +86,17 @@ impl<S: Suite> Node<S> {
             return Err(Refused::OutOfPlace); // an answer that we have had already
         }
         let hop = own.path[place].description();
-        let secret =
-            building.initiation.finish(HandshakePurpose::Circuit, &hop.identity.0, &hop.link_key, answer)?;
+        let finished =
+            building.initiation.finish(HandshakePurpose::Circuit, &hop.identity.0, &hop.link_key, answer);
+        let Ok(secret) = finished else {
+            // Only a hop of this circuit could say that, and it will not say anything better.
+            self.end_own(now, key, Ended::Broken, out);
+            return Err(Refused::Forged);
+        };
         own.add_hop(Layers::new(&secret), now);
         if own.hops_done() < own.path.len() {
             let initiation = Initiation::new(&mut self.chance.keys);
-            own.stage = Stage::Building(Box::new(Building { initiation, sends: 0 }));
+            own.stage = Stage::Building(Box::new(Building { initiation, sends: 0, asked_at: now }));
             self.request_hop(now, key, out);
         } else {
             own.stage = Stage::Ready;
@@ -122,24 +131,24 @@ impl<S: Suite> Node<S> {
         let hops = own.path.len();
         let was_doubtful = own.is_doubtful(now);
         let (place, message) = own.unwrap(header, body, now)?;
-        match message {
+        let recovered = was_doubtful && own.is_ready() && !own.is_doubtful(now);
+        let outcome = match message {
             Message::Payload(payload) if place + 1 == hops => {
                 out.deliver(CircuitId::own(key), payload);
                 Ok(())
             }
-            Message::Alive { .. } | Message::Dummy => {
-                if was_doubtful {
-                    self.serve_waiting(now, out);
-                }
-                Ok(())
-            }
+            Message::Alive { .. } | Message::Dummy => Ok(()),
             Message::Extended { answer } => self.hop_joined(now, key, place + 1, answer, out),
             Message::NotExtended(why) if !own.is_ready() => {
                 self.end_own(now, key, why, out);
                 Ok(())
             }
             _ => Err(Refused::OutOfPlace),
+        };
+        if recovered {
+            self.serve_waiting(now, out);
         }
+        outcome
     }
 
     pub(super) fn send_own(&mut self, now: Time, key: OwnKey, payload: &[u8], out: &mut Outbox) {
@@ -153,10 +162,10 @@ impl<S: Suite> Node<S> {
         if let Some(own) = self.owns.get_mut(key) {
             let header = own.wrap(message, &mut body);
             let link = own.link;
-            if own.is_ready() {
-                if let Some(look) = own.await_answer(now) {
-                    self.timers.by(&mut own.due, look, Timer::Own(key));
-                }
+            if own.is_ready()
+                && let Some(look) = own.await_answer(now)
+            {
+                self.timers.by(&mut own.due, look, Timer::Own(key));
             }
             self.depart(now, link, header, &body, out);
         }
@@ -193,13 +202,14 @@ impl<S: Suite> Node<S> {
         if now - own.started >= CIRCUIT_AGE_MAX || own.is_exhausted() {
             return self.end_own(now, key, Ended::Old, out);
         }
-        let next = match own.pulse(IDLE_PROBE, now) {
+        let next = match own.pulse(now) {
             Pulse::Look(at) => at,
+            Pulse::Calm => now + IDLE_PROBE,
             Pulse::Dead => return self.end_own(now, key, Ended::Silent, out),
-            Pulse::Probe => {
+            Pulse::Ask => {
                 let token = self.chance.keys.u32();
                 self.send_message(now, key, &Message::Probe { token }, out);
-                Own::<S>::after_probe(now)
+                self.owns.get_mut(key).map_or(Time::NEVER, |own| own.asked(now))
             }
         };
         if let Some(own) = self.owns.get_mut(key) {
@@ -211,25 +221,38 @@ impl<S: Suite> Node<S> {
     pub(super) fn end_own(&mut self, now: Time, key: OwnKey, why: Ended, out: &mut Outbox) {
         let Some(mut own) = self.owns.remove(key) else { return };
         self.timers.unset(&mut own.due, Timer::Own(key));
-        self.end_on_link(now, own.link, own.name, why, out);
+        // The hops need not know why: they would know something about us.
+        let said = if why == Ended::Leaving { why } else { Ended::Finished };
+        self.end_on_link(now, own.link, own.name, said, out);
         if own.is_ready() {
             out.events.push(Event::CircuitEnded { circuit: CircuitId::own(key), why });
             if why == Ended::Silent {
-                self.doubt_others(now);
+                self.doubt_others(&own.path);
             }
         } else {
             self.counts.circuits_failed += 1;
             self.supply.failed(now);
+            if own.hops_done() == 0
+                && let Some(first) = own.path.first()
+            {
+                self.first_hops.failed(first.description().identity, now);
+            }
             out.events.push(Event::CircuitNotBuilt { hops: own.hops_done(), why });
         }
         self.timers.by(&mut self.supply.due, now, Timer::Supply);
     }
 
-    /// A circuit died: the others are asked at once whether they live.
-    fn doubt_others(&mut self, now: Time) {
-        for (key, own) in self.owns.iter_mut().filter(|(_, own)| own.is_ready()) {
-            own.doubt();
-            self.timers.by(&mut own.due, now, Timer::Own(key));
+    /// A circuit died: those in store that go through its mixes too are not given to streams before they were heard
+    /// again.
+    ///
+    /// They are *not* asked now: whoever lets one circuit of a client die, on purpose, would see the question on
+    /// another one and know that it is the same client's. (A dead first hop is noticed by its link.)
+    fn doubt_others(&mut self, dead: &[Arc<Record>]) {
+        let dead: Vec<_> = dead.iter().skip(1).map(|record| record.description().identity).collect();
+        for own in self.owns.values_mut().filter(|own| own.is_ready() && own.use_.isolation.is_none()) {
+            if own.path.iter().any(|record| dead.contains(&record.description().identity)) {
+                own.doubt();
+            }
         }
     }
 
@@ -252,6 +275,11 @@ impl<S: Suite> Node<S> {
         out: &mut Outbox,
     ) {
         let need = Need { stream, isolation, port, since: now };
+        if self.client.is_none() || !self.has_exit_for(port, now) {
+            let why = NotAttached::NoRoute(NoRoute::NoExit(port));
+            out.events.push(Event::NotAttached { stream, why });
+            return;
+        }
         if self.try_attach(now, &need, out) {
             return;
         }
@@ -303,16 +331,24 @@ impl<S: Suite> Node<S> {
         self.timers.by(&mut own.due, now, Timer::Own(key));
     }
 
-    /// New streams get circuits that were never used; the others end with their last stream.
-    pub(super) fn renew(&mut self, now: Time, out: &mut Outbox) {
-        let used: Vec<_> =
-            self.owns.iter().filter(|(_, own)| own.use_.since.is_some()).map(|(key, _)| key).collect();
-        for key in used {
-            self.owns[key].use_.retired = true;
-            if self.owns[key].use_.streams == 0 {
-                self.end_own(now, key, Ended::Finished, out);
-            }
+    /// New streams get circuits that were never used; the others end after their last stream, each in its own time:
+    /// if they all ended now, their exits could tell that they are one client's.
+    pub(super) fn renew(&mut self) {
+        for own in self.owns.values_mut().filter(|own| own.use_.since.is_some()) {
+            own.use_.retired = true;
         }
+    }
+
+    /// Tells all streams that wait that they wait in vain.
+    pub(super) fn refuse_waiting(&mut self, out: &mut Outbox) {
+        for need in self.supply.take_waiting() {
+            let why = NotAttached::NoRoute(NoRoute::NoExit(need.port));
+            out.events.push(Event::NotAttached { stream: need.stream, why });
+        }
+    }
+
+    fn has_exit_for(&self, port: Option<u16>, now: Time) -> bool {
+        self.view.records().map(|record| record.description()).any(|mix| mix.until > now && mix.serves(port))
     }
 
     // --- Supply ---------------------------------------------------------------------------------------
@@ -320,23 +356,28 @@ impl<S: Suite> Node<S> {
     /// Keeps enough circuits ready or under construction.
     pub(super) fn look_at_supply(&mut self, now: Time, out: &mut Outbox) {
         self.timers.unset(&mut self.supply.due, Timer::Supply);
-        if self.client.is_none() {
-            return;
-        }
         while let Some(need) = self.supply.overdue(now) {
             out.events.push(Event::NotAttached { stream: need.stream, why: NotAttached::TimedOut });
         }
+        if self.client.is_none() {
+            return;
+        }
         let mut next = self.supply.patience();
-        while let Some(port) = self.missing(now) {
+        // What has no route now must not keep the rest from having one.
+        let mut without_route = BTreeSet::new();
+        while let Some(port) = self.missing(now, &without_route) {
             if now < self.supply.not_before() {
                 next = next.min(self.supply.not_before());
                 break;
             }
             if let Err(why) = self.begin_circuit(now, port, out) {
-                self.no_route(now, why, out);
-                next = next.min(self.supply.not_before());
-                break;
+                out.events.push(Event::NoRoute(why));
+                without_route.insert(port);
             }
+        }
+        if !without_route.is_empty() {
+            self.supply.failed(now);
+            next = next.min(self.supply.not_before());
         }
         // A circuit that takes long to build is not counted any more after this, and gets company.
         let builds = self.owns.values().filter(|own| !own.is_ready()).map(|own| own.started + SILENCE_DEAD);
@@ -345,53 +386,30 @@ impl<S: Suite> Node<S> {
     }
 
     /// Whether another circuit should be begun, and which port its exit must serve.
-    fn missing(&self, now: Time) -> Option<Option<u16>> {
+    fn missing(&self, now: Time, without_route: &BTreeSet<Option<u16>>) -> Option<Option<u16>> {
         let building = self.owns.values().filter(|own| !own.is_ready());
         if building.clone().count() >= BUILDS_AT_ONCE_MAX || self.owns.len() >= OWN_CIRCUITS_MAX {
             return None;
         }
         let fresh = building.filter(|own| now - own.started < SILENCE_DEAD);
         let unused = self.owns.values().filter(|own| own.is_ready() && own.use_.isolation.is_none());
-        let coming: Vec<&Own<S>> = fresh.chain(unused).collect();
+        let coming: Vec<&Own<S>> = fresh.chain(unused.filter(|own| !own.is_doubtful(now))).collect();
 
         // Every isolation that waits needs a circuit to a fitting exit; and some are kept in store.
-        let waiting: BTreeSet<([u8; 32], Option<u16>)> =
+        let groups: BTreeMap<[u8; 32], Option<u16>> =
             self.supply.waiting().map(|need| (need.isolation, need.port)).collect();
-        let groups: BTreeSet<[u8; 32]> = waiting.iter().map(|(isolation, _)| *isolation).collect();
-        let unserved = waiting.iter().find(|(_, port)| !coming.iter().any(|own| exit_serves(own, *port)));
-        if let Some((_, port)) = unserved {
+        let mut ports: BTreeSet<Option<u16>> = self.supply.waiting().map(|need| need.port).collect();
+        ports.retain(|port| !without_route.contains(port));
+        let unserved = |port: &&Option<u16>| !coming.iter().any(|own| exit_serves(own, **port));
+        if let Some(port) = ports.iter().find(unserved) {
             return Some(*port);
         }
-        (coming.len() < self.supply.spare + groups.len()).then_some(None)
-    }
-
-    /// No path could be chosen: those who wait for what does not exist are told at once.
-    fn no_route(&mut self, now: Time, why: NoRoute, out: &mut Outbox) {
-        self.supply.failed(now);
-        out.events.push(Event::NoRoute(why));
-        if !matches!(why, NoRoute::NoExit(Some(_))) {
-            return;
-        }
-        let serves = |need: &Need| {
-            need.port.is_none_or(|port| self.view.records().any(|r| r.description().exit_ports.allows(port)))
-        };
-        let (keep, tell): (Vec<Need>, Vec<Need>) = self.supply.take_waiting().into_iter().partition(serves);
-        for need in keep {
-            self.supply.wait(need);
-        }
-        for need in tell {
-            out.events.push(Event::NotAttached {
-                stream: need.stream,
-                why: NotAttached::NoRoute(NoRoute::NoExit(need.port)),
-            });
-        }
+        let wanted = ports.first().copied().unwrap_or(None);
+        let enough = coming.len() >= self.supply.spare + groups.len();
+        (!enough && !without_route.contains(&wanted)).then_some(wanted)
     }
 }
 
 fn exit_serves<S: Suite>(own: &Own<S>, port: Option<u16>) -> bool {
-    let exit = own.path.last().map(|record| &record.description().exit_ports);
-    exit.is_some_and(|ports| port.map_or(!ports.is_none(), |port| ports.allows(port)))
+    own.path.last().is_some_and(|record| record.description().serves(port))
 }
-
-/// The wait between two questions to an idle circuit must leave room for the answer.
-const _: () = assert!(IDLE_PROBE.as_secs() > Duration::from_secs(2).as_secs());

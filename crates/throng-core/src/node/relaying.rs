@@ -1,5 +1,8 @@
 //! Circuits of others: set-up, cells in both directions, the end.
 
+use alloc::boxed::Box;
+use alloc::collections::btree_map::Entry;
+
 use super::Node;
 use crate::circuit::{Answered, CircuitId, Extending, Layers, Next, Peeled, Relay, RelayKey};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, Suite, answer};
@@ -36,10 +39,8 @@ impl<S: Suite> Node<S> {
             let End::Previous(relay) = *end else { return Err(Refused::OutOfPlace) };
             return self.answer_again(now, relay, &offer_head, out);
         }
-        if !link.creates.take(now)
-            || link.circuits.len() >= CIRCUITS_PER_LINK_MAX
-            || self.relays.len() >= RELAYED_CIRCUITS_MAX
-        {
+        let (granted, on_link) = (link.creates.take(now), link.circuits.len());
+        if !granted || on_link >= CIRCUITS_PER_LINK_MAX || !self.has_room_for_a_circuit(now, on_link, out) {
             self.control(now, key, &Control::Destroy { circuit: name, why: Ended::Busy }, out);
             return Err(Refused::TooMany);
         }
@@ -53,11 +54,34 @@ impl<S: Suite> Node<S> {
         )?;
         let answered = Answered { offer_head, answer: *answer };
         let relay = self.relays.insert(Relay::new((key, name), Layers::new(&secret), answered, now));
-        link.circuits.insert(name, End::Previous(relay));
+        if let Some(link) = self.links.get_mut(key) {
+            link.circuits.insert(name, End::Previous(relay));
+        }
         self.counts.circuits_relayed += 1;
         self.look_at_relay(now, relay, out);
         self.control(now, key, &Control::Created { circuit: name, answer: &answer }, out);
         Ok(())
+    }
+
+    /// Whether one more circuit fits. In a full mix the neighbour with the most circuits gives one up for a
+    /// neighbour with fewer.
+    fn has_room_for_a_circuit(&mut self, now: Time, on_link: usize, out: &mut Outbox) -> bool {
+        if self.relays.len() < RELAYED_CIRCUITS_MAX {
+            return true;
+        }
+        let greediest = if self.evictions.take(now) { self.links.greediest() } else { None };
+        let Some((greedy, most)) = greediest else { return false };
+        if most <= on_link + 1 {
+            return false;
+        }
+        let ends = self.links.get(greedy).into_iter().flat_map(|link| link.circuits.values());
+        let victim = ends.copied().find_map(|end| match end {
+            End::Previous(relay) => Some(relay),
+            End::Next(_) | End::Own(_) => None,
+        });
+        let Some(victim) = victim else { return false };
+        self.end_relay(now, victim, Ended::Busy, out);
+        true
     }
 
     /// A set-up message came twice: our answer may have been lost.
@@ -147,7 +171,7 @@ impl<S: Suite> Node<S> {
         match &mut relay.next {
             Next::End => {}
             Next::Extending(extending) => {
-                // The question came again: its answer goes back under the newest number.
+                // The question came again: its answer goes back under the number that came last.
                 if extending.offer != *offer {
                     return Err(Refused::OutOfPlace);
                 }
@@ -167,7 +191,8 @@ impl<S: Suite> Node<S> {
                 return Ok(());
             }
         }
-        let Some(record) = self.view.by_fingerprint(next).cloned() else {
+        let known = self.view.by_fingerprint(next).filter(|record| record.description().until > now);
+        let Some(record) = known.cloned() else {
             self.reply(now, key, request, &Message::NotExtended(Ended::UnknownHop), out);
             return Ok(());
         };
@@ -178,8 +203,7 @@ impl<S: Suite> Node<S> {
             return Ok(());
         };
         if let Some(relay) = self.relays.get_mut(key) {
-            relay.next =
-                Next::Extending(alloc::boxed::Box::new(Extending { link, name, offer: *offer, request }));
+            relay.next = Next::Extending(Box::new(Extending { link, name, offer: *offer, request }));
         }
         self.ask_next(now, key, out);
         Ok(())
@@ -220,7 +244,7 @@ impl<S: Suite> Node<S> {
                 let Next::Extending(extending) = &relay.next else { return Err(Refused::OutOfPlace) };
                 let request = extending.request;
                 let offer_head = *extending.offer.first_chunk().ok_or(Refused::Malformed)?;
-                let answered = alloc::boxed::Box::new(Answered { offer_head, answer: *answer });
+                let answered = Box::new(Answered { offer_head, answer: *answer });
                 relay.next = Next::Hop { link: key, name, answer: Some(answered) };
                 self.reply(now, relay_key, request, &Message::Extended { answer }, out);
                 Ok(())
@@ -264,7 +288,11 @@ impl<S: Suite> Node<S> {
     pub(super) fn end_relay(&mut self, now: Time, key: RelayKey, why: Ended, out: &mut Outbox) {
         let Some(mut relay) = self.relays.remove(key) else { return };
         self.timers.unset(&mut relay.due, Timer::Relay(key));
-        for (link, name) in [Some(relay.previous), relay.next.end()].into_iter().flatten() {
+        let (link, name) = relay.previous;
+        self.end_on_link(now, link, name, why, out);
+        if let Some((link, name)) = relay.next.end() {
+            // Why the origin's side ended it is nothing that the hops behind us need to know.
+            let why = if why == Ended::Leaving { why } else { Ended::Finished };
             self.end_on_link(now, link, name, why, out);
         }
         if relay.delivers {
@@ -275,8 +303,14 @@ impl<S: Suite> Node<S> {
     /// Takes a circuit off a link, and tells the neighbour if it was still there.
     pub(super) fn end_on_link(&mut self, now: Time, key: LinkKey, name: u32, why: Ended, out: &mut Outbox) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if link.circuits.remove(&name).is_some() && link.is_up() {
-            self.control(now, key, &Control::Destroy { circuit: name, why }, out);
+        if link.circuits.remove(&name).is_none() || !link.is_up() {
+            return;
+        }
+        let farewell = Control::Destroy { circuit: name, why };
+        if why == Ended::Leaving {
+            self.control_at_once(now, key, &farewell, out); // nobody will be here to let it go later
+        } else {
+            self.control(now, key, &farewell, out);
         }
     }
 
@@ -320,8 +354,8 @@ impl<S: Suite> Node<S> {
         let link = self.links.get_mut(key).filter(|link| link.circuits.len() < CIRCUITS_PER_LINK_MAX)?;
         loop {
             let name = CellHeader::name(self.chance.keys.u32(), link.is_responder());
-            if !link.circuits.contains_key(&name) {
-                link.circuits.insert(name, end);
+            if let Entry::Vacant(free) = link.circuits.entry(name) {
+                free.insert(end);
                 return Some(name);
             }
         }

@@ -6,12 +6,11 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::NoRoute;
 use crate::limits::{FIRST_HOP_REST, FIRST_HOPS, FIRST_HOPS_MAX};
 use crate::membership::{NodeId, View};
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::record::{Description, Record};
+use crate::wire::record::Record;
 
 /// The first hops of a client, oldest first: the first [`FIRST_HOPS`] that answer are used.
 #[derive(Clone, Debug, Default)]
@@ -38,30 +37,22 @@ impl FirstHops {
         self.hops.iter().map(|hop| hop.id)
     }
 
-    /// Draws one of the sticky ones that the path allows; a new one joins only when too few of them answer.
-    pub(crate) fn choose(
-        &mut self,
-        view: &View,
-        allowed: impl Fn(&Description) -> bool,
-        rng: &mut Rng,
-        now: Time,
-    ) -> Result<Arc<Record>, NoRoute> {
-        let awake = self.hops.iter().filter(|hop| hop.rests_until <= now && view.get(hop.id).is_some());
-        let missing = FIRST_HOPS.saturating_sub(awake.count());
-        for _ in 0..missing {
-            self.add(view, &allowed, rng);
+    /// Those in use, in random order: the first [`FIRST_HOPS`] that are known and do not rest; behind them, as a last
+    /// resort, those that rest, the longest first. New ones join only
+    /// where too few are left, and never more than [`FIRST_HOPS_MAX`] in all: then the oldest are tried again.
+    pub(crate) fn in_random_order(&mut self, view: &View, rng: &mut Rng, now: Time) -> Vec<Arc<Record>> {
+        self.hops.retain(|hop| view.get(hop.id).is_some_and(|record| record.description().until > now));
+        let awake = self.hops.iter().filter(|hop| hop.rests_until <= now).count();
+        for _ in awake..FIRST_HOPS {
+            self.add(view, rng, now);
         }
-        let usable = |hop: &FirstHop| {
-            let record = view.get(hop.id).filter(|_| hop.rests_until <= now)?;
-            allowed(record.description()).then(|| Arc::clone(record))
-        };
-        let mut candidates: Vec<_> = self.hops.iter().filter_map(usable).take(FIRST_HOPS).collect();
-        if candidates.is_empty() {
-            // All sticky ones collide with this exit, or rest: one more, which the path allows.
-            self.add(view, &allowed, rng);
-            candidates.extend(self.hops.iter().filter_map(usable));
-        }
-        rng.pick(&candidates).cloned().ok_or(NoRoute::NoFirstHop)
+        let (awake, mut resting): (Vec<&FirstHop>, Vec<&FirstHop>) =
+            self.hops.iter().partition(|hop| hop.rests_until <= now);
+        let mut order: Vec<&FirstHop> = awake.into_iter().take(FIRST_HOPS).collect();
+        rng.shuffle(&mut order);
+        resting.sort_by_key(|hop| hop.rests_until);
+        order.extend(resting);
+        order.into_iter().filter_map(|hop| view.get(hop.id).cloned()).collect()
     }
 
     /// Notes that a first hop did not answer.
@@ -78,18 +69,18 @@ impl FirstHops {
         }
     }
 
-    fn add(&mut self, view: &View, allowed: &impl Fn(&Description) -> bool, rng: &mut Rng) {
+    fn add(&mut self, view: &View, rng: &mut Rng, now: Time) {
+        if self.hops.len() >= FIRST_HOPS_MAX {
+            self.hops.iter_mut().for_each(|hop| hop.rests_until = Time::ZERO);
+            return;
+        }
         let new = |record: &&Arc<Record>| {
             let mix = record.description();
-            allowed(mix) && self.hops.iter().all(|hop| hop.id != mix.identity)
+            mix.until > now && self.hops.iter().all(|hop| hop.id != mix.identity)
         };
         let candidates: Vec<_> = view.records().filter(new).collect();
-        let Some(record) = rng.pick(&candidates) else { return };
-        if self.hops.len() >= FIRST_HOPS_MAX {
-            // Begin again with the oldest: the newest, least known one makes room.
-            self.hops.pop();
-            self.hops.iter_mut().for_each(|hop| hop.rests_until = Time::ZERO);
+        if let Some(record) = rng.pick(&candidates) {
+            self.hops.push(FirstHop { id: record.description().identity, rests_until: Time::ZERO });
         }
-        self.hops.push(FirstHop { id: record.description().identity, rests_until: Time::ZERO });
     }
 }

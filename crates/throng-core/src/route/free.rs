@@ -1,4 +1,4 @@
-//! Free routes: exit first, then the first hop, then the middle, each uniform over what the rules leave.
+//! Free routes: the first hop, then the exit, then the middle, each uniform over what the rules leave.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -19,6 +19,9 @@ pub(crate) struct Wanted {
 }
 
 /// Draws a path, first hop first.
+///
+/// The first hop is drawn before the exit: otherwise a hostile exit, by claiming the families and networks of a
+/// client's sticky first hops, could drive it to others.
 pub(crate) fn choose(
     view: &View,
     wanted: &Wanted,
@@ -26,29 +29,41 @@ pub(crate) fn choose(
     rng: &mut Rng,
     now: Time,
 ) -> Result<Vec<Arc<Record>>, NoRoute> {
-    let mut path: Vec<Arc<Record>> = Vec::with_capacity(wanted.hops);
-    let exit = pick(view, rng, |mix| serves(mix, wanted.port)).ok_or(NoRoute::NoExit(wanted.port))?;
-    path.push(exit);
-    if wanted.hops > 1 {
-        let allowed = |mix: &Description| fits(mix, &path, wanted.rules);
-        let first = first_hops.choose(view, allowed, rng, now)?;
-        path.insert(0, first);
+    let exit_after = |path: &[Arc<Record>], rng: &mut Rng| {
+        pick(view, rng, now, |mix| mix.serves(wanted.port) && fits(mix, path, wanted.rules))
+    };
+    if wanted.hops == 1 {
+        return exit_after(&[], rng).map(|exit| alloc::vec![exit]).ok_or(NoRoute::NoExit(wanted.port));
+    }
+    let mut path = Vec::with_capacity(wanted.hops);
+    let mut no_exit = false;
+    for first in first_hops.in_random_order(view, rng, now) {
+        if let Some(exit) = exit_after(core::slice::from_ref(&first), rng) {
+            path.extend([first, exit]);
+            break;
+        }
+        no_exit = true; // with this one; another first hop may leave one
+    }
+    if path.is_empty() {
+        return Err(if no_exit { NoRoute::NoExit(wanted.port) } else { NoRoute::NoFirstHop });
     }
     while path.len() < wanted.hops {
-        let middle = pick(view, rng, |mix| fits(mix, &path, wanted.rules));
+        let middle = pick(view, rng, now, |mix| fits(mix, &path, wanted.rules));
         let middle = middle.ok_or(NoRoute::TooFewMixes { known: view.len(), hops: wanted.hops })?;
         path.insert(path.len() - 1, middle);
     }
     Ok(path)
 }
 
-fn pick(view: &View, rng: &mut Rng, allowed: impl Fn(&Description) -> bool) -> Option<Arc<Record>> {
-    let candidates: Vec<_> = view.records().filter(|record| allowed(record.description())).collect();
+fn pick(
+    view: &View,
+    rng: &mut Rng,
+    now: Time,
+    allowed: impl Fn(&Description) -> bool,
+) -> Option<Arc<Record>> {
+    let valid = view.records().filter(|record| record.description().until > now);
+    let candidates: Vec<_> = valid.filter(|record| allowed(record.description())).collect();
     rng.pick(&candidates).map(|record| Arc::clone(record))
-}
-
-fn serves(mix: &Description, port: Option<u16>) -> bool {
-    port.map_or(!mix.exit_ports.is_none(), |port| mix.exit_ports.allows(port))
 }
 
 /// Whether `mix` may join `path`.
@@ -162,12 +177,12 @@ mod tests {
             *exits.entry(alloc::format!("{:?}", path[2].description().identity)).or_default() += 1;
             *middles.entry(alloc::format!("{:?}", path[1].description().identity)).or_default() += 1;
         }
-        // An exit: 1/3. A middle: one of the seven left by exit and first hop; an exit mix is the exit itself in
-        // a third of all draws, so 2/3·(7/8)·(1/7) = 1/12, another one 7/8·1/7 = 1/8.
+        // First hop: 1/9 each. Exit: 1/3 each, by symmetry. A middle is one of the seven that are neither: an exit
+        // mix with (1 - 1/9 - 1/3)/7, another one with (1 - 1/9)/7.
         assert!(exits.values().all(|n| n.abs_diff(13_333) < 500), "{exits:?}");
         for mix in &mixes {
             let name = alloc::format!("{:?}", mix.description().identity);
-            let expected = if mix.description().exit_ports.is_none() { 5000u32 } else { 3333 };
+            let expected = if mix.description().exit_ports.is_none() { 5079u32 } else { 3175 };
             assert!(middles[&name].abs_diff(expected) < 350, "{name}: {} of {expected}", middles[&name]);
         }
     }

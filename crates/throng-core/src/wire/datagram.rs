@@ -93,6 +93,9 @@ impl<'a> Datagram<'a> {
             return Err(Malformed);
         }
         let initiator = fields.u32()?;
+        if initiator == 0 {
+            return Err(Malformed); // no session is called so
+        }
         match kind {
             KIND_OFFER => Ok(Self::Offer(Offer {
                 initiator,
@@ -155,7 +158,7 @@ mod tests {
         }
 
         #[test]
-        fn set_up_messages_round_trip(initiator: u32, responder: u32, fill: u8) {
+        fn set_up_messages_round_trip(initiator in 1..u32::MAX, responder: u32, fill: u8) {
             let messages = [
                 Datagram::Offer(Offer { initiator, offer: &[fill; OFFER_BYTES], mac1: &[1; 16], mac2: &[2; 16] }),
                 Datagram::Answer { initiator, responder, answer: &[fill; ANSWER_BYTES] },

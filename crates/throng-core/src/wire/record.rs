@@ -96,6 +96,11 @@ impl Record {
 }
 
 impl Description {
+    /// Whether it is an exit that opens connections to `port`; to any port at all if none is given.
+    pub fn serves(&self, port: Option<u16>) -> bool {
+        port.map_or(!self.exit_ports.is_none(), |port| self.exit_ports.allows(port))
+    }
+
     fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(RECORD_BYTES_MAX);
         out.extend_from_slice(&[VERSION, u8::from(self.family.is_some())]);

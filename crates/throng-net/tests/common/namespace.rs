@@ -14,8 +14,11 @@ pub fn inside(test: &str, programs: &[&str]) -> bool {
     if std::env::var_os(MARK).is_some() {
         return true;
     }
-    let missing: Vec<&&str> =
-        ["unshare", "ip"].iter().chain(programs).filter(|program| !exists(program)).collect();
+    let missing: Vec<&&str> = ["setpriv", "unshare", "timeout", "ip"]
+        .iter()
+        .chain(programs)
+        .filter(|program| !exists(program))
+        .collect();
     if !missing.is_empty() {
         eprintln!("SKIPPED: {test} needs {missing:?} to be installed");
         return false;
@@ -58,9 +61,13 @@ fn may(options: &[&str]) -> bool {
 }
 
 fn unshare(options: &[&str]) -> Command {
-    let mut command = Command::new("unshare");
-    // With a process namespace of its own, so that nothing in it outlives it.
-    command.args(["--net", "--pid", "--fork", "--kill-child"]).args(options).arg("--");
+    // Nothing in there outlives us, however we end: when we are gone the kernel kills unshare, then its child,
+    // and with the first process of a process namespace all others. And it has a limit of its own.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--kill-child"])
+        .args(options);
+    command.args(["--", "timeout", "--signal=KILL", LIMIT_S]);
     command
 }
 
@@ -74,6 +81,8 @@ impl Drop for Ended {
     }
 }
 
+/// Whatever runs in a namespace has ended after this.
+const LIMIT_S: &str = "240";
 const MARK: &str = "THRONG_TEST_IN_NAMESPACE";
 /// As root, or as somebody who is root only in there.
 const KINDS: [&[&str]; 2] = [&[], &["--user", "--map-root-user"]];

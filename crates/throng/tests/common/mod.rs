@@ -19,6 +19,9 @@ use serde_json::Value;
 /// Nothing that goes well takes so long; what does not go well ends then.
 pub const LIMIT: Duration = Duration::from_secs(90);
 
+/// What a program may write in a test.
+const SAID_BYTES_MAX: usize = 256 << 20;
+
 // --- Programs ------------------------------------------------------------------------------------------
 
 /// A program that runs. It is killed, by its id, when this is dropped: also when a test panics.
@@ -74,7 +77,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
-            eprintln!("--- a program of this test wrote:\n{}{}", self.out.text(), self.err.text());
+            eprintln!("--- a program of this test wrote last:\n{}\n{}", self.out.last(), self.err.last());
         }
     }
 }
@@ -88,6 +91,7 @@ impl Said {
             loop {
                 let length = from.read(&mut piece).unwrap_or(0);
                 let mut state = collected.state.lock().unwrap();
+                assert!(state.0.len() < SAID_BYTES_MAX, "a program that says so much has lost its way");
                 state.0.extend_from_slice(&piece[..length]);
                 state.1 = length == 0;
                 collected.more.notify_all();
@@ -110,12 +114,17 @@ impl Said {
                 result.is_none() && !*ended
             })
             .unwrap();
-        let so_far = || String::from_utf8_lossy(&state.0).into_owned();
-        result.unwrap_or_else(|| panic!("waited for {what}; it wrote:\n{}", so_far()))
+        drop(state);
+        result.unwrap_or_else(|| panic!("waited for {what}; it wrote:\n{}", self.last()))
     }
 
     pub fn bytes(&self) -> Vec<u8> {
         self.state.lock().unwrap().0.clone()
+    }
+
+    fn last(&self) -> String {
+        let bytes = self.bytes();
+        String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(2000)..]).into_owned()
     }
 
     pub fn text(&self) -> String {
@@ -230,6 +239,7 @@ impl Server {
             let mut order = [0; 16];
             if stream.read_exact(&mut order).is_ok() {
                 let (seed, length) = order_from(&order);
+                assert!(length <= 1 << 30, "a test that asks for so much does not mean it");
                 let _ = noise::pour(seed, length, &mut stream);
             }
         })

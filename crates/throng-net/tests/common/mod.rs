@@ -1,0 +1,148 @@
+//! What these tests share: a whole network in one process, as `throng up` assembles it, with what it hides from
+//! its users (its parts) within reach.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // every test uses a part of it; and all of it is test
+
+pub mod namespace;
+pub mod noise;
+pub mod weather;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use throng_core::mixing::Mixing;
+use throng_core::route::{PathRules, Route};
+use throng_core::wire::Geometry;
+use throng_core::wire::record::{Description, Record};
+use throng_core::{ClientConfig, NodeConfig, NodeKeys, Ports, Scrubbed};
+use throng_net::client::Client;
+use throng_net::clock::Clock;
+use throng_net::driver::Driver;
+use throng_net::entropy;
+use throng_net::exit::{Exit, ExitPolicy, Resolver, accept};
+use throng_net::pipe::{self, Pipe};
+use throng_net::request::{Host, Name, Target};
+use throng_net::socket::Socket;
+use throng_net::suite::Fast;
+use tokio::sync::mpsc;
+
+use weather::{Relay, Weather};
+
+/// Nothing that goes well takes so long; what does not go well ends then.
+pub const LIMIT: Duration = Duration::from_secs(120);
+const RECORD_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+pub struct Plan {
+    pub mixes: usize,
+    /// The first of them.
+    pub exits: usize,
+    pub hops: usize,
+    /// Whether exits open connections to where they are themselves.
+    pub local: bool,
+    /// What exits know besides `localhost`.
+    pub names: Vec<(&'static str, Vec<IpAddr>)>,
+    /// What every mix stands in.
+    pub weather: Option<Weather>,
+    /// Whether the mixes run at all, or are only said to.
+    pub mixes_run: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { mixes: 5, exits: 2, hops: 3, local: true, names: Vec::new(), weather: None, mixes_run: true }
+    }
+}
+
+pub struct Network {
+    pub client: Arc<Client>,
+    pub client_driver: Driver,
+    /// Those that still run.
+    pub mixes: Vec<Option<Driver>>,
+    /// What stands in front of each, if there is any weather.
+    pub relays: Vec<Relay>,
+}
+
+impl Network {
+    pub async fn start(plan: Plan) -> Self {
+        let clock = Clock::start();
+        let mut relays = Vec::new();
+        let mut members = Vec::new();
+        for i in 0..plan.mixes {
+            let keys = NodeKeys::new(entropy::secret(), entropy::secret());
+            let socket = bind();
+            let mut address = socket.local_addr().unwrap();
+            if let Some(weather) = plan.weather {
+                let relay = Relay::start(address, weather.of(i)).await;
+                address = relay.address;
+                relays.push(relay);
+            }
+            let description = Description {
+                identity: keys.id::<Fast>(),
+                link_key: keys.link_public::<Fast>(),
+                family: None,
+                addresses: vec![Scrubbed(address)],
+                exit_ports: if i < plan.exits { Ports::all() } else { Ports::none() },
+                from: clock.now(),
+                until: clock.now() + RECORD_LIFE,
+            };
+            let record = Arc::new(Record::sign::<Fast>(description, keys.identity_secret()));
+            members.push((keys, socket, record));
+        }
+        let records: Vec<Arc<Record>> = members.iter().map(|(_, _, record)| Arc::clone(record)).collect();
+        let mut mixes = Vec::new();
+        for (i, (keys, socket, _)) in members.into_iter().enumerate() {
+            let config = NodeConfig { keys, relays: true, is_exit: i < plan.exits, ..node(&records) };
+            mixes.push(plan.mixes_run.then(|| start_mix(config, socket, clock, &plan)));
+        }
+        let client = ClientConfig {
+            route: Route::free(plan.hops).unwrap(),
+            rules: PathRules::SamePrefixAllowed, // all stand on 127.0.0.1
+            ..ClientConfig::default()
+        };
+        let config = NodeConfig { client: Some(client), ..node(&records) };
+        let pipe = Pipe::new();
+        let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, None).unwrap();
+        let (events, heard) = mpsc::unbounded_channel();
+        let client_driver = Driver::start(config, &entropy::seed(), clock, bind(), pipe, events);
+        let client = Client::start(client_driver.orders(), heard, endpoint, Geometry::DEFAULT);
+        Self { client: Arc::new(client), client_driver, mixes, relays }
+    }
+
+    /// The mix is gone, without a word to anybody.
+    pub fn kill(&mut self, mix: usize) {
+        self.mixes[mix] = None;
+    }
+}
+
+fn bind() -> Socket {
+    Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Geometry::DEFAULT.datagram()).unwrap()
+}
+
+fn node(records: &[Arc<Record>]) -> NodeConfig {
+    NodeConfig {
+        keys: NodeKeys::new(entropy::secret(), entropy::secret()),
+        geometry: Geometry::DEFAULT,
+        relays: false,
+        is_exit: false,
+        mixing: Mixing::None,
+        client: None,
+        records: records.to_vec(),
+    }
+}
+
+fn start_mix(config: NodeConfig, socket: Socket, clock: Clock, plan: &Plan) -> Driver {
+    let pipe = Pipe::new();
+    let (events, heard) = mpsc::unbounded_channel();
+    if config.is_exit {
+        let server = pipe::server_config(Geometry::DEFAULT, &config.keys);
+        let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, Some(server)).unwrap();
+        let names = plan.names.iter().map(|(name, addresses)| (Name::new(name).unwrap(), addresses.clone()));
+        let policy = ExitPolicy { ports: Ports::all(), local: plan.local };
+        tokio::spawn(accept(endpoint, Arc::new(Exit::new(policy, Resolver::fixed(names))), heard));
+    }
+    Driver::start(config, &entropy::seed(), clock, socket, pipe, events)
+}
+
+pub fn target(host: &str, port: u16) -> Target {
+    Target { host: Host::from_text(host).unwrap(), port }
+}

@@ -1,0 +1,120 @@
+//! Bad weather for datagrams: a relay in front of a mix that loses some and holds up others.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::noise::Noise;
+
+/// What happens to every datagram, in each direction and independently of all others.
+#[derive(Clone, Copy)]
+pub struct Weather {
+    pub seed: u64,
+    /// Of a thousand, so many are lost.
+    pub lost_per_mille: u64,
+    /// Each is held up for between these; so they overtake each other.
+    pub delay_us: (u64, u64),
+}
+
+impl Weather {
+    /// The same, with a chance of its own.
+    pub fn of(self, mix: usize) -> Self {
+        Self { seed: self.seed.wrapping_add(mix as u64 * 0x1234_5678_9abc), ..self }
+    }
+}
+
+/// Stands at the address that a mix is known by, and passes on to where it is; it has a socket of its own for
+/// each who comes, so that the answers find their way back.
+pub struct Relay {
+    pub address: SocketAddr,
+    passed: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
+    _tasks: JoinSet<()>,
+}
+
+impl Relay {
+    pub async fn start(mix: SocketAddr, weather: Weather) -> Self {
+        let public = Arc::new(bind().await);
+        let address = public.local_addr().unwrap();
+        let fate = Fate {
+            weather,
+            noise: Arc::new(Mutex::new(Noise::new(weather.seed))),
+            passed: Arc::default(),
+            lost: Arc::default(),
+        };
+        let (passed, lost) = (Arc::clone(&fate.passed), Arc::clone(&fate.lost));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            // Dropped with this task, which ends the ways back.
+            let mut ways_back = JoinSet::new();
+            let mut upstreams: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+            let mut datagram = vec![0; 2048];
+            loop {
+                let Ok((length, from)) = public.recv_from(&mut datagram).await else { continue };
+                if !upstreams.contains_key(&from) {
+                    let upstream = Arc::new(bind().await);
+                    upstreams.insert(from, Arc::clone(&upstream));
+                    ways_back.spawn(carry_back(upstream, Arc::clone(&public), from, fate.clone()));
+                }
+                fate.meet(&datagram[..length], &upstreams[&from], mix);
+            }
+        });
+        Self { address, passed, lost, _tasks: tasks }
+    }
+
+    /// Datagrams that came through, in both directions.
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+async fn carry_back(upstream: Arc<UdpSocket>, public: Arc<UdpSocket>, to: SocketAddr, fate: Fate) {
+    let mut datagram = vec![0; 2048];
+    loop {
+        let Ok(length) = upstream.recv(&mut datagram).await else { continue };
+        fate.meet(&datagram[..length], &public, to);
+    }
+}
+
+#[derive(Clone)]
+struct Fate {
+    weather: Weather,
+    noise: Arc<Mutex<Noise>>,
+    passed: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Fate {
+    /// Loses a datagram, or sends it a little later.
+    fn meet(&self, datagram: &[u8], socket: &Arc<UdpSocket>, to: SocketAddr) {
+        let (is_lost, delay) = {
+            let mut noise = self.noise.lock().unwrap();
+            let (least, most) = self.weather.delay_us;
+            (noise.below(1000) < self.weather.lost_per_mille, least + noise.below(most - least + 1))
+        };
+        if is_lost {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.passed.fetch_add(1, Ordering::Relaxed);
+        let (datagram, socket) = (datagram.to_vec(), Arc::clone(socket));
+        tokio::spawn(async move {
+            sleep(Duration::from_micros(delay)).await;
+            let _ = socket.send_to(&datagram, to).await;
+        });
+    }
+}
+
+async fn bind() -> UdpSocket {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
+}

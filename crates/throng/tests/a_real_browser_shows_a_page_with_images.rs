@@ -1,0 +1,146 @@
+//! A browser is told of nothing but the proxy, and shows a page with twenty images.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use common::{Answer, Server, Up, needs, run};
+
+const IMAGES: u32 = 20;
+/// The script of the page has seen all images when this stands in the page.
+const SHOWN: &str = "all images are here: ";
+
+/// A host that the exit takes for its loopback; with a port it is a page of ours, but only by way of the exit.
+fn url(site: &Server) -> String {
+    format!("http://page.localhost:{}/", site.address.port())
+}
+
+fn page() -> String {
+    let images: String = (0..IMAGES).map(|number| format!("<img src=\"/image/{number}.png\">")).collect();
+    format!(
+        "<!DOCTYPE html><html><head><title>Twenty images</title></head>\
+         <body style=\"background: #fe8\"><p id=\"result\">not yet</p>{images}<script>\
+         addEventListener('load', () => {{\
+           const sizes = [...document.images].map(i => i.complete ? i.naturalWidth + 'x' + i.naturalHeight : '?');\
+           document.getElementById('result').textContent = ['all images', 'are here: '].join(' ') + sizes.join(' ');\
+         }});</script></body></html>"
+    )
+}
+
+fn size(number: u32) -> (u32, u32) {
+    (16 + number, 64 - 2 * number)
+}
+
+/// A PNG of one colour, its own for every number (PNG specification, §5; deflate without compression).
+fn image(number: u32) -> Vec<u8> {
+    let (width, height) = size(number);
+    let colour = [(number * 12) as u8, (255 - number * 12) as u8, (number * 77) as u8];
+    let row: Vec<u8> = std::iter::once(0).chain(colour.repeat(width as usize)).collect();
+    let pixels = row.repeat(height as usize);
+    let length = pixels.len() as u16;
+    let adler = pixels.iter().fold((1u32, 0u32), |(a, b), &byte| {
+        ((a + u32::from(byte)) % 65521, (a + u32::from(byte) + b) % 65521)
+    });
+    let packed = [
+        &[0x78, 0x01, 0x01][..],
+        &length.to_le_bytes(),
+        &(!length).to_le_bytes(),
+        &pixels,
+        &(adler.1 << 16 | adler.0).to_be_bytes(),
+    ];
+    let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+    [SIGNATURE, &chunk(b"IHDR", &header), &chunk(b"IDAT", &packed.concat()), &chunk(b"IEND", &[])].concat()
+}
+
+const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let inside = [kind, data].concat();
+    let crc = !inside.iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+    });
+    [&(data.len() as u32).to_be_bytes()[..], &inside, &crc.to_be_bytes()].concat()
+}
+
+/// Everything that the browser may know is the proxy; it has a fresh home, and does nothing of its own accord.
+fn chromium(up: &Up, home: &Path, arguments: &[&str]) -> (String, String) {
+    let mut command = Command::new("chromium");
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-extensions",
+        "--disable-default-apps",
+        "--proxy-bypass-list=<-loopback>",
+    ]);
+    command.arg(format!("--user-data-dir={}", home.display()));
+    command.arg(format!("--proxy-server=socks5://{}", up.proxy));
+    // Whatever the browser looks up by itself does not exist; 127.0.0.1 is the proxy.
+    command.arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1");
+    command.args(arguments).env("HOME", home);
+    let (_, out, err) = run(&mut command);
+    (out, err)
+}
+
+#[test]
+fn all_twenty_images_are_shown() {
+    if !needs("chromium", "all_twenty_images_are_shown") {
+        return;
+    }
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let site = {
+        let asked = Arc::clone(&asked);
+        Server::web(move |request| {
+            let path = request.path().to_owned();
+            asked.lock().unwrap().push(path.clone());
+            let number =
+                path.strip_prefix("/image/").and_then(|rest| rest.strip_suffix(".png")?.parse().ok());
+            match (path.as_str(), number) {
+                ("/", _) => Answer { status: 200, kind: "text/html", body: page().into_bytes() },
+                (_, Some(number)) => Answer { status: 200, kind: "image/png", body: image(number) },
+                _ => Answer { status: 404, kind: "text/plain", body: Vec::new() },
+            }
+        })
+    };
+    let mut up = Up::start();
+    let home = tempfile::tempdir().unwrap();
+
+    let (dom, err) = chromium(&up, home.path(), &["--dump-dom", &url(&site)]);
+    let sizes: Vec<String> =
+        (0..IMAGES).map(size).map(|(width, height)| format!("{width}x{height}")).collect();
+    assert!(dom.contains(&format!("{SHOWN}{}", sizes.join(" "))), "{dom}\n{err}");
+    for number in 0..IMAGES {
+        let path = format!("/image/{number}.png");
+        assert!(asked.lock().unwrap().contains(&path), "{path} was never asked for");
+    }
+
+    let shot = home.path().join("shot.png");
+    let option = format!("--screenshot={}", shot.display());
+    let (_, err) = chromium(&up, home.path(), &[&option, "--window-size=800,600", &url(&site)]);
+    let png = std::fs::read(&shot).unwrap_or_else(|error| panic!("{error}\n{err}"));
+    assert!(png.starts_with(SIGNATURE));
+    assert_eq!(png[16..24], [0, 0, 3, 32, 0, 0, 2, 88], "800 by 600");
+    let empty = home.path().join("empty.png");
+    let option = format!("--screenshot={}", empty.display());
+    chromium(&up, home.path(), &[&option, "--window-size=800,600", "about:blank"]);
+    let empty = std::fs::read(&empty).unwrap();
+    assert!(png.len() > empty.len() + 500, "{} bytes; an empty page has {}", png.len(), empty.len());
+    // For people who want to see it.
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("twenty-images.png"), &png).unwrap();
+
+    // And without the proxy there is no other way to the page.
+    up.program.kill();
+    let before = site.accepted();
+    let (dom, _) = chromium(&up, home.path(), &["--dump-dom", &url(&site)]);
+    assert!(!dom.contains(SHOWN), "{dom}");
+    assert_eq!(site.accepted(), before);
+}
