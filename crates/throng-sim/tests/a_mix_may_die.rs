@@ -47,8 +47,8 @@ fn a_circuit_ends_visibly_when_any_of_its_mixes_dies_and_another_serves_within_t
 fn a_mix_that_restarts_with_its_keys_is_used_again() {
     let plan = Plan { mixes: 3, exits: 1, spare: 1, ..Plan::default() };
     let (mut network, circuit, path) = in_use(plan);
-    for place in 0..3 {
-        let host = network.host_of(path[place]);
+    for mix in path {
+        let host = network.host_of(mix);
         network.world.crash(host);
         network.world.run_for(Duration::from_millis(500));
         let config = network.configs[host.0].clone();

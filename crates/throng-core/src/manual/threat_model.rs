@@ -10,19 +10,23 @@
 //! one (changing a bit to see where it comes out changed) turns the whole cell into noise at the next honest hop
 //! ([`LayerKey`](crate::crypto::LayerKey)), so it learns no more than by dropping it. Repeating one is recognised
 //! at the next honest hop. By a cell's number two mixes cannot recognise it either, since each link counts from
-//! its own secret start; but they can count cells and compare times.
+//! its own secret start; but they can count cells and gaps, and compare times. (An exit chooses the numbers of what it
+//! sends: the hops before it ration the gaps, so that it cannot write messages to the first hop into them.)
 //!
 //! **The first and the last hop together**, in one hand, link a client with its destination. Path rules
 //! ([`PathRules`](crate::route::PathRules)) and sticky first hops ([`FirstHops`](crate::route::FirstHops)) make
 //! that rare, not impossible.
+//!
+//! **Somebody who seizes a running mix** finds the keys of the links and circuits that run, not those of the past: keys
+//! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)).
 //!
 //! **The exit** sees destinations, and contents that are not encrypted by the application. It does not see who asks.
 //!
 //! **A recorder with a quantum computer**, later, needs to break X25519 *and* ML-KEM-768 to open what it recorded.
 //! (Symmetric keys have 128 bits. Who a node is, is proved with X25519 and Ed25519 alone: that must hold only now.)
 //!
-//! **A flood** of handshakes from forged addresses costs a responder one hash each; of honest-looking ones it does
-//! a bounded number per second. All tables have bounds ([`limits`](crate::limits)).
+//! **A flood** of handshakes costs a responder a bounded number of them per second; above a few hundred, those from
+//! forged addresses cost one hash each, since a cookie is asked for first. All tables have bounds ([`limits`](crate::limits)).
 //!
 //! Nobody can promise anonymity against an adversary who sees all links of a network with low latency; the paper
 //! of Rennhard and Plattner says so too.

@@ -1,5 +1,6 @@
 //! A small network in virtual time: the same nodes that `throng up` runs.
-#![allow(dead_code)] // every story uses a part of it
+// Test support: every story uses a part of it, and panics are how a test says no.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
