@@ -14,6 +14,15 @@ pub const RECORD_BYTES_MAX: usize = 512;
 pub const RECORD_ADDRESSES_MAX: usize = 4;
 /// Most port ranges that an exit may list in its record.
 pub const PORT_RANGES_MAX: usize = 16;
+/// Longest name of a network.
+pub const NETWORK_NAME_BYTES_MAX: usize = 64;
+/// Most operators of a network.
+pub const OPERATORS_MAX: usize = 32;
+/// Most records in a network document.
+pub const DOCUMENT_RECORDS_MAX: usize = 4096;
+/// Longest network document.
+pub const DOCUMENT_BYTES_MAX: usize =
+    512 + DOCUMENT_RECORDS_MAX * (RECORD_BYTES_MAX + 2) + OPERATORS_MAX * (32 + 64);
 /// Most hops of a circuit.
 pub const HOPS_MAX: usize = 8;
 

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod driver;
 pub mod entropy;
 pub mod exit;
+pub mod host;
 pub mod pipe;
 pub mod proxy;
 pub mod request;

@@ -10,21 +10,18 @@ use throng_core::mixing::Mixing;
 use throng_core::route::{PathRules, Route};
 use throng_core::wire::Geometry;
 use throng_core::wire::record::{Description, Record};
-use throng_core::{ClientConfig, NodeConfig, NodeId, NodeKeys, Ports, Scrubbed};
+use throng_core::{ClientConfig, NodeId, NodeKeys, Ports, Scrubbed};
 use throng_net::client::Client;
 use throng_net::clock::Clock;
 use throng_net::driver::Driver;
 use throng_net::entropy;
-use throng_net::exit::{Exit, ExitPolicy, Resolver, accept};
-use throng_net::pipe::{self, Pipe};
+use throng_net::exit::{Exit, ExitPolicy, Resolver};
+use throng_net::host::{MixSetup, start_client, start_mix};
 use throng_net::socket::Socket;
 use throng_net::suite::Fast;
-use tokio::sync::mpsc;
 
 /// The network lives as long as its process; its records are good for longer.
 const RECORD_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Circuits that the client keeps ready.
-const SPARE_CIRCUITS: usize = 3;
 
 /// What kind of network.
 pub(crate) struct Plan {
@@ -73,7 +70,7 @@ impl LocalNetwork {
             .map(|(member, number)| member.start(number, plan.mixing, &records, clock, &resolver))
             .collect::<Result<_>>()?;
         let rules = if own_prefixes { PathRules::Diverse } else { PathRules::SamePrefixAllowed };
-        let (client, client_driver) = start_client(plan, rules, records, clock)?;
+        let (client, client_driver) = start_local_client(plan, rules, records, clock)?;
         Ok(Self { mixes, client: Arc::new(client), client_driver, own_prefixes, no_names })
     }
 
@@ -126,61 +123,32 @@ impl Member {
         resolver: &ResolverSource,
     ) -> Result<Mix> {
         let exit_ports = self.record.description().exit_ports.clone();
-        let is_exit = !exit_ports.is_none();
-        let config = NodeConfig {
-            keys: self.keys.clone(),
+        // This network's own setting: everything may be reached, also what is on this machine.
+        let exit = |ports: &Ports| Exit::new(ExitPolicy { ports: ports.clone(), local: true }, resolver());
+        let setup = MixSetup {
+            keys: self.keys,
             geometry: Geometry::DEFAULT,
-            relays: true,
-            is_exit,
             mixing,
-            client: None,
             records: records.to_vec(),
+            exit: (!exit_ports.is_none()).then(|| exit(&exit_ports)),
         };
-        let pipe = Pipe::new();
-        let (events, heard) = mpsc::unbounded_channel();
-        if is_exit {
-            let server = pipe::server_config(Geometry::DEFAULT, &self.keys);
-            let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, Some(server))
-                .context("starting QUIC")?;
-            // This network's own setting: everything may be reached, also what is on this machine.
-            let policy = ExitPolicy { ports: exit_ports.clone(), local: true };
-            let exit = Arc::new(Exit::new(policy, resolver()));
-            tokio::spawn(accept(endpoint, exit, heard));
-        }
         let id = self.record.description().identity;
-        let driver = Driver::start(config, &entropy::seed(), clock, self.socket, pipe, events);
+        let driver = start_mix(setup, self.socket, clock).context("starting QUIC")?;
         Ok(Mix { name: format!("mix-{number}"), id, address: self.address, exit_ports, driver })
     }
 }
 
-fn start_client(
+fn start_local_client(
     plan: &Plan,
     rules: PathRules,
     records: Vec<Arc<Record>>,
     clock: Clock,
 ) -> Result<(Client, Driver)> {
-    let geometry = Geometry::DEFAULT;
-    let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), geometry.datagram())
+    let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Geometry::DEFAULT.datagram())
         .context("binding the client's socket")?;
-    let config = NodeConfig {
-        keys: NodeKeys::new(entropy::secret(), entropy::secret()),
-        geometry,
-        relays: false,
-        is_exit: false,
-        mixing: Mixing::None,
-        client: Some(ClientConfig {
-            route: Route::free(plan.hops.into()).context("choosing the length of circuits")?,
-            rules,
-            spare: SPARE_CIRCUITS,
-            first_hops: Vec::new(),
-        }),
-        records,
-    };
-    let pipe = Pipe::new();
-    let endpoint = pipe::endpoint(Arc::clone(&pipe), geometry, None).context("starting QUIC")?;
-    let (events, heard) = mpsc::unbounded_channel();
-    let driver = Driver::start(config, &entropy::seed(), clock, socket, pipe, events);
-    Ok((Client::start(driver.orders(), heard, endpoint, geometry), driver))
+    let route = Route::free(plan.hops.into()).context("choosing the length of circuits")?;
+    let config = ClientConfig { route, rules, ..ClientConfig::default() };
+    start_client(config, Geometry::DEFAULT, records, socket, clock).context("starting QUIC")
 }
 
 /// Sockets on 127.1.0.1, 127.2.0.1, …; all on 127.0.0.1 where the system has no other. Whether the former.

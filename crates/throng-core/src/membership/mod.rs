@@ -1,9 +1,11 @@
 //! Who is there: names of nodes, and the records that a node knows.
 
+pub mod document;
 mod view;
 
 use core::fmt;
 
+pub use document::{Document, Roots};
 pub use view::View;
 
 /// A node's name: its Ed25519 public key.

@@ -38,6 +38,11 @@ impl<'a> Reader<'a> {
         self.array().map(|bytes| u64::from_le_bytes(*bytes))
     }
 
+    /// Bytes left.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) const fn rest(self) -> &'a [u8] {
         self.0
     }

@@ -1,0 +1,459 @@
+//! What the operators of a static network say together: who is in it, and how it works.
+//!
+//! ```text
+//! version u8 · name u8 + text · serial u64 · from u64 · until u64 · datagram u16 · hops u8 · batch u32 (ms)
+//! · records u16 × (length u16, record) · signatures u8 × (operator 32, signature 64)
+//! ```
+//!
+//! The signatures are over everything before their count.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use crate::crypto::Suite;
+use crate::limits::{
+    DOCUMENT_RECORDS_MAX, HOPS_MAX, NETWORK_NAME_BYTES_MAX, OPERATORS_MAX, RECORD_BYTES_MAX,
+};
+use crate::mixing::Mixing;
+use crate::refused::Refused;
+use crate::route::Route;
+use crate::time::Time;
+use crate::wire::record::Record;
+use crate::wire::{Geometry, Malformed, Reader};
+
+const VERSION: u8 = 1;
+const SIGNATURE_CONTEXT: &[u8] = b"throng network 1\0";
+
+/// Whose signatures count: the operators' Ed25519 keys, and how many of them must have signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    network: String,
+    operators: Vec<[u8; 32]>,
+    threshold: usize,
+}
+
+/// What a document says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The network's name.
+    pub network: String,
+    /// Which of its documents this is; a higher one replaces a lower one.
+    pub serial: u64,
+    /// Begin of validity.
+    pub from: Time,
+    /// End of validity.
+    pub until: Time,
+    /// The network's lengths.
+    pub geometry: Geometry,
+    /// How paths are chosen.
+    pub route: Route,
+    /// What its mixes do.
+    pub mixing: Mixing,
+    /// Its mixes.
+    pub records: Vec<Arc<Record>>,
+}
+
+/// A statement that enough operators signed. There is no other way to have one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    statement: Statement,
+    bytes: Vec<u8>,
+    signed: usize,
+}
+
+/// Why a document is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentError {
+    /// Bytes that are no document.
+    Malformed,
+    /// A format that this program does not know.
+    UnknownVersion(u8),
+    /// Of another network.
+    OtherNetwork,
+    /// Fewer operators signed than must.
+    UnderSigned {
+        /// Valid signatures of different operators.
+        valid: usize,
+        /// How many there must be.
+        needed: usize,
+    },
+    /// Not valid any more.
+    Expired,
+    /// Not valid yet.
+    NotYet,
+    /// A record in it is not good.
+    BadRecord(Refused),
+}
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("it is damaged, or no network document"),
+            Self::UnknownVersion(version) => {
+                write!(
+                    f,
+                    "it has format version {version}, and this program knows {VERSION}: a newer program is needed"
+                )
+            }
+            Self::OtherNetwork => f.write_str("it is of another network"),
+            Self::UnderSigned { valid, needed } => {
+                write!(
+                    f,
+                    "it has {valid} valid signatures of operators and needs {needed}: it was changed, or not all have signed"
+                )
+            }
+            Self::Expired => f.write_str("it has expired: the operators must sign a new one"),
+            Self::NotYet => f.write_str("it is not valid yet: is the clock right?"),
+            Self::BadRecord(why) => write!(f, "a record in it is refused ({why:?})"),
+        }
+    }
+}
+
+impl core::error::Error for DocumentError {}
+
+impl From<Malformed> for DocumentError {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl Roots {
+    /// The roots of the network called `network`: `threshold` of `operators` must sign. Nothing if the name is empty or
+    /// longer than [`NETWORK_NAME_BYTES_MAX`], the threshold not within 1 and the number of operators, an operator
+    /// named twice, or more than [`OPERATORS_MAX`].
+    pub fn new(network: String, operators: Vec<[u8; 32]>, threshold: usize) -> Option<Self> {
+        let named = (1..=NETWORK_NAME_BYTES_MAX).contains(&network.len());
+        let twice = operators.iter().enumerate().any(|(i, operator)| operators[..i].contains(operator));
+        let counted = operators.len() <= OPERATORS_MAX && (1..=operators.len()).contains(&threshold);
+        (named && counted && !twice).then_some(Self { network, operators, threshold })
+    }
+
+    /// The operators' keys.
+    pub fn operators(&self) -> &[[u8; 32]] {
+        &self.operators
+    }
+
+    /// How many must sign.
+    pub fn threshold(&self) -> usize {
+        self.threshold
+    }
+
+    /// The network's name.
+    pub fn network(&self) -> &str {
+        &self.network
+    }
+}
+
+/// Signs a statement with one operator's secret: appends to earlier signatures, which must be over the same bytes.
+pub fn sign<S: Suite>(unsigned: &[u8], signatures: &mut Vec<([u8; 32], [u8; 64])>, secret: &[u8; 32]) {
+    let operator = S::sign_public(secret);
+    let signature = S::sign(secret, &[SIGNATURE_CONTEXT, unsigned].concat());
+    signatures.retain(|(other, _)| *other != operator);
+    signatures.push((operator, signature));
+}
+
+/// A statement's bytes, to be signed.
+pub fn unsigned(statement: &Statement) -> Vec<u8> {
+    let mut out = alloc::vec![VERSION, statement.network.len() as u8];
+    out.extend_from_slice(statement.network.as_bytes());
+    out.extend_from_slice(&statement.serial.to_le_bytes());
+    out.extend_from_slice(&statement.from.as_nanos().to_le_bytes());
+    out.extend_from_slice(&statement.until.as_nanos().to_le_bytes());
+    out.extend_from_slice(&(statement.geometry.datagram() as u16).to_le_bytes());
+    out.push(statement.route.hops() as u8);
+    let batch = match statement.mixing {
+        Mixing::None => 0,
+        Mixing::Batch { every } => every.as_millis() as u32,
+    };
+    out.extend_from_slice(&batch.to_le_bytes());
+    out.extend_from_slice(&(statement.records.len() as u16).to_le_bytes());
+    for record in &statement.records {
+        out.extend_from_slice(&(record.as_bytes().len() as u16).to_le_bytes());
+        out.extend_from_slice(record.as_bytes());
+    }
+    out
+}
+
+/// A document's bytes: what was signed, and the signatures.
+pub fn assemble(unsigned: &[u8], signatures: &[([u8; 32], [u8; 64])]) -> Vec<u8> {
+    let mut out = unsigned.to_vec();
+    out.push(signatures.len() as u8);
+    for (operator, signature) in signatures {
+        out.extend_from_slice(operator);
+        out.extend_from_slice(signature);
+    }
+    out
+}
+
+/// Takes a document's bytes apart without believing any of it: what was signed, and the signatures.
+///
+/// # Errors
+/// [`DocumentError::Malformed`] or [`DocumentError::UnknownVersion`].
+pub fn take_apart(bytes: &[u8]) -> Result<(&[u8], Vec<([u8; 32], [u8; 64])>), DocumentError> {
+    let mut fields = Reader::new(bytes);
+    skim(&mut fields)?;
+    let signed = bytes.len() - fields.len();
+    let count = usize::from(fields.u8()?);
+    let signatures: Result<Vec<_>, Malformed> =
+        (0..count).map(|_| Ok((*fields.array()?, *fields.array()?))).collect();
+    let signatures = signatures?;
+    if fields.len() != 0 || count > OPERATORS_MAX {
+        return Err(DocumentError::Malformed);
+    }
+    Ok((&bytes[..signed], signatures))
+}
+
+/// Reads over the statement; its fields, without the records' contents.
+fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
+    let version = fields.u8()?;
+    if version != VERSION {
+        return Err(DocumentError::UnknownVersion(version));
+    }
+    let length = usize::from(fields.u8()?);
+    let network = core::str::from_utf8(fields.take(length)?).map_err(|_| DocumentError::Malformed)?;
+    let (serial, from, until) = (fields.u64()?, fields.u64()?, fields.u64()?);
+    let (datagram, hops, batch) = (fields.u16()?, fields.u8()?, fields.u32()?);
+    let count = usize::from(fields.u16()?);
+    if count > DOCUMENT_RECORDS_MAX || length > NETWORK_NAME_BYTES_MAX {
+        return Err(DocumentError::Malformed);
+    }
+    let mut records = Vec::with_capacity(count);
+    for _ in 0..count {
+        let length = usize::from(fields.u16()?);
+        if length > RECORD_BYTES_MAX {
+            return Err(DocumentError::Malformed);
+        }
+        records.push(fields.take(length)?);
+    }
+    Ok(Skimmed { network, serial, from, until, datagram, hops, batch, records })
+}
+
+struct Skimmed<'a> {
+    network: &'a str,
+    serial: u64,
+    from: u64,
+    until: u64,
+    datagram: u16,
+    hops: u8,
+    batch: u32,
+    records: Vec<&'a [u8]>,
+}
+
+impl Document {
+    /// Reads a document, checks that enough of the roots' operators signed it and that it is valid `now`.
+    ///
+    /// # Errors
+    /// A [`DocumentError`] that says why not.
+    pub fn verify<S: Suite>(bytes: &[u8], roots: &Roots, now: Time) -> Result<Self, DocumentError> {
+        let (signed, signatures) = take_apart(bytes)?;
+        let skimmed = skim(&mut Reader::new(signed))?;
+        if skimmed.network != roots.network {
+            return Err(DocumentError::OtherNetwork);
+        }
+        let message = [SIGNATURE_CONTEXT, signed].concat();
+        let valid = roots.operators.iter().filter(|operator| {
+            let of_operator = |(key, _): &&([u8; 32], [u8; 64])| key == *operator;
+            let signature = signatures.iter().find(of_operator);
+            signature.is_some_and(|(_, signature)| S::verify(operator, &message, signature).is_ok())
+        });
+        let valid = valid.count();
+        if valid < roots.threshold {
+            return Err(DocumentError::UnderSigned { valid, needed: roots.threshold });
+        }
+        let (from, until) = (Time::from_nanos(skimmed.from), Time::from_nanos(skimmed.until));
+        if now >= until {
+            return Err(DocumentError::Expired);
+        }
+        if now < from {
+            return Err(DocumentError::NotYet);
+        }
+        let records: Result<Vec<_>, Refused> =
+            skimmed.records.iter().map(|bytes| Record::verify::<S>(bytes, now).map(Arc::new)).collect();
+        let hops = usize::from(skimmed.hops);
+        let statement = Statement {
+            network: skimmed.network.into(),
+            serial: skimmed.serial,
+            from,
+            until,
+            geometry: Geometry::new(skimmed.datagram.into()).ok_or(Malformed)?,
+            route: Route::free(hops).filter(|_| hops <= HOPS_MAX).ok_or(Malformed)?,
+            mixing: match skimmed.batch {
+                0 => Mixing::None,
+                every => Mixing::batch(Duration::from_millis(every.into())).ok_or(Malformed)?,
+            },
+            records: records.map_err(DocumentError::BadRecord)?,
+        };
+        Ok(Self { statement, bytes: bytes.to_vec(), signed: signed.len() })
+    }
+
+    /// What it says.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// All of it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether this one replaces `other`.
+    ///
+    /// # Errors
+    /// [`Conflict`] if both have one serial and say different things: the operators signed two truths.
+    pub fn replaces(&self, other: &Self) -> Result<bool, Conflict> {
+        let same = self.bytes[..self.signed] == other.bytes[..other.signed];
+        if self.statement.serial == other.statement.serial && !same {
+            return Err(Conflict { serial: self.statement.serial });
+        }
+        Ok(self.statement.serial > other.statement.serial)
+    }
+}
+
+/// Two valid documents of one serial that say different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The serial of both.
+    pub serial: u64,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "there are two valid network documents with serial {} that say different things: operators' keys are \
+             misused or stolen; neither is used before the operators have said which one is right",
+            self.serial
+        )
+    }
+}
+
+impl core::error::Error for Conflict {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Portable;
+    use crate::membership::NodeId;
+    use crate::ports::Ports;
+    use crate::scrubbed::Scrubbed;
+    use crate::wire::record::Description;
+    use proptest::prelude::*;
+
+    const NOW: Time = Time::from_secs(150);
+    const OPERATORS: [[u8; 32]; 3] = [[11; 32], [12; 32], [13; 32]];
+
+    fn roots() -> Roots {
+        let keys = OPERATORS.iter().map(Portable::sign_public).collect();
+        Roots::new("example".into(), keys, 2).unwrap()
+    }
+
+    fn statement(serial: u64) -> Statement {
+        let secret = [3; 32];
+        let description = Description {
+            identity: NodeId(Portable::sign_public(&secret)),
+            link_key: [4; 32],
+            family: None,
+            addresses: vec![Scrubbed("10.1.0.1:9000".parse().unwrap())],
+            exit_ports: Ports::reduced(),
+            from: Time::from_secs(100),
+            until: Time::from_secs(300),
+        };
+        Statement {
+            network: "example".into(),
+            serial,
+            from: Time::from_secs(100),
+            until: Time::from_secs(200),
+            geometry: Geometry::DEFAULT,
+            route: Route::free(3).unwrap(),
+            mixing: Mixing::batch(Duration::from_millis(20)).unwrap(),
+            records: vec![Arc::new(Record::sign::<Portable>(description, &secret))],
+        }
+    }
+
+    fn document(statement: &Statement, signers: &[usize]) -> Vec<u8> {
+        let unsigned = unsigned(statement);
+        let mut signatures = Vec::new();
+        for signer in signers {
+            sign::<Portable>(&unsigned, &mut signatures, &OPERATORS[*signer]);
+        }
+        assemble(&unsigned, &signatures)
+    }
+
+    fn verify(bytes: &[u8]) -> Result<Document, DocumentError> {
+        Document::verify::<Portable>(bytes, &roots(), NOW)
+    }
+
+    #[test]
+    fn two_of_three_operators_suffice() {
+        let statement = statement(1);
+        for signers in [&[0, 1][..], &[2, 0], &[0, 1, 2]] {
+            assert_eq!(verify(&document(&statement, signers)).unwrap().statement(), &statement);
+        }
+    }
+
+    #[test]
+    fn one_operator_does_not_suffice_however_often_it_signs() {
+        let bytes = document(&statement(1), &[1, 1, 1]);
+        assert_eq!(verify(&bytes), Err(DocumentError::UnderSigned { valid: 1, needed: 2 }));
+        let unsigned = unsigned(&statement(1));
+        let mut signatures = Vec::new();
+        sign::<Portable>(&unsigned, &mut signatures, &OPERATORS[0]);
+        signatures.push(signatures[0]);
+        assert_eq!(
+            verify(&assemble(&unsigned, &signatures)),
+            Err(DocumentError::UnderSigned { valid: 1, needed: 2 })
+        );
+    }
+
+    #[test]
+    fn a_changed_document_is_refused_whichever_bit_was_changed() {
+        let good = document(&statement(1), &[0, 1]);
+        for byte in 0..good.len() {
+            let mut bad = good.clone();
+            bad[byte] ^= 1 << (byte % 8);
+            assert!(verify(&bad).is_err(), "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_version_another_network_and_the_wrong_time_are_told_apart() {
+        let mut bytes = document(&statement(1), &[0, 1]);
+        bytes[0] = 2;
+        assert_eq!(verify(&bytes), Err(DocumentError::UnknownVersion(2)));
+        let other = Statement { network: "another".into(), ..statement(1) };
+        assert_eq!(verify(&document(&other, &[0, 1])), Err(DocumentError::OtherNetwork));
+        let bytes = document(&statement(1), &[0, 1]);
+        let at =
+            |seconds| Document::verify::<Portable>(&bytes, &roots(), Time::from_secs(seconds)).unwrap_err();
+        assert_eq!(at(50), DocumentError::NotYet);
+        assert_eq!(at(250), DocumentError::Expired);
+    }
+
+    #[test]
+    fn two_truths_of_one_serial_are_a_conflict() {
+        let first = verify(&document(&statement(1), &[0, 1])).unwrap();
+        let same = verify(&document(&statement(1), &[1, 2])).unwrap();
+        assert_eq!(same.replaces(&first), Ok(false), "other signers, same truth");
+        let newer = verify(&document(&statement(2), &[0, 1])).unwrap();
+        assert_eq!(newer.replaces(&first), Ok(true));
+        assert_eq!(first.replaces(&newer), Ok(false));
+        let other = Statement { until: Time::from_secs(201), ..statement(1) };
+        let other = verify(&document(&other, &[0, 1])).unwrap();
+        assert_eq!(other.replaces(&first), Err(Conflict { serial: 1 }));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            let mut bytes = bytes;
+            prop_assert!(verify(&bytes).is_err());
+            if let Some(version) = bytes.first_mut() {
+                *version = VERSION;
+            }
+            prop_assert!(verify(&bytes).is_err());
+        }
+    }
+}
