@@ -63,9 +63,10 @@ pub const CIRCUIT_WINDOW_CELLS: usize = 2048;
 const _: () =
     assert!(CIRCUIT_WINDOW_CELLS >= 2 * HELD_CELLS_PER_CIRCUIT_MAX, "mixing must not outrun the window");
 
-/// Numbers that a circuit's cells may leave out backward, at once. Whoever chooses numbers could write messages into
-/// the gaps: every cell that comes earns a quarter of a number, so that they hold no more than dropped cells would.
-pub const BACKWARD_GAP_MAX: u32 = 2048;
+/// Numbers that a circuit's cells may leave out backward, at once: as many as an exit may have under way when all of
+/// them are lost. Whoever chooses numbers could write messages into the gaps; every cell that comes earns a quarter
+/// of a number, so that they hold little more than dropped cells would.
+pub const BACKWARD_GAP_MAX: u32 = 16_384;
 
 // --- Rates ---------------------------------------------------------------------------------------------
 

@@ -53,10 +53,13 @@ impl<const N: usize> Window<N> {
         (self.newest.wrapping_sub(number) as usize) < N && !self.has(number)
     }
 
-    /// How many numbers `number` would leave out: 0 unless it lies ahead of all that came.
-    pub(crate) fn gap(&self, number: u32) -> u32 {
+    /// How many numbers `number` would leave out, if it lies ahead of all that came; nothing if it lies behind.
+    pub(crate) fn gap(&self, number: u32) -> Option<u32> {
+        if self.seen.is_none() {
+            return Some(0);
+        }
         let ahead = number.wrapping_sub(self.newest);
-        if self.seen.is_some() && ahead != 0 && ahead < 1 << 31 { ahead - 1 } else { 0 }
+        (ahead != 0 && ahead < 1 << 31).then(|| ahead - 1)
     }
 
     fn has(&self, number: u32) -> bool {

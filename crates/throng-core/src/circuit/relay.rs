@@ -140,10 +140,7 @@ impl<S: Suite> Relay<S> {
         now: Time,
     ) -> Result<CellHeader, Refused> {
         let new = match space {
-            Space::Stream => {
-                self.pay_for_gap(number)?;
-                self.seen_stream.admit(number)
-            }
+            Space::Stream => self.admit_rationed(number)?,
             Space::Reply if now - self.made > BUILD_TIME_MAX => return Err(Refused::OutOfPlace),
             Space::Reply => self.seen_reply.admit(number),
         };
@@ -156,11 +153,17 @@ impl<S: Suite> Relay<S> {
         Ok(CellHeader { circuit: self.previous.1, space, number })
     }
 
-    fn pay_for_gap(&mut self, number: u32) -> Result<(), Refused> {
-        let price = self.seen_stream.gap(number).saturating_mul(4);
-        let left = self.gap_quarters.checked_sub(price).ok_or(Refused::OutOfPlace)?;
-        self.gap_quarters = (left + 1).min(4 * BACKWARD_GAP_MAX);
-        Ok(())
+    /// Whether a backward number is new. Numbers that are left out cost; those that come late are given back.
+    fn admit_rationed(&mut self, number: u32) -> Result<bool, Refused> {
+        let left = match self.seen_stream.gap(number) {
+            Some(gap) => self.gap_quarters.checked_sub(gap.saturating_mul(4)).ok_or(Refused::OutOfPlace)?,
+            None => self.gap_quarters + 4,
+        };
+        let new = self.seen_stream.admit(number);
+        if new {
+            self.gap_quarters = (left + 1).min(4 * BACKWARD_GAP_MAX);
+        }
+        Ok(new)
     }
 
     /// Wraps a message of ours, as the last hop.

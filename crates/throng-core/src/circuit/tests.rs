@@ -177,16 +177,16 @@ fn a_cell_replayed_by_a_mix_stops_at_the_next_one() {
 fn an_exit_cannot_write_messages_into_the_gaps_of_its_numbers() {
     let mut circuit = circuit();
     let mut sent = 0u32;
-    // The exit leaves out 100 numbers before each cell: seven bits per cell, if it could.
+    // The exit leaves out 1000 numbers before each cell: ten bits per cell, if it could.
     let outcome = (0..1000).find_map(|_| {
-        for _ in 0..100 {
+        for _ in 0..1000 {
             let _ = circuit.relays[HOPS - 1].wrap_own(&Message::Dummy, &mut body());
         }
         sent += 1;
         inwards(&mut circuit, b"x", honest).err()
     });
     assert_eq!(outcome, Some(Refused::OutOfPlace));
-    assert!(sent < 25, "2048 numbers may be left out at once, no more: {sent}");
+    assert!(sent < 20, "so many numbers may be left out at once, and no more: {sent}");
 }
 
 #[test]
@@ -198,5 +198,23 @@ fn losing_one_cell_in_six_is_not_taken_for_messages() {
             let _ = circuit.relays[HOPS - 1].wrap_own(&Message::Payload(b"lost"), &mut lost);
         }
         assert_eq!(inwards(&mut circuit, b"here", honest).unwrap(), b"here");
+    }
+}
+
+#[test]
+fn cells_that_overtake_each_other_are_not_taken_for_messages() {
+    let mut circuit = circuit();
+    for _ in 0..2_000 {
+        // A batch of twenty leaves the exit, and arrives at the next mix in the opposite order.
+        let wrap = |circuit: &mut Circuit| {
+            let mut cell = body();
+            let header = circuit.relays[HOPS - 1].wrap_own(&Message::Payload(b"x"), &mut cell);
+            (header, cell)
+        };
+        let batch: Vec<_> = (0..20).map(|_| wrap(&mut circuit)).collect();
+        for (header, mut cell) in batch.into_iter().rev() {
+            let outcome = circuit.relays[HOPS - 2].wrap(Space::Stream, header.number, &mut cell, NOW);
+            assert!(outcome.is_ok());
+        }
     }
 }
