@@ -19,64 +19,60 @@ const NEEDED: [(&str, &str); 6] = [
 /// Runs all checks; the test runner's summary comes last.
 pub(crate) fn run_all() -> Result<()> {
     install_needed();
+    let nextest = cargo_tool("nextest", "cargo-nextest");
     run("cargo", &["fmt", "--all", "--check"])?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     documentation()?;
-    dependencies()?;
-    tests()
+    if cargo_tool("deny", "cargo-deny") {
+        run("cargo", &["deny", "--locked", "check", "licenses", "bans", "sources"])?;
+    }
+    run("cargo", &["test", "--workspace", "--doc", "--locked"])?;
+    if nextest {
+        let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
+        run("cargo", &["nextest", "run", "--workspace", "--locked", "--profile", profile])
+    } else {
+        run("cargo", &["test", "--workspace", "--all-targets", "--locked", "--", "--test-threads=1"])
+    }
 }
 
 /// Installs what is missing where that is possible; says loudly what stays missing.
 fn install_needed() {
-    let missing: Vec<_> = NEEDED.iter().filter(|(program, _)| !is_here(program)).collect();
-    if missing.is_empty() {
-        return;
-    }
-    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
-    if is_here("apt-get") && succeeds("test", &["-w", "/var/lib/dpkg"]) {
-        let mut install = vec!["install", "--yes", "--no-install-recommends"];
-        install.extend(&packages);
-        let installed = run("apt-get", &["update", "--quiet"]).and_then(|()| run("apt-get", &install));
-        if installed.is_ok() {
-            return;
+    let missing = || NEEDED.iter().filter(|(program, _)| !is_here(program));
+    if missing().next().is_some() && is_here("apt-get") && succeeds("test", &["-w", "/var/lib/dpkg"]) {
+        let _ = run("apt-get", &["update", "--quiet"]);
+        for (_, package) in missing() {
+            // One by one: what cannot be had must not keep the rest away.
+            let apt =
+                ["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-install-recommends"];
+            let _ = run("env", &[&apt[..], &[*package]].concat());
         }
     }
-    for (program, package) in missing {
-        eprintln!(
-            "SKIPPED: what needs `{program}` (package {package}): it is not here and could not be installed"
-        );
+    for (program, package) in missing() {
+        skipped(&format!("what needs `{program}` (package {package}), which could not be installed"));
     }
+    let namespaces = succeeds("unshare", &["--net", "true"])
+        || succeeds("unshare", &["--user", "--map-root-user", "--net", "true"]);
+    if !namespaces {
+        skipped("what needs a network namespace of its own: this system permits none");
+    }
+}
+
+/// Whether cargo has this subcommand, after an attempt to install it.
+fn cargo_tool(subcommand: &str, package: &str) -> bool {
+    let here = || succeeds("cargo", &[subcommand, "--version"]);
+    let here = here() || (run("cargo", &["install", "--locked", package]).is_ok() && here());
+    if !here {
+        skipped(&format!("what needs `{package}`, which could not be installed"));
+    }
+    here
+}
+
+fn skipped(what: &str) {
+    eprintln!("SKIPPED: {what}");
 }
 
 fn documentation() -> Result<()> {
     // Warnings of the documentation are errors, for private items too.
-    run(
-        "env",
-        &[
-            "RUSTDOCFLAGS=-D warnings",
-            "cargo",
-            "doc",
-            "--workspace",
-            "--no-deps",
-            "--document-private-items",
-            "--locked",
-        ],
-    )
-}
-
-fn dependencies() -> Result<()> {
-    if !succeeds("cargo", &["deny", "--version"]) {
-        run("cargo", &["install", "--locked", "cargo-deny"])?;
-    }
-    run("cargo", &["deny", "--locked", "check", "licenses", "bans", "sources"])
-}
-
-fn tests() -> Result<()> {
-    run("cargo", &["test", "--workspace", "--doc", "--locked"])?;
-    if succeeds("cargo", &["nextest", "--version"]) {
-        let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
-        run("cargo", &["nextest", "run", "--workspace", "--locked", "--profile", profile])
-    } else {
-        run("cargo", &["test", "--workspace", "--all-targets", "--locked"])
-    }
+    let doc = ["cargo", "doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
+    run("env", &[&["RUSTDOCFLAGS=-D warnings"][..], &doc].concat())
 }

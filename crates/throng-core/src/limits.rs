@@ -42,6 +42,8 @@ pub const CIRCUITS_PER_LINK_MAX: usize = 8192;
 pub const RELAYED_CIRCUITS_MAX: usize = 65_536;
 /// Most circuits of a node's own.
 pub const OWN_CIRCUITS_MAX: usize = 1024;
+/// Most streams on one of a node's own circuits.
+pub const STREAMS_PER_CIRCUIT_MAX: u32 = 448;
 /// Most streams that wait for a circuit.
 pub const WAITING_STREAMS_MAX: usize = 4096;
 /// Most set-up messages that wait for a link to come up.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, VarInt};
+use quinn::{Connecting, Connection, Endpoint, VarInt};
 use throng_core::output::NotAttached;
 use throng_core::route::NoRoute;
 use throng_core::wire::Geometry;
@@ -17,6 +17,7 @@ use throng_core::{CircuitId, Event, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+use tracing::info;
 
 use crate::driver::Order;
 use crate::pipe::{address_of, client_config};
@@ -42,7 +43,7 @@ pub struct Client {
 
 struct Shared {
     waiting: Mutex<HashMap<u64, oneshot::Sender<Result<Used, NotAttached>>>>,
-    circuits: Mutex<HashMap<CircuitId, watch::Receiver<Pipeline>>>,
+    circuits: Mutex<HashMap<CircuitId, watch::Sender<Pipeline>>>,
     supply: watch::Sender<SupplyState>,
 }
 
@@ -52,6 +53,26 @@ enum Pipeline {
     Connecting,
     Up(Connection),
     Failed,
+}
+
+impl Pipeline {
+    /// QUIC is up, if it is still wanted. Whether it is.
+    fn come_up(&mut self, connection: &Connection) -> bool {
+        let wanted = matches!(self, Self::Connecting);
+        if wanted {
+            *self = Self::Up(connection.clone());
+        }
+        wanted
+    }
+}
+
+/// QUIC's handshake, unless it takes too long or its circuit ends.
+async fn connect_while_wanted(connecting: Connecting, state: &watch::Sender<Pipeline>) -> Option<Connection> {
+    let mut state = state.subscribe();
+    tokio::select! {
+        connected = timeout(CONNECT_TIME_MAX, connecting) => connected.ok().and_then(Result::ok),
+        _ = state.wait_for(|state| matches!(state, Pipeline::Failed)) => None,
+    }
 }
 
 /// How a client's circuits are.
@@ -83,6 +104,7 @@ impl Client {
             while let Some(event) = events.recv().await {
                 watcher.heed(event);
             }
+            watcher.end_all();
         });
         Self { orders, shared, next_stream: AtomicU64::new(0) }
     }
@@ -117,9 +139,10 @@ impl Client {
         let (send, recv) = connection.open_bi().await.map_err(|_| Refusal::CircuitLost)?;
         let (mut send, mut recv) = (Sending::new(send), Receiving::new(recv));
         match request.ask(&mut recv, &mut send).await {
-            Ok(Reply::Refused(refusal)) => Err(refusal),
             Ok(reply) => Ok((CircuitStream { send, recv, _used: used }, reply)),
             Err(_) if connection.close_reason().is_some() => Err(Refusal::CircuitLost),
+            // These are for us to say, not for an exit.
+            Err(Refusal::CircuitLost | Refusal::NoCircuit) => Err(Refusal::Failed),
             Err(refusal) => Err(refusal),
         }
     }
@@ -168,13 +191,13 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn circuits(&self) -> MutexGuard<'_, HashMap<CircuitId, watch::Receiver<Pipeline>>> {
+    fn circuits(&self) -> MutexGuard<'_, HashMap<CircuitId, watch::Sender<Pipeline>>> {
         self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// QUIC over this circuit, once it is up.
     async fn connection(&self, circuit: CircuitId) -> Option<Connection> {
-        let mut pipeline = self.circuits().get(&circuit)?.clone();
+        let mut pipeline = self.circuits().get(&circuit)?.subscribe();
         let state = pipeline.wait_for(|state| !matches!(state, Pipeline::Connecting)).await.ok()?.clone();
         match state {
             Pipeline::Up(connection) => Some(connection),
@@ -194,8 +217,14 @@ struct Watcher {
 impl Watcher {
     fn heed(&self, event: Event) {
         match event {
-            Event::CircuitReady { circuit, path, took } => self.connect(circuit, path, took),
-            Event::CircuitEnded { circuit, .. } => self.end(circuit),
+            Event::CircuitReady { circuit, path, took } => {
+                info!(hops = path.len(), ms = took.as_millis(), "a circuit is ready");
+                self.connect(circuit, path, took);
+            }
+            Event::CircuitEnded { circuit, why } => {
+                info!(why = reason(why), "a circuit ended");
+                self.end(circuit);
+            }
             Event::Attached { stream, circuit } => self.answer(stream, Ok(circuit)),
             Event::NotAttached { stream, why } => self.answer(stream, Err(why)),
             Event::NoRoute(why) => self.problem(why.to_string()),
@@ -208,41 +237,50 @@ impl Watcher {
     /// Begins QUIC over a circuit at once, so that the first stream need not wait for it.
     fn connect(&self, circuit: CircuitId, path: Vec<NodeId>, took: Duration) {
         let Some(exit) = path.last().copied() else { return };
-        let (state, watched) = watch::channel(Pipeline::Connecting);
-        self.shared.circuits().insert(circuit, watched);
+        let state = watch::Sender::new(Pipeline::Connecting);
+        self.shared.circuits().insert(circuit, state.clone());
         let config = client_config(self.geometry, exit);
         let connecting = self.endpoint.connect_with(config, address_of(circuit), "exit");
         let (shared, orders) = (Arc::clone(&self.shared), self.orders.clone());
         tokio::spawn(async move {
             let connected = match connecting {
-                Ok(connecting) => timeout(CONNECT_TIME_MAX, connecting).await.ok().and_then(Result::ok),
+                Ok(connecting) => connect_while_wanted(connecting, &state).await,
                 Err(_) => None,
             };
-            let Some(connection) = connected else {
-                state.send_replace(Pipeline::Failed);
+            // The circuit may have ended in the very moment in which the handshake did.
+            let up = connected.filter(|connection| state.send_if_modified(|state| state.come_up(connection)));
+            let Some(connection) = up else {
+                // First the circuit goes, so that a stream which tries again does not get it again.
                 let _ = orders.send(Order::Close(circuit)).await;
+                state.send_replace(Pipeline::Failed);
                 return;
             };
-            state.send_replace(Pipeline::Up(connection.clone()));
             shared.supply.send_modify(|supply| {
                 supply.ready += 1;
                 supply.last = Some((path, took));
                 supply.problem = None;
             });
-            // The state is kept for those who wait, until the connection ends; then the circuit is of no use.
             connection.closed().await;
             shared.supply.send_modify(|supply| supply.ready -= 1);
             let _ = orders.send(Order::Close(circuit)).await;
         });
     }
 
-    /// The circuit is gone: what runs over it ends with an error, at once.
+    /// The circuit is gone: what runs over it, or waits for it, ends with an error, at once.
     fn end(&self, circuit: CircuitId) {
-        if let Some(pipeline) = self.shared.circuits().remove(&circuit)
-            && let Pipeline::Up(connection) = &*pipeline.borrow()
-        {
+        let state = self.shared.circuits().remove(&circuit);
+        if let Some(Pipeline::Up(connection)) = state.map(|state| state.send_replace(Pipeline::Failed)) {
             connection.close(VarInt::from_u32(0), b"");
         }
+    }
+
+    /// The node is gone: nobody waits for it in vain.
+    fn end_all(&self) {
+        self.shared.waiting().clear();
+        for (_, state) in self.shared.circuits().drain() {
+            state.send_replace(Pipeline::Failed);
+        }
+        self.endpoint.close(VarInt::from_u32(0), b"");
     }
 
     fn answer(&self, stream: u64, outcome: Result<CircuitId, NotAttached>) {
@@ -254,6 +292,7 @@ impl Watcher {
     }
 
     fn problem(&self, what: String) {
+        info!(what, "no circuit");
         self.shared.supply.send_modify(|supply| supply.problem = Some(what));
     }
 }

@@ -10,6 +10,7 @@ use throng_core::wire::record::Record;
 use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, NodeId, Outbox, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::debug;
 
 use crate::clock::Clock;
 use crate::pipe::Pipe;
@@ -103,6 +104,7 @@ impl Driver {
 
     /// Lets the node take leave, and waits for its end.
     pub async fn leave(mut self) {
+        debug!("a node takes leave");
         if self.orders.send(Order::Leave).await.is_ok() {
             let _ = (&mut self.task).await;
         }
@@ -142,32 +144,36 @@ impl Running {
             while let Ok(order) = inbox.try_recv() {
                 self.orders.push_back(order);
             }
-            let go_on = self.turn();
+            let turn = self.turn();
             self.flush().await;
-            if !go_on {
-                return;
+            match turn {
+                Turn::Idle => {}
+                Turn::Busy => tokio::task::yield_now().await, // other nodes of the process want to run too
+                Turn::Last => return,
             }
-            // Other nodes of the process want to run too.
-            tokio::task::consume_budget().await;
         }
     }
 
-    /// Everything that is there to do, done. Whether to go on.
-    fn turn(&mut self) -> bool {
+    /// Everything that is there to do, done.
+    fn turn(&mut self) -> Turn {
         let now = self.clock.now();
         let Self { node, outbox, socket, pipe, orders, wake, .. } = self;
-        *wake = node.step(now, Input::Wake, outbox);
+        let mut turn = Turn::Busy;
         for _ in 0..RECEIVE_ROUNDS_MAX {
             let received = socket.receive(|from, bytes| {
                 *wake = node.step(now, Input::Datagram { from, bytes }, outbox);
             });
             match received {
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    turn = Turn::Idle;
+                    break;
+                }
                 // A neighbour that is gone shows as "connection refused" here; that is for silence to notice.
                 Err(_) => continue,
             }
         }
+        *wake = node.step(now, Input::Wake, outbox);
         pipe.take_outgoing(|circuit, payload| {
             *wake = node.step(now, Input::Command(Command::Send { circuit, payload }), outbox);
         });
@@ -184,12 +190,12 @@ impl Running {
                 }
                 Order::Leave => {
                     node.step(now, Input::Command(Command::Leave), outbox);
-                    return false;
+                    return Turn::Last;
                 }
             };
             *wake = node.step(now, Input::Command(command), outbox);
         }
-        true
+        turn
     }
 
     /// Sends and hands on what came out.
@@ -214,6 +220,16 @@ impl Running {
         }
         self.outbox.clear();
     }
+}
+
+/// How a turn ended.
+enum Turn {
+    /// There is no more to do.
+    Idle,
+    /// There may be more to do.
+    Busy,
+    /// The node has taken leave.
+    Last,
 }
 
 async fn sleep_until(instant: Option<tokio::time::Instant>) {

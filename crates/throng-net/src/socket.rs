@@ -34,7 +34,8 @@ impl Socket {
         // The kernel grants what its limits allow.
         let _ = state.set_recv_buffer_size((&io).into(), KERNEL_BUFFER_BYTES);
         let _ = state.set_send_buffer_size((&io).into(), KERNEL_BUFFER_BYTES);
-        let length = (datagram * state.gro_segments()).min(UDP_BYTES_MAX + 1);
+        // One byte more than fits: a datagram that is too long must not look right because it was cut off.
+        let length = (datagram * state.gro_segments() + 1).min(UDP_BYTES_MAX + 1);
         let buffers = vec![vec![0; length]; RECV_BATCHES];
         Ok(Self { io: UdpSocket::from_std(io)?, state, datagram, buffers })
     }

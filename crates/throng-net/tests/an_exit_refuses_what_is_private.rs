@@ -2,6 +2,7 @@
 //!
 //! In a network namespace that has only loopback, so that nothing can leave even if the refusal fails; and there
 //! every address that is asked for is given to loopback, with a server behind it: only the refusal is in the way.
+#![allow(clippy::unwrap_used)] // all of it is test
 
 mod common;
 
@@ -80,7 +81,9 @@ fn assert_untouched(servers: &[TcpListener], what: &str) {
     assert!(servers.iter().all(|server| server.accept().is_err()), "{what} was connected to");
 }
 
-fn names() -> Vec<(&'static str, Vec<IpAddr>)> {
+type Names = Vec<(&'static str, Vec<IpAddr>)>;
+
+fn names() -> Names {
     // Every private address by a name of its own, and all of them by one.
     let own = PRIVATE.iter().enumerate().map(|(i, text)| {
         let name: &'static str = Box::leak(format!("private-{i}.example").into_boxed_str());
@@ -95,7 +98,7 @@ async fn by_address_and_by_name() {
         return;
     }
     let (port, servers) = servers();
-    let network = Network::start(Plan { local: false, names: names(), ..Plan::default() }).await;
+    let network = Network::start(Plan { local: false, names: names(), ..Plan::default() });
     let hosts = PRIVATE.iter().map(|text| (*text).to_owned());
     let hosts = hosts.chain(names().into_iter().map(|(name, _)| name.to_owned()));
     let hosts = hosts.chain(["localhost", "any.localhost"].map(str::to_owned));
@@ -119,7 +122,7 @@ async fn where_loopback_is_allowed_the_metadata_service_is_not() {
         return;
     }
     let (port, servers) = servers();
-    let network = Network::start(Plan { local: true, ..Plan::default() }).await;
+    let network = Network::start(Plan { local: true, ..Plan::default() });
     for host in METADATA {
         let connected = network.client.connect(Isolation::none(), target(host, port));
         let refusal = timeout(LIMIT, connected).await.expect("a refusal, not a hang").err();

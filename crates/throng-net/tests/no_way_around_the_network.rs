@@ -1,4 +1,5 @@
 //! Without circuits nothing goes out: there is no other way.
+#![allow(clippy::unwrap_used)] // all of it is test
 
 mod common;
 
@@ -32,7 +33,7 @@ fn assert_untouched(server: &TcpListener) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_mixes_there_is_no_connection() {
     let (server, port) = server();
-    let network = Network::start(Plan { mixes_run: false, ..Plan::default() }).await;
+    let network = Network::start(Plan { mixes_run: false, ..Plan::default() });
     let (connected, resolved) = timeout(LIMIT, async {
         let by_name = network.client.connect(Isolation::none(), target("localhost", port));
         let by_address = network.client.connect(Isolation::none(), target("127.0.0.1", port));
@@ -50,7 +51,7 @@ async fn without_mixes_there_is_no_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_mixes_the_proxy_says_so_in_every_language() {
     let (server, port) = server();
-    let network = Network::start(Plan { mixes_run: false, ..Plan::default() }).await;
+    let network = Network::start(Plan { mixes_run: false, ..Plan::default() });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = listener.local_addr().unwrap();
     let (_stop, stopped) = watch::channel(false);

@@ -1,5 +1,6 @@
 //! Over links that lose a fiftieth and reorder the rest a transfer is complete and brisk; and when a mix dies, what
 //! ran through it ends with an error, and what comes next goes another way.
+#![allow(clippy::unwrap_used)] // all of it is test
 
 mod common;
 
@@ -78,7 +79,7 @@ async fn drink(stream: &mut CircuitStream) -> std::io::Result<Print> {
 async fn eight_mebibytes_each_way_over_bad_links() {
     let seed = noise::seed();
     let server = server(LENGTH);
-    let network = Network::start(Plan { weather: Some(weather(seed)), ..Plan::default() }).await;
+    let network = Network::start(Plan { weather: Some(weather(seed)), ..Plan::default() });
     let clock = Clock::start();
     let begin = clock.now();
     let mut stream = connect(&network, server).await;
@@ -107,7 +108,7 @@ async fn a_dead_mix_ends_what_runs_through_it_and_nothing_else() {
     let seed = noise::seed();
     let server = server(512 * MIB); // more than comes before the mix dies
     let mild = Weather { lost_per_mille: 0, ..weather(seed) };
-    let mut network = Network::start(Plan { weather: Some(mild), ..Plan::default() }).await;
+    let mut network = Network::start(Plan { weather: Some(mild), ..Plan::default() });
     let clock = Clock::start();
     let mut stream = connect(&network, server).await;
     let sent = pour(&mut stream, seed, MIB).await;

@@ -57,9 +57,6 @@ async fn up(options: &UpOptions) -> Result<()> {
         interrupted.await;
     }
 
-    if !options.json {
-        eprintln!("leaving");
-    }
     stop.send_replace(true);
     let farewell = async {
         let _ = serving.await;
@@ -119,18 +116,20 @@ async fn first_circuit(
     progress: &ProgressBar,
 ) -> Result<SupplyState> {
     progress.set_message("building circuits");
+    let mut slow = tokio::time::interval(SLOW_START);
+    slow.tick().await; // the first comes at once
     loop {
-        let changed = timeout(SLOW_START, supply.changed()).await;
         let state = supply.borrow_and_update().clone();
         if state.ready > 0 {
             return Ok(state);
         }
         let problem = state.problem.as_deref().unwrap_or("no mix has answered yet");
         progress.set_message(format!("building circuits; so far: {problem}"));
-        match changed {
-            Err(_) if progress.is_hidden() => eprintln!("throng: still no circuit: {problem}"),
-            Err(_) | Ok(Ok(())) => {}
-            Ok(Err(_)) => bail!("the client ended"),
+        tokio::select! {
+            changed = supply.changed() => changed.context("the client ended")?,
+            _ = slow.tick() => if progress.is_hidden() {
+                eprintln!("throng: still no circuit: {problem}");
+            },
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use std::sync::mpsc;
 
 use common::noise::{self, MIB, Print};
-use common::{LIMIT, Server, Up, connect, order};
+use common::{LIMIT, Server, Up, connect, order, throng};
 use throng_net::clock::Clock;
 
 #[test]
@@ -49,6 +49,18 @@ fn an_upload_of_32_mebibytes() {
     eprintln!("up: {}", noise::speed(LENGTH, clock.now() - begin));
     assert_eq!(got, sent);
     assert_eq!(noise::drink(&mut stream).unwrap().length, 0, "the server said nothing");
+}
+
+#[test]
+fn a_download_through_mixes_that_reorder() {
+    let seed = noise::seed();
+    let server = Server::of_noise();
+    let up = Up::start_with(&mut throng(&["up", "--port", "0", "--json", "--mixing", "batch=5ms"]));
+    let clock = Clock::start();
+    let begin = clock.now();
+    let got = common::fetch(up.proxy, "", server.address, seed, 16 * MIB);
+    eprintln!("down: {}", noise::speed(16 * MIB, clock.now() - begin));
+    assert_eq!(got, noise::pour(seed, 16 * MIB, &mut std::io::sink()).unwrap());
 }
 
 #[test]

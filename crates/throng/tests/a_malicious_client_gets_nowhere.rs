@@ -1,4 +1,5 @@
 //! Whatever an application sends: it is answered or closed, and everybody else is served as before.
+#![allow(clippy::unwrap_used)] // all of it is test
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! However much is logged: who went where, and who carried it, is not in it.
+#![allow(clippy::unwrap_used)] // all of it is test
 
 mod common;
 

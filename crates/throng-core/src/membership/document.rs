@@ -206,6 +206,15 @@ pub fn take_apart(bytes: &[u8]) -> Result<(&[u8], Vec<([u8; 32], [u8; 64])>), Do
     Ok((&bytes[..signed], signatures))
 }
 
+/// When a document says that it is valid, without believing any of it.
+///
+/// # Errors
+/// [`DocumentError::Malformed`] or [`DocumentError::UnknownVersion`].
+pub fn validity(bytes: &[u8]) -> Result<(Time, Time), DocumentError> {
+    let skimmed = skim(&mut Reader::new(bytes))?;
+    Ok((Time::from_nanos(skimmed.from), Time::from_nanos(skimmed.until)))
+}
+
 /// Reads over the statement; its fields, without the records' contents.
 fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
     let version = fields.u8()?;

@@ -10,7 +10,7 @@ use crate::circuit::{Building, CircuitId, Layers, Need, Own, OwnKey, Stage};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
 use crate::limits::{
     BUILD_TIME_MAX, BUILDS_AT_ONCE_MAX, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, IDLE_PROBE,
-    OWN_CIRCUITS_MAX, SETUP_SENDS_MAX, SILENCE_DEAD,
+    OWN_CIRCUITS_MAX, SETUP_SENDS_MAX, SILENCE_DEAD, STREAMS_PER_CIRCUIT_MAX,
 };
 use crate::link::{End, retry_after};
 use crate::output::{Event, NotAttached, Outbox};
@@ -296,7 +296,9 @@ impl<S: Suite> Node<S> {
             own.is_ready() && !own.is_exhausted() && !own.is_doubtful(now) && exit_serves(own, need.port)
         };
         let young = |own: &Own<S>| {
-            !own.use_.retired && own.use_.since.is_none_or(|since| now - since < CIRCUIT_USE_MAX)
+            !own.use_.retired
+                && own.use_.streams < STREAMS_PER_CIRCUIT_MAX
+                && own.use_.since.is_none_or(|since| now - since < CIRCUIT_USE_MAX)
         };
         let with = |isolation: Option<[u8; 32]>| {
             let mut found = self

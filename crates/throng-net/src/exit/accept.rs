@@ -1,53 +1,75 @@
 //! Circuits that end here: QUIC's accepting side.
 
 use std::collections::HashMap;
+use std::future::IntoFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quinn::{Connection, Endpoint, Incoming, VarInt};
 use throng_core::{CircuitId, Event};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::Exit;
 use crate::pipe::circuit_at;
 use crate::stream::{Receiving, Sending};
 
-/// Serves every stream of every circuit that ends at the node which tells `events`, until both `endpoint` and
-/// node have ended.
+/// QUIC's handshake takes at most this: a first packet alone must not keep memory for long.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What becomes of a circuit's one connection; nothing when it is over.
+type News = (CircuitId, Option<Connection>);
+
+/// Serves every stream of every circuit that ends at the node which tells `events`, until `endpoint` or node ends.
+///
+/// A circuit has one connection at a time: whatever else arrives on it is ignored.
 pub async fn accept(endpoint: Endpoint, exit: Arc<Exit>, mut events: mpsc::UnboundedReceiver<Event>) {
-    let (up, mut came_up) = mpsc::unbounded_channel();
-    let mut connections: HashMap<CircuitId, Connection> = HashMap::new();
+    let (tell, mut told) = mpsc::unbounded_channel::<News>();
+    // None while the handshake runs.
+    let mut circuits: HashMap<CircuitId, Option<Connection>> = HashMap::new();
     loop {
         tokio::select! {
-            incoming = endpoint.accept() => match incoming {
-                Some(incoming) => drop(tokio::spawn(serve(incoming, Arc::clone(&exit), up.clone()))),
-                None => return,
-            },
-            Some((circuit, connection)) = came_up.recv() => {
-                connections.retain(|_, connection| connection.close_reason().is_none());
-                connections.insert(circuit, connection);
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else { break };
+                match circuit_at(incoming.remote_address()) {
+                    Some(circuit) if !circuits.contains_key(&circuit) => {
+                        circuits.insert(circuit, None);
+                        tokio::spawn(serve(circuit, incoming, Arc::clone(&exit), tell.clone()));
+                    }
+                    _ => incoming.ignore(),
+                }
             }
+            Some((circuit, connection)) = told.recv() => match (connection, circuits.get_mut(&circuit)) {
+                (Some(up), Some(place)) => *place = Some(up),
+                (Some(up), None) => end(&up), // its circuit ended meanwhile
+                (None, _) => drop(circuits.remove(&circuit)),
+            },
             event = events.recv() => match event {
                 // What runs over a dead circuit ends with an error, at once.
                 Some(Event::CircuitEnded { circuit, .. }) => {
-                    if let Some(connection) = connections.remove(&circuit) {
-                        connection.close(VarInt::from_u32(0), b"");
+                    if let Some(Some(up)) = circuits.remove(&circuit) {
+                        end(&up);
                     }
                 }
                 Some(_) => {}
-                None => return,
+                None => break,
             },
         }
     }
+    endpoint.close(VarInt::from_u32(0), b"");
 }
 
-async fn serve(incoming: Incoming, exit: Arc<Exit>, up: mpsc::UnboundedSender<(CircuitId, Connection)>) {
-    let Some(circuit) = circuit_at(incoming.remote_address()) else { return incoming.ignore() };
-    let Ok(connection) = incoming.await else { return };
-    if up.send((circuit, connection.clone())).is_err() {
-        return;
+async fn serve(circuit: CircuitId, incoming: Incoming, exit: Arc<Exit>, tell: mpsc::UnboundedSender<News>) {
+    if let Ok(Ok(connection)) = timeout(HANDSHAKE_TIME_MAX, incoming.into_future()).await {
+        let _ = tell.send((circuit, Some(connection.clone())));
+        while let Ok((send, recv)) = connection.accept_bi().await {
+            let exit = Arc::clone(&exit);
+            tokio::spawn(async move { exit.serve_stream(Receiving::new(recv), Sending::new(send)).await });
+        }
     }
-    while let Ok((send, recv)) = connection.accept_bi().await {
-        let exit = Arc::clone(&exit);
-        tokio::spawn(async move { exit.serve_stream(Receiving::new(recv), Sending::new(send)).await });
-    }
+    let _ = tell.send((circuit, None));
+}
+
+fn end(connection: &Connection) {
+    connection.close(VarInt::from_u32(0), b"");
 }

@@ -6,7 +6,8 @@
 mod quic;
 mod tls;
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -21,8 +22,10 @@ use tokio::sync::Notify;
 
 pub use quic::{client_config, endpoint, server_config};
 
-/// Packets that may wait for QUIC to read them; over it new ones are dropped, as a network would.
-const INBOUND_PACKETS_MAX: usize = 8192;
+/// Packets of one circuit that may wait for QUIC to read them; over it new ones are dropped, as a network would.
+const INBOUND_PER_CIRCUIT_PACKETS_MAX: usize = 4096;
+/// The same for all circuits together.
+const INBOUND_PACKETS_MAX: usize = 32_768;
 /// Packets that may wait for the driver; over it QUIC is told to wait.
 const OUTBOUND_PACKETS_MAX: usize = 1024;
 /// Packets that QUIC makes and we take at once.
@@ -41,6 +44,8 @@ pub struct Pipe {
 #[derive(Default)]
 struct Inbound {
     packets: VecDeque<(CircuitId, Bytes)>,
+    /// How many of them are each circuit's.
+    counts: HashMap<CircuitId, usize>,
     reader: Option<Waker>,
     dropped: u64,
 }
@@ -51,6 +56,29 @@ struct Outbound {
     packets: usize,
     writers: Vec<Waker>,
     spare: Vec<Vec<u8>>,
+}
+
+impl Inbound {
+    fn push(&mut self, circuit: CircuitId, packet: Bytes) {
+        let waiting = self.counts.entry(circuit).or_insert(0);
+        if *waiting >= INBOUND_PER_CIRCUIT_PACKETS_MAX || self.packets.len() >= INBOUND_PACKETS_MAX {
+            self.dropped += 1;
+        } else {
+            *waiting += 1;
+            self.packets.push_back((circuit, packet));
+        }
+    }
+
+    fn pop(&mut self) -> Option<(CircuitId, Bytes)> {
+        let (circuit, packet) = self.packets.pop_front()?;
+        if let Entry::Occupied(mut waiting) = self.counts.entry(circuit) {
+            *waiting.get_mut() -= 1;
+            if *waiting.get() == 0 {
+                waiting.remove();
+            }
+        }
+        Some((circuit, packet))
+    }
 }
 
 /// Packets of one circuit, of one length but for the last.
@@ -99,11 +127,7 @@ impl Pipe {
         let reader = {
             let mut inbound = self.inbound();
             for (circuit, range) in outbox.delivery_ranges() {
-                if inbound.packets.len() >= INBOUND_PACKETS_MAX {
-                    inbound.dropped += 1;
-                } else {
-                    inbound.packets.push_back((circuit, batch.slice(range)));
-                }
+                inbound.push(circuit, batch.slice(range));
             }
             inbound.reader.take()
         };
@@ -187,7 +211,7 @@ impl AsyncUdpSocket for PipeSocket {
         }
         let mut filled = 0;
         while filled < buffers.len().min(meta.len()) {
-            let Some((circuit, first)) = inbound.packets.pop_front() else { break };
+            let Some((circuit, first)) = inbound.pop() else { break };
             let buffer = &mut buffers[filled];
             let stride = first.len();
             let mut length = put(buffer, 0, &first);
@@ -198,7 +222,8 @@ impl AsyncUdpSocket for PipeSocket {
                     break;
                 }
                 length = put(buffer, length, packet);
-                inbound.packets.pop_front();
+                let taken = inbound.pop();
+                debug_assert!(taken.is_some());
             }
             meta[filled] =
                 RecvMeta { addr: address_of(circuit), len: length, stride, ecn: None, dst_ip: None };
@@ -246,7 +271,9 @@ impl UdpPoller for Writable {
         if outbound.packets < OUTBOUND_PACKETS_MAX {
             return Poll::Ready(Ok(()));
         }
-        outbound.writers.push(cx.waker().clone());
+        if !outbound.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            outbound.writers.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 }

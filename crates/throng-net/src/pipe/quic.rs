@@ -4,24 +4,30 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
+use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig,
     VarInt,
 };
+use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid, RandomConnectionIdGenerator};
+use throng_core::limits::STREAMS_PER_CIRCUIT_MAX;
 use throng_core::wire::Geometry;
 use throng_core::{NodeId, NodeKeys};
 
 use super::{Pipe, PipeSocket, tls};
 use crate::entropy;
 
-/// Streams that one circuit may carry at once.
-const STREAMS_MAX: u32 = 1024;
-/// What a stream may have under way that its reader has not taken yet.
-const STREAM_WINDOW_BYTES: u32 = 2 << 20;
-/// What all streams of a circuit may have under way towards an exit, whose memory others use.
-const EXIT_WINDOW_BYTES: u32 = 16 << 20;
+/// Streams that one circuit may carry at once: some more than a client uses, since the end of one takes its time.
+const STREAMS_MAX: u32 = STREAMS_PER_CIRCUIT_MAX + 64;
+/// What a stream towards the client may have under way that its reader has not taken yet.
+const CLIENT_STREAM_WINDOW_BYTES: u32 = 2 << 20;
+/// What all streams of a circuit may have so: 256 readers that do not read stall nobody else.
+const CLIENT_WINDOW_BYTES: u32 = 256 * CLIENT_STREAM_WINDOW_BYTES;
+/// What a stream towards the exit may have so, whose memory others use too.
+const EXIT_STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// What all streams of a circuit may have so: no number of them stalls the others.
+const EXIT_WINDOW_BYTES: u32 = STREAMS_MAX * EXIT_STREAM_WINDOW_BYTES;
 /// What a sender keeps for a circuit until it is acknowledged.
 const SEND_WINDOW_BYTES: u64 = 16 << 20;
 /// An acknowledgement costs a full cell at every hop: one per so many packets …
@@ -44,6 +50,7 @@ pub fn endpoint(pipe: Arc<Pipe>, geometry: Geometry, server: Option<ServerConfig
     let largest = u16::try_from(geometry.payload()).unwrap_or(u16::MAX);
     config.max_udp_payload_size(largest).map_err(io::Error::other)?;
     config.rng_seed(Some(entropy::secret()));
+    config.cid_generator(|| Box::new(PlainIds(RandomConnectionIdGenerator::default())));
     Endpoint::new_with_abstract_socket(config, server, Arc::new(PipeSocket(pipe)), Arc::new(TokioRuntime))
 }
 
@@ -53,8 +60,8 @@ pub fn client_config(geometry: Geometry, exit: NodeId) -> ClientConfig {
     let mut config = ClientConfig::new(Arc::new(crypto));
     let mut transport = transport(geometry);
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
-    // Only the stream's own window holds a stream: a slow reader must not stall the others.
-    transport.receive_window(VarInt::MAX);
+    transport.stream_receive_window(VarInt::from_u32(CLIENT_STREAM_WINDOW_BYTES));
+    transport.receive_window(VarInt::from_u32(CLIENT_WINDOW_BYTES));
     config.transport_config(Arc::new(transport));
     config
 }
@@ -66,6 +73,7 @@ pub fn server_config(geometry: Geometry, keys: &NodeKeys) -> ServerConfig {
     config.migration(false);
     let mut transport = transport(geometry);
     transport.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX));
+    transport.stream_receive_window(VarInt::from_u32(EXIT_STREAM_WINDOW_BYTES));
     transport.receive_window(VarInt::from_u32(EXIT_WINDOW_BYTES));
     config.transport_config(Arc::new(transport));
     config
@@ -84,7 +92,6 @@ fn transport(geometry: Geometry) -> TransportConfig {
         .min_mtu(packet)
         .mtu_discovery_config(None)
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES)
         .packet_threshold(REORDERED_PACKETS)
         .time_threshold(2.0)
@@ -93,17 +100,36 @@ fn transport(geometry: Geometry) -> TransportConfig {
         .allow_spin(false)
         .ack_frequency_config(Some(acknowledge))
         .max_idle_timeout(Some(IDLE_MAX.try_into().expect("a few hours fit")))
-        .congestion_controller_factory(congestion());
+        .congestion_controller_factory(Arc::new(congestion()));
     transport
 }
 
-fn congestion() -> Arc<dyn ControllerFactory + Send + Sync> {
-    if std::env::var_os("THRONG_CUBIC").is_some() {
-        let mut config = CubicConfig::default();
-        config.initial_window(FIRST_WINDOW_BYTES);
-        return Arc::new(config);
-    }
-    let mut config = BbrConfig::default();
+fn congestion() -> CubicConfig {
+    let mut config = CubicConfig::default();
     config.initial_window(FIRST_WINDOW_BYTES);
-    Arc::new(config)
+    config
+}
+
+/// Connection identifiers that say nothing.
+///
+/// Those that the library makes by itself are recognisably one endpoint's, and it answers unknown ones at a rate that
+/// it keeps over all of them: by either, exits could tell that two circuits are one client's.
+struct PlainIds(RandomConnectionIdGenerator);
+
+impl ConnectionIdGenerator for PlainIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        self.0.generate_cid()
+    }
+
+    fn validate(&self, _: &ConnectionId) -> Result<(), InvalidCid> {
+        Err(InvalidCid) // this is asked about unknown ones only: they get no answer
+    }
+
+    fn cid_len(&self) -> usize {
+        self.0.cid_len()
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }

@@ -14,7 +14,7 @@ use throng_core::mixing::Mixing;
 use throng_core::route::{PathRules, Route};
 use throng_core::wire::Geometry;
 use throng_core::wire::record::{Description, Record};
-use throng_core::{ClientConfig, NodeConfig, NodeKeys, Ports, Scrubbed};
+use throng_core::{ClientConfig, Event, NodeConfig, NodeKeys, Ports, Scrubbed};
 use throng_net::client::Client;
 use throng_net::clock::Clock;
 use throng_net::driver::Driver;
@@ -63,7 +63,7 @@ pub struct Network {
 }
 
 impl Network {
-    pub async fn start(plan: Plan) -> Self {
+    pub fn start(plan: Plan) -> Self {
         let clock = Clock::start();
         let mut relays = Vec::new();
         let mut members = Vec::new();
@@ -72,7 +72,7 @@ impl Network {
             let socket = bind();
             let mut address = socket.local_addr().unwrap();
             if let Some(weather) = plan.weather {
-                let relay = Relay::start(address, weather.of(i)).await;
+                let relay = Relay::start(address, weather.of(i));
                 address = relay.address;
                 relays.push(relay);
             }
@@ -102,7 +102,7 @@ impl Network {
         let config = NodeConfig { client: Some(client), ..node(&records) };
         let pipe = Pipe::new();
         let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, None).unwrap();
-        let (events, heard) = mpsc::unbounded_channel();
+        let (events, heard) = overheard();
         let client_driver = Driver::start(config, &entropy::seed(), clock, bind(), pipe, events);
         let client = Client::start(client_driver.orders(), heard, endpoint, Geometry::DEFAULT);
         Self { client: Arc::new(client), client_driver, mixes, relays }
@@ -112,6 +112,21 @@ impl Network {
     pub fn kill(&mut self, mix: usize) {
         self.mixes[mix] = None;
     }
+}
+
+/// A channel that says of each circuit of the client why it ended.
+fn overheard() -> (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>) {
+    let (events, mut overheard) = mpsc::unbounded_channel();
+    let (on, heard) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(event) = overheard.recv().await {
+            if let Event::CircuitEnded { why, .. } | Event::CircuitNotBuilt { why, .. } = &event {
+                eprintln!("a circuit ended: {why:?}");
+            }
+            let _ = on.send(event);
+        }
+    });
+    (events, heard)
 }
 
 fn bind() -> Socket {

@@ -39,8 +39,8 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub async fn start(mix: SocketAddr, weather: Weather) -> Self {
-        let public = Arc::new(bind().await);
+    pub fn start(mix: SocketAddr, weather: Weather) -> Self {
+        let public = Arc::new(bind());
         let address = public.local_addr().unwrap();
         let fate = Fate {
             weather,
@@ -57,12 +57,17 @@ impl Relay {
             let mut datagram = vec![0; 2048];
             loop {
                 let Ok((length, from)) = public.recv_from(&mut datagram).await else { continue };
-                if !upstreams.contains_key(&from) {
-                    let upstream = Arc::new(bind().await);
-                    upstreams.insert(from, Arc::clone(&upstream));
-                    ways_back.spawn(carry_back(upstream, Arc::clone(&public), from, fate.clone()));
-                }
-                fate.meet(&datagram[..length], &upstreams[&from], mix);
+                let upstream = upstreams.entry(from).or_insert_with(|| {
+                    let upstream = Arc::new(bind());
+                    ways_back.spawn(carry_back(
+                        Arc::clone(&upstream),
+                        Arc::clone(&public),
+                        from,
+                        fate.clone(),
+                    ));
+                    upstream
+                });
+                fate.meet(&datagram[..length], upstream, mix);
             }
         });
         Self { address, passed, lost, _tasks: tasks }
@@ -115,6 +120,10 @@ impl Fate {
     }
 }
 
-async fn bind() -> UdpSocket {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
+/// With as much room in the kernel as a mix's socket has: what is lost, is lost by the weather.
+fn bind() -> UdpSocket {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(8 << 20); // the kernel grants what its limits allow
+    UdpSocket::from_std(socket).unwrap()
 }
