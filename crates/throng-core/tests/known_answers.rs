@@ -1,5 +1,7 @@
 //! The primitives against published answers.
 
+#![allow(clippy::unwrap_used)] // a vector that cannot be read is a failed test
+
 use throng_core::crypto::{Forged, Hctr2, LayerKey, LinkKey, Portable, PortableLinkKey, Suite};
 
 fn hex(text: &str) -> Vec<u8> {

@@ -147,12 +147,21 @@ impl Roots {
     }
 }
 
+/// One operator's signature under a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The operator's Ed25519 key.
+    pub operator: [u8; 32],
+    /// The signature.
+    pub signature: [u8; 64],
+}
+
 /// Signs a statement with one operator's secret: appends to earlier signatures, which must be over the same bytes.
-pub fn sign<S: Suite>(unsigned: &[u8], signatures: &mut Vec<([u8; 32], [u8; 64])>, secret: &[u8; 32]) {
+pub fn sign<S: Suite>(unsigned: &[u8], signatures: &mut Vec<Signature>, secret: &[u8; 32]) {
     let operator = S::sign_public(secret);
     let signature = S::sign(secret, &[SIGNATURE_CONTEXT, unsigned].concat());
-    signatures.retain(|(other, _)| *other != operator);
-    signatures.push((operator, signature));
+    signatures.retain(|other| other.operator != operator);
+    signatures.push(Signature { operator, signature });
 }
 
 /// A statement's bytes, to be signed.
@@ -178,10 +187,10 @@ pub fn unsigned(statement: &Statement) -> Vec<u8> {
 }
 
 /// A document's bytes: what was signed, and the signatures.
-pub fn assemble(unsigned: &[u8], signatures: &[([u8; 32], [u8; 64])]) -> Vec<u8> {
+pub fn assemble(unsigned: &[u8], signatures: &[Signature]) -> Vec<u8> {
     let mut out = unsigned.to_vec();
     out.push(signatures.len() as u8);
-    for (operator, signature) in signatures {
+    for Signature { operator, signature } in signatures {
         out.extend_from_slice(operator);
         out.extend_from_slice(signature);
     }
@@ -192,13 +201,14 @@ pub fn assemble(unsigned: &[u8], signatures: &[([u8; 32], [u8; 64])]) -> Vec<u8>
 ///
 /// # Errors
 /// [`DocumentError::Malformed`] or [`DocumentError::UnknownVersion`].
-pub fn take_apart(bytes: &[u8]) -> Result<(&[u8], Vec<([u8; 32], [u8; 64])>), DocumentError> {
+pub fn take_apart(bytes: &[u8]) -> Result<(&[u8], Vec<Signature>), DocumentError> {
     let mut fields = Reader::new(bytes);
     skim(&mut fields)?;
     let signed = bytes.len() - fields.len();
     let count = usize::from(fields.u8()?);
-    let signatures: Result<Vec<_>, Malformed> =
-        (0..count).map(|_| Ok((*fields.array()?, *fields.array()?))).collect();
+    let signatures: Result<Vec<_>, Malformed> = (0..count)
+        .map(|_| Ok(Signature { operator: *fields.array()?, signature: *fields.array()? }))
+        .collect();
     let signatures = signatures?;
     if fields.len() != 0 || count > OPERATORS_MAX {
         return Err(DocumentError::Malformed);
@@ -264,9 +274,8 @@ impl Document {
         }
         let message = [SIGNATURE_CONTEXT, signed].concat();
         let valid = roots.operators.iter().filter(|operator| {
-            let of_operator = |(key, _): &&([u8; 32], [u8; 64])| key == *operator;
-            let signature = signatures.iter().find(of_operator);
-            signature.is_some_and(|(_, signature)| S::verify(operator, &message, signature).is_ok())
+            let signature = signatures.iter().find(|signature| signature.operator == **operator);
+            signature.is_some_and(|signed| S::verify(operator, &message, &signed.signature).is_ok())
         });
         let valid = valid.count();
         if valid < roots.threshold {
