@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::CubicConfig;
+use quinn::congestion::BbrConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig,
@@ -104,8 +104,10 @@ fn transport(geometry: Geometry) -> TransportConfig {
     transport
 }
 
-fn congestion() -> CubicConfig {
-    let mut config = CubicConfig::default();
+/// BBR, since loss is no sign of congestion here: over links that lose 2 % each (some 8 % end to end) it carried 8 MiB
+/// ten times as fast as CUBIC, and as fast on clean ones.
+fn congestion() -> BbrConfig {
+    let mut config = BbrConfig::default();
     config.initial_window(FIRST_WINDOW_BYTES);
     config
 }
