@@ -1,5 +1,7 @@
 //! Logs go to stderr, and name nobody.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
@@ -18,6 +20,8 @@ pub(crate) fn start() {
         EnvFilter::new("warn")
     });
     let ours = filter_fn(|line| line.target().starts_with("throng"));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(filter).with(ours).with(lines).init();
 }

@@ -25,9 +25,9 @@ const CLIENT_STREAM_WINDOW_BYTES: u32 = 2 << 20;
 /// What all streams of a circuit may have so: 256 readers that do not read stall nobody else.
 const CLIENT_WINDOW_BYTES: u32 = 256 * CLIENT_STREAM_WINDOW_BYTES;
 /// What a stream towards the exit may have so, whose memory others use too.
-const EXIT_STREAM_WINDOW_BYTES: u32 = 256 << 10;
-/// What all streams of a circuit may have so: no number of them stalls the others.
-const EXIT_WINDOW_BYTES: u32 = STREAMS_MAX * EXIT_STREAM_WINDOW_BYTES;
+const EXIT_STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// What all streams of a circuit may have so: 128 targets that do not read stall nobody else.
+const EXIT_WINDOW_BYTES: u32 = 128 * EXIT_STREAM_WINDOW_BYTES;
 /// What a sender keeps for a circuit until it is acknowledged.
 const SEND_WINDOW_BYTES: u64 = 16 << 20;
 /// An acknowledgement costs a full cell at every hop: one per so many packets …
