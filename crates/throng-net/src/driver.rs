@@ -59,6 +59,8 @@ pub struct Status {
     pub relayed: usize,
     /// Own circuits now, also unfinished ones.
     pub own: usize,
+    /// Packets from circuits that QUIC did not read in time.
+    pub unread: u64,
     /// Its sticky first hops.
     pub first_hops: Vec<NodeId>,
 }
@@ -185,7 +187,7 @@ impl Running {
                 Order::Close(circuit) => Command::Close { circuit },
                 Order::Renew => Command::Renew,
                 Order::Status(tell) => {
-                    let _ = tell.send(status(node));
+                    let _ = tell.send(status(node, pipe));
                     continue;
                 }
                 Order::Leave => {
@@ -239,10 +241,11 @@ async fn sleep_until(instant: Option<tokio::time::Instant>) {
     }
 }
 
-fn status(node: &Node<Fast>) -> Status {
+fn status(node: &Node<Fast>, pipe: &Pipe) -> Status {
     let (links, relayed, own) = node.sizes();
     Status {
         counts: node.counts().clone(),
+        unread: pipe.dropped(),
         links,
         relayed,
         own,

@@ -10,13 +10,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use throng_core::Ports;
 
 /// What an exit allows.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitPolicy {
     /// The ports; none means that this is not an exit.
     pub ports: Ports,
     /// Whether loopback, private, link-local and documentation addresses are allowed as well. Only for a
     /// test network on machines of one's own. Metadata services stay refused.
     pub local: bool,
+}
+
+impl Default for ExitPolicy {
+    /// The web and a short list of other daily ports ([`Ports::reduced`]), on global addresses only.
+    fn default() -> Self {
+        Self { ports: Ports::reduced(), local: false }
+    }
 }
 
 impl ExitPolicy {
@@ -252,8 +259,8 @@ mod tests {
 
     #[test]
     fn a_port_is_allowed_only_if_it_is_listed() {
-        let policy = ExitPolicy { ports: Ports::reduced(), local: false };
-        assert!(policy.allows_port(443) && !policy.allows_port(25) && !policy.allows_port(0));
-        assert!(!ExitPolicy::default().allows_port(443));
+        let policy = ExitPolicy::default();
+        assert!(policy.allows_port(80) && policy.allows_port(443));
+        assert!(!policy.allows_port(25) && !policy.allows_port(0) && !policy.local);
     }
 }

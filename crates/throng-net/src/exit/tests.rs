@@ -172,7 +172,7 @@ async fn a_port_outside_the_policy_is_refused_before_the_name_is_looked_up() {
 
 #[tokio::test]
 async fn a_mix_without_ports_is_not_an_exit() {
-    let exit = Arc::new(Exit::new(ExitPolicy::default(), Resolver::fixed([])));
+    let exit = Arc::new(Exit::new(ExitPolicy { ports: Ports::none(), local: false }, Resolver::fixed([])));
     for request in [connect("localhost", 80), resolve("localhost")] {
         assert_eq!(Client::ask(&exit, &request).await.1, Reply::Refused(Refusal::NotAnExit));
     }

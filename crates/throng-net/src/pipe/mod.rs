@@ -277,3 +277,43 @@ impl UdpPoller for Writable {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_circuit_that_floods_us_fills_its_own_share_only() {
+        let mut inbound = Inbound::default();
+        let (greedy, modest) = (CircuitId::from_bits(1), CircuitId::from_bits(2));
+        for _ in 0..INBOUND_PER_CIRCUIT_PACKETS_MAX + 100 {
+            inbound.push(greedy, Bytes::from_static(b"x"));
+        }
+        assert_eq!(inbound.dropped, 100);
+        inbound.push(modest, Bytes::from_static(b"y"));
+        let packets: Vec<_> = std::iter::from_fn(|| inbound.pop()).collect();
+        assert_eq!(packets.len(), INBOUND_PER_CIRCUIT_PACKETS_MAX + 1);
+        assert_eq!(packets.last().map(|(circuit, _)| *circuit), Some(modest));
+        assert!(inbound.counts.is_empty(), "what is read is forgotten");
+        inbound.push(greedy, Bytes::from_static(b"x"));
+        assert_eq!(inbound.dropped, 100, "and makes room");
+    }
+
+    #[test]
+    fn no_number_of_circuits_exceeds_the_bound_of_all() {
+        let mut inbound = Inbound::default();
+        for packet in 0..2 * INBOUND_PACKETS_MAX {
+            inbound.push(CircuitId::from_bits(packet as u64 % 1000), Bytes::new());
+        }
+        assert_eq!(inbound.packets.len(), INBOUND_PACKETS_MAX);
+        assert_eq!(inbound.dropped as usize, INBOUND_PACKETS_MAX);
+    }
+
+    #[test]
+    fn a_circuits_address_leads_back_to_it() {
+        for bits in [0, 1, u64::MAX, 1 << 63, 0x1234_5678_9abc_def0] {
+            let circuit = CircuitId::from_bits(bits);
+            assert_eq!(circuit_at(address_of(circuit)), Some(circuit));
+        }
+    }
+}
