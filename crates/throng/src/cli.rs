@@ -1,9 +1,12 @@
 //! What the command line understands.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use throng_core::limits::HOPS_MAX;
+use throng_core::Ports;
+use throng_core::limits::{HOPS_MAX, OPERATORS_MAX};
 use throng_core::mixing::Mixing;
 
 /// Practical anonymity for the masses: a mix-network that people browse through.
@@ -22,6 +25,93 @@ pub(crate) enum Command {
     /// cryptography, real exits; but since all of it runs here, it hides nothing from anybody outside. Ctrl-C
     /// ends it.
     Up(UpOptions),
+    /// Make and renew a static network, whose mixes are named by its operators
+    #[command(subcommand)]
+    Network(NetworkCommand),
+    /// Run a mix of a static network
+    Node {
+        /// Its file, as `throng network init` wrote it
+        file: PathBuf,
+        /// Do not run, but write the mix's signed record here, with the address that its file says now, for the operators
+        /// to take into the next document
+        #[arg(long)]
+        record: Option<PathBuf>,
+    },
+    /// Run a client of a static network: the proxy
+    Client {
+        /// Its file, as `throng network init` wrote it
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum NetworkCommand {
+    /// Write the keys, files and signed document of a new network
+    Init(InitOptions),
+    /// Renew the network's document with one operator's signature
+    ///
+    /// The first operator makes the next document, with new records and a new validity; the others sign it by the same
+    /// command. When enough have, it takes the place of the old one.
+    Sign(SignOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct InitOptions {
+    /// Where to write; must not hold a network yet
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// The network's name
+    #[arg(long, default_value = "throng")]
+    pub(crate) name: String,
+    /// Mixes
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=MIXES_MAX))]
+    pub(crate) mixes: u8,
+    /// How many of them are exits
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=MIXES_MAX))]
+    pub(crate) exits: u8,
+    /// Where the mixes listen, in their order [default: 127.1.0.1:9001, 127.2.0.1:9001, …]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) address: Vec<SocketAddr>,
+    /// Ports that exits open connections to
+    #[arg(long, default_value_t = Ports::reduced())]
+    pub(crate) exit_ports: Ports,
+    /// Let exits reach private addresses and their own machine: for test networks only
+    #[arg(long)]
+    pub(crate) exit_to_private: bool,
+    /// Mixes in a circuit
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=HOPS_MAX as i64))]
+    pub(crate) hops: u8,
+    /// What mixes do with cells: `none`, or `batch=20ms`
+    #[arg(long, default_value = "none", value_parser = parse_mixing)]
+    pub(crate) mixing: Mixing,
+    /// Operators
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=OPERATORS_MAX as i64))]
+    pub(crate) operators: u8,
+    /// How many of them must sign
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=OPERATORS_MAX as i64))]
+    pub(crate) threshold: u8,
+    /// Days that the document is valid
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub(crate) days: u16,
+}
+
+#[derive(Args)]
+pub(crate) struct SignOptions {
+    /// The document
+    #[arg(long)]
+    pub(crate) document: PathBuf,
+    /// Whose signatures count
+    #[arg(long)]
+    pub(crate) roots: PathBuf,
+    /// The operator's key
+    #[arg(long)]
+    pub(crate) key: PathBuf,
+    /// Records of mixes that are new or have changed, as `throng node --record` wrote them
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) record: Vec<PathBuf>,
+    /// Days that the next document is valid
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub(crate) days: u16,
 }
 
 #[derive(Args)]

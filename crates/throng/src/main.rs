@@ -1,19 +1,28 @@
 //! The command line of Throng.
 
 mod cli;
+mod client;
 mod local;
 mod log;
+mod network;
+mod node;
 mod up;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use cli::NetworkCommand;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     log::start();
     let outcome = match cli.command {
         cli::Command::Up(options) => up::run(&options),
+        cli::Command::Network(NetworkCommand::Init(options)) => network::init(&options),
+        cli::Command::Network(NetworkCommand::Sign(options)) => network::renew(&options),
+        cli::Command::Node { file, record: Some(record) } => node::write_record(&file, &record),
+        cli::Command::Node { file, record: None } => node::run(&file),
+        cli::Command::Client { file } => client::run(&file),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

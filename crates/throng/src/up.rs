@@ -18,7 +18,7 @@ use crate::cli::UpOptions;
 use crate::local::{LocalNetwork, Mix, Plan};
 
 /// All farewells together take at most this.
-const LEAVE_TIME_MAX: Duration = Duration::from_millis(1500);
+pub(crate) const LEAVE_TIME_MAX: Duration = Duration::from_millis(1500);
 /// Without a circuit after this something is said even where nobody watches a progress line.
 const SLOW_START: Duration = Duration::from_secs(10);
 
@@ -36,7 +36,7 @@ pub(crate) fn run(options: &UpOptions) -> Result<()> {
 
 async fn up(options: &UpOptions) -> Result<()> {
     let mut interrupted = std::pin::pin!(interrupted());
-    let listener = listen(options.port).await?;
+    let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)), "--port").await?;
     let proxy = listener.local_addr().context("asking for the proxy's address")?;
 
     let progress = progress(options.json);
@@ -67,7 +67,7 @@ async fn up(options: &UpOptions) -> Result<()> {
 }
 
 /// Ctrl-C, or the system's wish that we end.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -82,23 +82,24 @@ async fn interrupted() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-async fn listen(port: u16) -> Result<TcpListener> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+/// Listens for applications; `setting` is what says where.
+pub(crate) async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener> {
+    let port = address.port();
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             bail!(
-                "port {port} is taken by another program; choose another one with --port (0: any that is free)"
+                "port {port} is taken by another program; choose another one with {setting} (0: any that is free)"
             )
         }
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            bail!("port {port} needs rights that we do not have; choose one above 1023 with --port")
+            bail!("port {port} needs rights that we do not have; choose one above 1023 with {setting}")
         }
-        Err(error) => Err(error).with_context(|| format!("listening on 127.0.0.1:{port} (--port)")),
+        Err(error) => Err(error).with_context(|| format!("listening on {address} ({setting})")),
     }
 }
 
-fn progress(json: bool) -> ProgressBar {
+pub(crate) fn progress(json: bool) -> ProgressBar {
     if json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -111,7 +112,7 @@ fn progress(json: bool) -> ProgressBar {
 }
 
 /// Waits until a circuit is ready; says what blocks meanwhile.
-async fn first_circuit(
+pub(crate) async fn first_circuit(
     mut supply: watch::Receiver<SupplyState>,
     progress: &ProgressBar,
 ) -> Result<SupplyState> {

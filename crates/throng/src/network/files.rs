@@ -1,0 +1,215 @@
+//! The files of a static network: what stands in them, and that none is ever half-written or readable by others.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use throng_core::NodeKeys;
+use throng_core::membership::Roots;
+
+/// The only format there is so far.
+pub(crate) const FILE_VERSION: u32 = 1;
+
+/// `roots.toml`: whose signatures count.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RootsFile {
+    version: u32,
+    network: String,
+    threshold: usize,
+    operators: Vec<String>,
+}
+
+/// `mix-1.toml`: a mix.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MixFile {
+    pub(crate) version: u32,
+    /// Its secrets.
+    pub(crate) keys: PathBuf,
+    /// Whose signatures count.
+    pub(crate) roots: PathBuf,
+    /// The network document.
+    pub(crate) document: PathBuf,
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// Whether its exit opens connections to private addresses and to this machine: for test networks only.
+    #[serde(default)]
+    pub(crate) exit_to_private: bool,
+}
+
+/// `client.toml`: a client.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientFile {
+    pub(crate) version: u32,
+    /// Whose signatures count.
+    pub(crate) roots: PathBuf,
+    /// The network document.
+    pub(crate) document: PathBuf,
+    /// Where the proxy listens.
+    pub(crate) proxy: SocketAddr,
+    /// Where the first hops are kept.
+    pub(crate) state: PathBuf,
+}
+
+/// A node's or an operator's secrets.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeysFile {
+    version: u32,
+    identity: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    link: String,
+}
+
+/// Every file with a version has it checked before anything else is believed.
+pub(crate) trait Versioned: DeserializeOwned {
+    fn version(&self) -> u32;
+}
+
+impl Versioned for RootsFile {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Versioned for MixFile {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Versioned for ClientFile {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Versioned for KeysFile {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+/// Reads a TOML file; an error names it, the line and the field.
+pub(crate) fn read<T: Versioned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let file: T = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+    if file.version() != FILE_VERSION {
+        bail!("{} has version {}, and this program knows {FILE_VERSION}", path.display(), file.version());
+    }
+    Ok(file)
+}
+
+/// Writes a file as a whole or not at all.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, bytes, 0o644)
+}
+
+/// The same, for secrets: nobody else can read it, not even for a moment.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, bytes, 0o600)
+}
+
+fn write_with(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let beside = path.with_extension("part");
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    let done = options
+        .open(&beside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&beside, path));
+    done.with_context(|| format!("writing {}", path.display()))
+}
+
+/// A path in a file is meant from where the file is.
+pub(crate) fn beside(file: &Path, path: &Path) -> PathBuf {
+    file.parent().unwrap_or(Path::new(".")).join(path)
+}
+
+/// Writes a TOML file with a comment in front.
+pub(crate) fn write_toml<T: Serialize>(path: &Path, comment: &str, value: &T) -> Result<()> {
+    let text = toml::to_string(value).context("writing TOML")?;
+    write(path, format!("# {comment}\n\n{text}").as_bytes())
+}
+
+impl RootsFile {
+    pub(crate) fn new(roots: &Roots) -> Self {
+        Self {
+            version: FILE_VERSION,
+            network: roots.network().to_owned(),
+            threshold: roots.threshold(),
+            operators: roots.operators().iter().map(|key| to_hex(key)).collect(),
+        }
+    }
+
+    /// Reads the roots.
+    pub(crate) fn read(path: &Path) -> Result<Roots> {
+        let file: Self = read(path)?;
+        let keys: Result<Vec<[u8; 32]>> = file.operators.iter().map(|text| from_hex(text)).collect();
+        let keys = keys.with_context(|| format!("`operators` in {}", path.display()))?;
+        Roots::new(file.network, keys, file.threshold).with_context(|| {
+            format!("{}: `threshold` must be 1 to the number of `operators`, each named once", path.display())
+        })
+    }
+}
+
+/// Writes a node's secrets.
+pub(crate) fn write_keys(path: &Path, identity: &[u8; 32], link: Option<&[u8; 32]>) -> Result<()> {
+    let link = link.map(|link| to_hex(link)).unwrap_or_default();
+    let file = KeysFile { version: FILE_VERSION, identity: to_hex(identity), link };
+    let text = toml::to_string(&file).context("writing TOML")?;
+    write_secret(path, format!("# Secret. Whoever has this is this node or operator.\n\n{text}").as_bytes())
+}
+
+/// Reads a node's secrets.
+pub(crate) fn read_node_keys(path: &Path) -> Result<NodeKeys> {
+    let file = read_keys(path)?;
+    let link = from_hex(&file.link).with_context(|| format!("`link` in {}", path.display()))?;
+    Ok(NodeKeys::new(
+        from_hex(&file.identity).with_context(|| format!("`identity` in {}", path.display()))?,
+        link,
+    ))
+}
+
+/// Reads an operator's secret.
+pub(crate) fn read_operator_key(path: &Path) -> Result<[u8; 32]> {
+    from_hex(&read_keys(path)?.identity).with_context(|| format!("`identity` in {}", path.display()))
+}
+
+fn read_keys(path: &Path) -> Result<KeysFile> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode =
+            fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            bail!("{0} can be read by others: `chmod 600 {0}`", path.display());
+        }
+    }
+    read(path)
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn from_hex(text: &str) -> Result<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 || !text.is_ascii() {
+        bail!("a key has 64 hexadecimal digits");
+    }
+    let mut out = [0; 32];
+    for (byte, pair) in out.iter_mut().zip(digits.chunks(2)) {
+        let pair = std::str::from_utf8(pair).unwrap_or_default();
+        *byte = u8::from_str_radix(pair, 16).context("a key has 64 hexadecimal digits")?;
+    }
+    Ok(out)
+}

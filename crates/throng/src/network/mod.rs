@@ -1,0 +1,221 @@
+//! `throng network`: what the operators of a static network do.
+
+pub(crate) mod files;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use throng_core::crypto::Suite;
+use throng_core::membership::document::{
+    DocumentError, Statement, assemble, sign, take_apart, unsigned, validity,
+};
+use throng_core::membership::{Document, Family, Roots};
+use throng_core::route::Route;
+use throng_core::wire::Geometry;
+use throng_core::wire::record::{Description, Record};
+use throng_core::{NodeKeys, Ports, Scrubbed, Time};
+use throng_net::clock::Clock;
+use throng_net::entropy;
+use throng_net::suite::Fast;
+
+use crate::cli::{InitOptions, SignOptions};
+use files::{ClientFile, FILE_VERSION, MixFile, RootsFile};
+
+/// Records are signed by the mixes once; documents are what is renewed.
+const RECORD_LIFE: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
+/// Clocks may differ by this much.
+const CLOCK_SKEW: Duration = Duration::from_secs(3600);
+/// The port of the first mixes, which all have addresses of their own.
+const MIX_PORT: u16 = 9001;
+
+/// Makes the files of a new network.
+pub(crate) fn init(options: &InitOptions) -> Result<()> {
+    let dir = &options.dir;
+    for (flag, value, bound, most) in [
+        ("--exits", options.exits, "--mixes", options.mixes),
+        ("--hops", options.hops, "--mixes", options.mixes),
+        ("--threshold", options.threshold, "--operators", options.operators),
+    ] {
+        if value > most {
+            bail!("{flag} {value} is more than {bound} {most}");
+        }
+    }
+    if dir.join("roots.toml").exists() {
+        bail!("{} holds a network already; choose another --dir", dir.display());
+    }
+    fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    let now = Clock::start().now();
+
+    let secrets: Vec<[u8; 32]> = (0..options.operators).map(|_| entropy::secret()).collect();
+    let operators = secrets.iter().map(Fast::sign_public).collect();
+    let roots = Roots::new(options.name.clone(), operators, options.threshold.into())
+        .context("--name has 1 to 64 characters")?;
+    for (secret, number) in secrets.iter().zip(1..) {
+        files::write_keys(&dir.join(format!("operator-{number}.keys")), secret, None)?;
+    }
+    let records =
+        (1..=options.mixes).map(|number| init_mix(dir, number, options, now)).collect::<Result<_>>()?;
+    let statement = Statement {
+        network: options.name.clone(),
+        serial: 1,
+        from: earlier(now),
+        until: now + days(options.days),
+        geometry: Geometry::DEFAULT,
+        route: Route::free(options.hops.into()).context("--hops")?,
+        mixing: options.mixing,
+        records,
+    };
+    let unsigned = unsigned(&statement);
+    let mut signatures = Vec::new();
+    for secret in &secrets {
+        sign::<Fast>(&unsigned, &mut signatures, secret);
+    }
+    files::write(&dir.join("network.throng"), &assemble(&unsigned, &signatures))?;
+    init_client(dir)?;
+    // Last: with this the network is complete.
+    files::write_toml(&dir.join("roots.toml"), "Whose signatures count.", &RootsFile::new(&roots))?;
+    eprintln!(
+        "a network of {} mixes, {} of them exits, in {}: run `throng node {}` and so on, then `throng client {}`",
+        options.mixes,
+        options.exits,
+        dir.display(),
+        dir.join("mix-1.toml").display(),
+        dir.join("client.toml").display(),
+    );
+    Ok(())
+}
+
+fn init_mix(dir: &Path, number: u8, options: &InitOptions, now: Time) -> Result<Arc<Record>> {
+    let (identity, link) = (entropy::secret(), entropy::secret());
+    let keys = NodeKeys::new(identity, link);
+    let name = format!("mix-{number}");
+    files::write_keys(&dir.join(format!("{name}.keys")), &identity, Some(&link))?;
+    let listen = match options.address.get(usize::from(number) - 1) {
+        Some(address) => *address,
+        None => SocketAddr::from((Ipv4Addr::new(127, number, 0, 1), MIX_PORT)),
+    };
+    let file = MixFile {
+        version: FILE_VERSION,
+        keys: format!("{name}.keys").into(),
+        roots: "roots.toml".into(),
+        document: "network.throng".into(),
+        listen,
+        exit_to_private: options.exit_to_private,
+    };
+    files::write_toml(
+        &dir.join(format!("{name}.toml")),
+        &format!("Run it with `throng node {name}.toml`."),
+        &file,
+    )?;
+    let description = Description {
+        identity: keys.id::<Fast>(),
+        link_key: keys.link_public::<Fast>(),
+        family: Some(Family(
+            *Fast::hash(&[b"mix of its own", &identity]).first_chunk().context("16 of 32 bytes")?,
+        )),
+        addresses: vec![Scrubbed(listen)],
+        exit_ports: if number <= options.exits { options.exit_ports.clone() } else { Ports::none() },
+        from: earlier(now),
+        until: now + RECORD_LIFE,
+    };
+    Ok(Arc::new(Record::sign::<Fast>(description, &identity)))
+}
+
+fn init_client(dir: &Path) -> Result<()> {
+    let file = ClientFile {
+        version: FILE_VERSION,
+        roots: "roots.toml".into(),
+        document: "network.throng".into(),
+        proxy: SocketAddr::from((Ipv4Addr::LOCALHOST, 9450)),
+        state: "client.state".into(),
+    };
+    files::write_toml(&dir.join("client.toml"), "Run it with `throng client client.toml`.", &file)
+}
+
+/// Renews a network document with one operator's signature. When enough have signed, it takes the old one's place.
+pub(crate) fn renew(options: &SignOptions) -> Result<()> {
+    let clock = Clock::start();
+    let roots = RootsFile::read(&options.roots)?;
+    let secret = files::read_operator_key(&options.key)?;
+    if !roots.operators().contains(&Fast::sign_public(&secret)) {
+        bail!("{} is not the key of an operator of {}", options.key.display(), options.roots.display());
+    }
+    let pending = pending(&options.document);
+    let (unsigned, mut signatures) = if pending.exists() {
+        let bytes = fs::read(&pending).with_context(|| format!("reading {}", pending.display()))?;
+        let (unsigned, signatures) =
+            take_apart(&bytes).with_context(|| format!("in {}", pending.display()))?;
+        (unsigned.to_vec(), signatures)
+    } else {
+        (successor(options, &roots, clock.now())?, Vec::new())
+    };
+    sign::<Fast>(&unsigned, &mut signatures, &secret);
+    let bytes = assemble(&unsigned, &signatures);
+    match Document::verify::<Fast>(&bytes, &roots, clock.now()) {
+        Ok(document) => {
+            files::write(&options.document, &bytes)?;
+            let _ = fs::remove_file(&pending);
+            eprintln!("{}: serial {} is in force", options.document.display(), document.statement().serial);
+        }
+        Err(why) => {
+            files::write(&pending, &bytes)?;
+            eprintln!("signed, and kept in {}: {why}", pending.display());
+        }
+    }
+    Ok(())
+}
+
+/// What the next document says, from the one in force and the records that were given.
+fn successor(options: &SignOptions, roots: &Roots, now: Time) -> Result<Vec<u8>> {
+    // An expired one may be renewed; but it must be ours.
+    let bytes =
+        fs::read(&options.document).with_context(|| format!("reading {}", options.document.display()))?;
+    let current =
+        read_any(&bytes, roots, now).with_context(|| format!("in {}", options.document.display()))?;
+    let mut statement = current.statement().clone();
+    statement.serial += 1;
+    statement.from = earlier(now);
+    statement.until = now + days(options.days);
+    for path in &options.record {
+        let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let record = Record::verify::<Fast>(&bytes, now);
+        let record = record.map_err(|why| anyhow::anyhow!("{} is refused ({why:?})", path.display()))?;
+        statement.records.retain(|other| other.description().identity != record.description().identity);
+        statement.records.push(Arc::new(record));
+    }
+    Ok(unsigned(&statement))
+}
+
+/// Verifies a document as of its own last moment, if it has expired.
+fn read_any(bytes: &[u8], roots: &Roots, now: Time) -> Result<Document> {
+    match Document::verify::<Fast>(bytes, roots, now) {
+        Err(DocumentError::Expired) => {
+            let (_, until) = validity(bytes)?;
+            Ok(Document::verify::<Fast>(bytes, roots, Time::from_nanos(until.as_nanos().saturating_sub(1)))?)
+        }
+        other => Ok(other?),
+    }
+}
+
+fn pending(document: &Path) -> PathBuf {
+    document.with_extension("pending")
+}
+
+fn days(days: u16) -> Duration {
+    Duration::from_secs(u64::from(days) * 24 * 3600)
+}
+
+fn earlier(now: Time) -> Time {
+    Time::from_nanos(now.as_nanos().saturating_sub(CLOCK_SKEW.as_nanos() as u64))
+}
+
+/// Reads and verifies the network document that a node's file names.
+pub(crate) fn document(path: &Path, roots: &Roots, now: Time) -> Result<Document> {
+    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    Document::verify::<Fast>(&bytes, roots, now)
+        .with_context(|| format!("the network document {} is refused", path.display()))
+}

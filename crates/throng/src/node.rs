@@ -1,0 +1,80 @@
+//! `throng node`: a mix of a static network.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use throng_core::membership::Document;
+use throng_core::wire::record::{Description, Record};
+use throng_core::{NodeKeys, Scrubbed};
+use throng_net::clock::Clock;
+use throng_net::exit::{Exit, ExitPolicy, Resolver};
+use throng_net::host::{MixSetup, start_mix};
+use throng_net::socket::Socket;
+use throng_net::suite::Fast;
+use tokio::time::timeout;
+
+use crate::network::files::{self, MixFile, RootsFile, beside};
+use crate::{network, up};
+
+/// Writes the record of the mix as its file describes it now.
+pub(crate) fn write_record(path: &Path, record: &Path) -> Result<()> {
+    let clock = Clock::start();
+    let file: MixFile = files::read(path)?;
+    let keys = files::read_node_keys(&beside(path, &file.keys))?;
+    let roots = RootsFile::read(&beside(path, &file.roots))?;
+    let document = network::document(&beside(path, &file.document), &roots, clock.now())?;
+    let own = own_description(&document, &keys)?;
+    let description =
+        Description { addresses: vec![Scrubbed(file.listen)], from: clock.now(), ..own.clone() };
+    let signed = Record::sign::<Fast>(description, keys.identity_secret());
+    files::write(record, signed.as_bytes())
+}
+
+fn own_description<'d>(document: &'d Document, keys: &NodeKeys) -> Result<&'d Description> {
+    let id = keys.id::<Fast>();
+    let mut descriptions = document.statement().records.iter().map(|record| record.description());
+    let own = descriptions.find(|description| description.identity == id);
+    own.context("the network document does not name this mix: its operators must sign it in")
+}
+
+/// Runs the mix until Ctrl-C.
+pub(crate) fn run(path: &Path) -> Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(node(path))
+}
+
+async fn node(path: &Path) -> Result<()> {
+    let clock = Clock::start();
+    let file: MixFile = files::read(path)?;
+    let keys = files::read_node_keys(&beside(path, &file.keys))?;
+    let roots = RootsFile::read(&beside(path, &file.roots))?;
+    let document = network::document(&beside(path, &file.document), &roots, clock.now())?;
+    let statement = document.statement();
+    let own = own_description(&document, &keys)?;
+    let id = own.identity;
+    let socket = Socket::bind(file.listen, statement.geometry.datagram())
+        .with_context(|| format!("listening on {} (`listen` in {})", file.listen, path.display()))?;
+    let exit = if own.exit_ports.is_none() {
+        None
+    } else {
+        let policy = ExitPolicy { ports: own.exit_ports.clone(), local: file.exit_to_private };
+        let resolver = Resolver::system().or_else(|error| {
+            // An exit without names is of use only where it is meant to reach its own machine.
+            if file.exit_to_private { Ok(Resolver::fixed([])) } else { Err(error) }
+        });
+        Some(Exit::new(policy, resolver.context("an exit needs name servers")?))
+    };
+    let setup = MixSetup {
+        keys,
+        geometry: statement.geometry,
+        mixing: statement.mixing,
+        records: statement.records.clone(),
+        exit,
+    };
+    let driver = start_mix(setup, socket, clock).context("starting QUIC")?;
+    eprintln!("mix {} runs", id.fingerprint());
+    up::interrupted().await;
+    let _ = timeout(up::LEAVE_TIME_MAX, driver.leave()).await;
+    Ok(())
+}
