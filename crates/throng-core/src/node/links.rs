@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use super::Node;
 use crate::circuit::Next;
-use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite, answer};
+use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
 use crate::limits::WAITING_CREATES_MAX;
 use crate::link::{
     CodeKey, End, Identify, Link, LinkKey, Side, Unconfirmed, Verdict, Wish, offer_mac1, open_cookie,
@@ -133,14 +133,7 @@ impl<S: Suite> Node<S> {
     ) -> Result<LinkKey, Refused> {
         let our_session = self.links.fresh_session(&mut self.chance.keys);
         let purpose = HandshakePurpose::Link { initiator: offer.initiator, responder: our_session };
-        let (secret, answer) = answer::<S>(
-            purpose,
-            &self.id.0,
-            self.keys.link_secret(),
-            &self.link_public,
-            offer.offer,
-            &mut self.chance.keys,
-        )?;
+        let (secret, answer) = self.answer(purpose, offer.offer)?;
         self.make_room_for_a_link(now, out).ok_or(Refused::TooMany)?;
         let unconfirmed = Unconfirmed { offer: *offer.mac1, answer: *answer };
         let link = Link::opened_by(from, our_session, offer.initiator, &secret, unconfirmed, now);

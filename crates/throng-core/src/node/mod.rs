@@ -5,6 +5,7 @@ mod links;
 mod own;
 mod relaying;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -13,7 +14,7 @@ use slotmap::SlotMap;
 
 use crate::circuit::{CircuitId, Own, OwnKey, Relay, RelayKey, Supply};
 use crate::config::{ClientConfig, NodeConfig, NodeKeys};
-use crate::crypto::Suite;
+use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, SessionSecret, Suite, answer};
 use crate::limits::EVICTIONS_PER_SECOND_MAX;
 use crate::link::{Greeter, Links};
 use crate::membership::{NodeId, View};
@@ -247,6 +248,16 @@ impl<S: Suite> Node<S> {
         if record.description().identity != self.id {
             self.view.learn(record);
         }
+    }
+
+    /// Our part of a handshake.
+    fn answer(
+        &mut self,
+        purpose: HandshakePurpose,
+        offer: &[u8; OFFER_BYTES],
+    ) -> Result<(SessionSecret, Box<[u8; ANSWER_BYTES]>), Refused> {
+        let secret = self.keys.link_secret();
+        Ok(answer::<S>(purpose, &self.id.0, secret, &self.link_public, offer, &mut self.chance.keys)?)
     }
 
     /// Ends everything, so that neighbours need not wait for silence.

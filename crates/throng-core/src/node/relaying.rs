@@ -5,7 +5,7 @@ use alloc::collections::btree_map::Entry;
 
 use super::Node;
 use crate::circuit::{Answered, CircuitId, Extending, Layers, Next, Peeled, Relay, RelayKey};
-use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, Suite, answer};
+use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, Suite};
 use crate::limits::{CIRCUITS_PER_LINK_MAX, RELAYED_CIRCUITS_MAX};
 use crate::link::{End, LinkKey};
 use crate::membership::Fingerprint;
@@ -44,14 +44,7 @@ impl<S: Suite> Node<S> {
             self.control(now, key, &Control::Destroy { circuit: name, why: Ended::Busy }, out);
             return Err(Refused::TooMany);
         }
-        let (secret, answer) = answer::<S>(
-            HandshakePurpose::Circuit,
-            &self.id.0,
-            self.keys.link_secret(),
-            &self.link_public,
-            offer,
-            &mut self.chance.keys,
-        )?;
+        let (secret, answer) = self.answer(HandshakePurpose::Circuit, offer)?;
         let answered = Answered { offer_head, answer: *answer };
         let relay = self.relays.insert(Relay::new((key, name), Layers::new(&secret), answered, now));
         if let Some(link) = self.links.get_mut(key) {
