@@ -122,16 +122,6 @@ impl Outbox {
         self.deliveries.iter().cloned()
     }
 
-    /// Whether nothing came out.
-    pub fn is_empty(&self) -> bool {
-        self.used == 0 && self.deliveries.is_empty() && self.events.is_empty()
-    }
-
-    /// Datagrams in it.
-    pub fn datagram_count(&self) -> usize {
-        self.lanes().map(|(_, datagrams)| datagrams.len()).sum::<usize>() / self.geometry.datagram()
-    }
-
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
         for lane in &mut self.lanes[..self.used] {

@@ -7,7 +7,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize;
 
 use crate::crypto::{LinkKey as _, Suite};
 use crate::limits::{COOKIE_SECRET_LIFE, HANDSHAKES_PER_SECOND_CALM, HANDSHAKES_PER_SECOND_MAX};
@@ -17,8 +17,7 @@ use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::datagram::{Datagram, OFFER_COVERED_BYTES, Offer};
 
-/// What keys the codes of offers to one responder.
-#[derive(Zeroize, ZeroizeOnDrop)]
+/// What keys the codes of offers to one responder. Everybody who knows its record has it.
 pub(crate) struct CodeKey([u8; 32]);
 
 impl CodeKey {

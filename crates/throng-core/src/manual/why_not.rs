@@ -10,7 +10,7 @@
 //!
 //! **Why HCTR2, when one hash pass less would do** (UIV, as in Tor's Counter Galois Onion)? HCTR2 is a strong
 //! pseudo-random permutation in both directions, published with vectors, and needs no argument about which side
-//! applies which direction. The other is about a third faster; the seam is
+//! applies which direction. The other saves one of two hash passes; the seam is
 //! [`LayerKey`](crate::crypto::LayerKey).
 //!
 //! **Why AES-128 everywhere?** One strength for all; links and layers are keyed afresh with every handshake, and the
