@@ -1,16 +1,14 @@
 //! What a node is told when it is made: only valid values.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::crypto::Suite;
-use crate::membership::NodeId;
+use crate::membership::{Membership, NodeId};
 use crate::mixing::Mixing;
 use crate::route::{PathRules, Route};
 use crate::wire::Geometry;
-use crate::wire::record::Record;
 
 /// A node's long-lived secrets.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -60,8 +58,8 @@ pub struct NodeConfig {
     pub mixing: Mixing,
     /// Circuits of its own, if it is a client.
     pub client: Option<ClientConfig>,
-    /// Whom it knows at the beginning.
-    pub records: Vec<Arc<Record>>,
+    /// Whom it knows.
+    pub membership: Membership,
 }
 
 /// How a client makes circuits.

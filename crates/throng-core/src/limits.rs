@@ -141,6 +141,21 @@ const _: () =
 /// Half the life of a cookie: a responder's secret for cookies changes this often.
 pub const COOKIE_SECRET_LIFE: Duration = Duration::from_secs(120);
 
+// --- Network documents ---------------------------------------------------------------------------------
+
+/// Parts of a document under way at once.
+pub const FETCH_PARTS_AT_ONCE_MAX: usize = 32;
+/// Parts that were asked for and do not come are asked for again after this.
+pub const FETCH_PAUSE: Duration = Duration::from_millis(500);
+/// So many such pauses in a row, and another neighbour is asked.
+pub const FETCH_PAUSES_MAX: u32 = 6;
+/// A document that is not complete after this is given up.
+pub const FETCH_TIME_MAX: Duration = Duration::from_secs(120);
+/// A node says this often to one neighbour which document it holds (up to a quarter more or less).
+pub const DOCUMENT_ROUND: Duration = Duration::from_secs(60);
+/// Neighbours that are told of a new document at once; the others hear of it in their own rounds.
+pub const DOCUMENT_TELL_AT_ONCE_MAX: usize = 256;
+
 // --- Own circuits --------------------------------------------------------------------------------------
 
 /// Circuits under construction at once.

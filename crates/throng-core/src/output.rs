@@ -1,13 +1,14 @@
 //! What comes out of a step.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::ops::Range;
 use core::time::Duration;
 
 use crate::circuit::CircuitId;
-use crate::membership::NodeId;
+use crate::membership::{Document, NodeId};
 use crate::route::NoRoute;
 use crate::wire::Geometry;
 use crate::wire::control::Ended;
@@ -60,6 +61,10 @@ pub enum Event {
     },
     /// No path could be chosen.
     NoRoute(NoRoute),
+    /// A newer network document is in force: to keep for the next start.
+    Document(Arc<Document>),
+    /// Operators signed this one too, with the serial of the one in force: neither is used.
+    Conflict(Arc<Document>),
     /// A stream may use this circuit.
     Attached {
         /// As in the command.

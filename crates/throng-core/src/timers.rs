@@ -13,6 +13,7 @@ pub(crate) enum Timer {
     Relay(RelayKey),
     Own(OwnKey),
     Supply,
+    Exchange,
 }
 
 /// The moments of all timers.

@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
+use throng_core::membership::Membership;
 use throng_core::mixing::Mixing;
 use throng_core::wire::Geometry;
-use throng_core::wire::record::Record;
 use throng_core::{ClientConfig, NodeConfig, NodeKeys};
 use tokio::sync::mpsc;
 
@@ -26,7 +26,7 @@ pub struct MixSetup {
     /// What it does with cells.
     pub mixing: Mixing,
     /// Whom it knows.
-    pub records: Vec<Arc<Record>>,
+    pub membership: Membership,
     /// What opens connections to the outside, if it is an exit.
     pub exit: Option<Exit>,
 }
@@ -45,7 +45,7 @@ pub fn start_mix(setup: MixSetup, socket: Socket, clock: Clock) -> io::Result<Dr
         is_exit: setup.exit.is_some(),
         mixing: setup.mixing,
         client: None,
-        records: setup.records,
+        membership: setup.membership,
     };
     if let Some(exit) = setup.exit {
         let server = pipe::server_config(setup.geometry, &config.keys);
@@ -55,14 +55,14 @@ pub fn start_mix(setup: MixSetup, socket: Socket, clock: Clock) -> io::Result<Dr
     Ok(Driver::start(config, &entropy::seed(), clock, socket, pipe, events))
 }
 
-/// Runs a client on `socket`, which knows `records`.
+/// Runs a client on `socket`.
 ///
 /// # Errors
 /// Those of QUIC's start.
 pub fn start_client(
     client: ClientConfig,
     geometry: Geometry,
-    records: Vec<Arc<Record>>,
+    membership: Membership,
     socket: Socket,
     clock: Clock,
 ) -> io::Result<(Client, Driver)> {
@@ -74,7 +74,7 @@ pub fn start_client(
         is_exit: false,
         mixing: Mixing::None,
         client: Some(client),
-        records,
+        membership,
     };
     let pipe = Pipe::new();
     let endpoint = pipe::endpoint(Arc::clone(&pipe), geometry, None)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::crypto::Suite;
-use throng_core::membership::Family;
+use throng_core::membership::{Family, Membership};
 use throng_core::mixing::Mixing;
 use throng_core::rng::{Purpose, Rng, Seed};
 use throng_core::wire::Geometry;
@@ -49,6 +49,7 @@ pub fn mix_config<S: Suite>(
         identity: keys.id::<S>(),
         link_key: keys.link_public::<S>(),
         family: Some(Family([number; 16])),
+        capacity: 1000,
         addresses: vec![Scrubbed(address)],
         exit_ports: exit_ports.clone(),
         from: Time::ZERO,
@@ -62,7 +63,7 @@ pub fn mix_config<S: Suite>(
         is_exit: !exit_ports.is_none(),
         mixing,
         client: None,
-        records: Vec::new(),
+        membership: Membership::Given(Vec::new()),
     };
     (config, record)
 }

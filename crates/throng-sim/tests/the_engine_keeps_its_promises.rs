@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::{Network, Plan, address};
 use throng_core::crypto::Portable;
+use throng_core::membership::Membership;
 use throng_core::mixing::Mixing;
 use throng_core::output::NotAttached;
 use throng_core::wire::record::Record;
@@ -53,7 +54,7 @@ fn a_mix_that_lists_a_dead_address_too_is_reached_at_the_live_one() {
             let record =
                 std::sync::Arc::new(Record::sign::<Portable>(description, config.keys.identity_secret()));
             records.push(std::sync::Arc::clone(&record));
-            config.records.clone_from(&records);
+            config.membership = Membership::Given(records.clone());
             network.mixes.push(network.world.add(address(i), config));
         }
         for record in &records {

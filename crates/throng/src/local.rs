@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use throng_core::membership::Membership;
 use throng_core::mixing::Mixing;
 use throng_core::route::{PathRules, Route};
 use throng_core::wire::Geometry;
@@ -22,6 +23,9 @@ use throng_net::suite::Fast;
 
 /// The network lives as long as its process; its records are good for longer.
 const RECORD_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What every mix of it says that it can carry: they share one machine, so no one more than another (kbit/s).
+const LOCAL_CAPACITY: u32 = 1_000_000;
 
 /// What kind of network.
 pub(crate) struct Plan {
@@ -105,6 +109,7 @@ impl Member {
             identity: keys.id::<Fast>(),
             link_key: keys.link_public::<Fast>(),
             family: None,
+            capacity: LOCAL_CAPACITY,
             addresses: vec![Scrubbed(address)],
             exit_ports: if is_exit { Ports::all() } else { Ports::none() },
             from: now,
@@ -129,7 +134,7 @@ impl Member {
             keys: self.keys,
             geometry: Geometry::DEFAULT,
             mixing,
-            records: records.to_vec(),
+            membership: Membership::Given(records.to_vec()),
             exit: (!exit_ports.is_none()).then(|| exit(&exit_ports)),
         };
         let id = self.record.description().identity;
@@ -148,7 +153,8 @@ fn start_local_client(
         .context("binding the client's socket")?;
     let route = Route::free(plan.hops.into()).context("choosing the length of circuits")?;
     let config = ClientConfig { route, rules, ..ClientConfig::default() };
-    start_client(config, Geometry::DEFAULT, records, socket, clock).context("starting QUIC")
+    start_client(config, Geometry::DEFAULT, Membership::Given(records), socket, clock)
+        .context("starting QUIC")
 }
 
 /// Sockets on 127.1.0.1, 127.2.0.1, …; all on 127.0.0.1 where the system has no other. Whether the former.

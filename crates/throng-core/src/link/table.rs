@@ -1,6 +1,7 @@
 //! All links of a node, found by session, by peer, by offer.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use slotmap::SlotMap;
 
@@ -144,6 +145,22 @@ impl<S: Suite> Links<S> {
     pub(crate) fn to_peer(&self, peer: NodeId, now: Time) -> Option<LinkKey> {
         let key = *self.peers.get(&peer)?;
         self.links.get(key)?.takes_circuits(now).then_some(key)
+    }
+
+    /// Notes that a neighbour gave us a network document that nobody signed.
+    pub(crate) fn distrust(&mut self, key: LinkKey) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.distrusted = true;
+        }
+    }
+
+    /// At most `count` of the links that are up, drawn at random.
+    pub(crate) fn some(&self, count: usize, rng: &mut Rng) -> Vec<LinkKey> {
+        let up = self.links.iter().filter(|(_, link)| link.is_up() && !link.is_unconfirmed());
+        let mut keys: Vec<LinkKey> = up.map(|(key, _)| key).collect();
+        rng.shuffle(&mut keys);
+        keys.truncate(count);
+        keys
     }
 
     pub(crate) fn len(&self) -> usize {

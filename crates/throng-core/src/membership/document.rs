@@ -312,6 +312,11 @@ impl Document {
         &self.statement
     }
 
+    /// What was signed.
+    pub fn signed_bytes(&self) -> &[u8] {
+        &self.bytes[..self.signed]
+    }
+
     /// All of it.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -322,7 +327,7 @@ impl Document {
     /// # Errors
     /// [`Conflict`] if both have one serial and say different things: the operators signed two truths.
     pub fn replaces(&self, other: &Self) -> Result<bool, Conflict> {
-        let same = self.bytes[..self.signed] == other.bytes[..other.signed];
+        let same = self.signed_bytes() == other.signed_bytes();
         if self.statement.serial == other.statement.serial && !same {
             return Err(Conflict { serial: self.statement.serial });
         }
@@ -351,7 +356,7 @@ impl fmt::Display for Conflict {
 impl core::error::Error for Conflict {}
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::crypto::Portable;
     use crate::membership::NodeId;
@@ -363,7 +368,7 @@ mod tests {
     const NOW: Time = Time::from_secs(150);
     const OPERATORS: [[u8; 32]; 3] = [[11; 32], [12; 32], [13; 32]];
 
-    fn roots() -> Roots {
+    pub(crate) fn roots() -> Roots {
         let keys = OPERATORS.iter().map(Portable::sign_public).collect();
         Roots::new("example".into(), keys, 2).unwrap()
     }
@@ -374,6 +379,7 @@ mod tests {
             identity: NodeId(Portable::sign_public(&secret)),
             link_key: [4; 32],
             family: None,
+            capacity: 1000,
             addresses: vec![Scrubbed("10.1.0.1:9000".parse().unwrap())],
             exit_ports: Ports::reduced(),
             from: Time::from_secs(100),
@@ -398,6 +404,11 @@ mod tests {
             sign::<Portable>(&unsigned, &mut signatures, &OPERATORS[*signer]);
         }
         assemble(&unsigned, &signatures)
+    }
+
+    /// A valid document, as of second 150.
+    pub(crate) fn example(serial: u64) -> Document {
+        verify(&document(&statement(serial), &[0, 1])).unwrap()
     }
 
     fn verify(bytes: &[u8]) -> Result<Document, DocumentError> {

@@ -1,12 +1,42 @@
 //! Who is there: names of nodes, and the records that a node knows.
 
 pub mod document;
+pub(crate) mod exchange;
 mod view;
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
 pub use document::{Document, Roots};
+pub use exchange::Holding;
 pub use view::View;
+
+use crate::wire::record::Record;
+
+/// Whom a node knows, and how it hears of others.
+#[derive(Clone)]
+pub enum Membership {
+    /// These nodes, and whom its owner tells it of.
+    Given(Vec<Arc<Record>>),
+    /// The nodes of a document that the operators of a static network sign. Neighbours give each other newer ones.
+    Signed {
+        /// Whose signatures count.
+        roots: Roots,
+        /// The newest that the owner has.
+        document: Arc<Document>,
+    },
+}
+
+impl Membership {
+    /// Whom the node knows at the beginning.
+    pub fn records(&self) -> &[Arc<Record>] {
+        match self {
+            Self::Given(records) => records,
+            Self::Signed { document, .. } => &document.statement().records,
+        }
+    }
+}
 
 /// A node's name: its Ed25519 public key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

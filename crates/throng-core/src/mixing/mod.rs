@@ -65,6 +65,14 @@ impl Mixer {
         self.strategy != Mixing::None
     }
 
+    /// Works by another strategy from now on. What is held leaves at once.
+    pub(crate) fn change(&mut self, strategy: Mixing, now: Time) {
+        if strategy != self.strategy {
+            self.strategy = strategy;
+            self.flush = now;
+        }
+    }
+
     /// Takes a ticket in.
     pub(crate) fn admit(&mut self, ticket: Ticket, now: Time) {
         if let Mixing::Batch { every } = self.strategy

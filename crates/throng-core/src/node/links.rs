@@ -187,6 +187,7 @@ impl<S: Suite> Node<S> {
             }
         }
         self.look_at_link(now, key, out);
+        self.tell_holding(now, key, out);
         Ok(())
     }
 
@@ -238,6 +239,9 @@ impl<S: Suite> Node<S> {
             Control::Create { circuit, offer } => self.receive_create(now, key, circuit, offer, out),
             Control::Created { circuit, answer } => self.receive_created(now, key, circuit, answer, out),
             Control::Destroy { circuit, why } => self.receive_destroy(now, key, circuit, why, out),
+            Control::Holding(what) => self.receive_holding(now, key, what, out),
+            Control::Want { digest, part } => self.receive_want(now, key, *digest, part, out),
+            Control::Part { digest, part, bytes } => self.receive_part(now, key, digest, part, bytes, out),
         }
     }
 
@@ -260,6 +264,7 @@ impl<S: Suite> Node<S> {
         if link.peer.is_none() {
             S::verify(identity, &[IDENTIFY_CONTEXT, &link.binding()].concat(), signature)?;
             self.links.identified(key, NodeId(*identity));
+            self.tell_holding(now, key, out);
         }
         self.control_at_once(now, key, &Control::Identified, out);
         Ok(())

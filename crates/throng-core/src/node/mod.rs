@@ -1,6 +1,7 @@
 //! The whole protocol, for clients and mixes. One door in, one door out.
 
 mod cells;
+mod documents;
 mod links;
 mod own;
 mod relaying;
@@ -17,7 +18,8 @@ use crate::config::{ClientConfig, NodeConfig, NodeKeys};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, SessionSecret, Suite, answer};
 use crate::limits::EVICTIONS_PER_SECOND_MAX;
 use crate::link::{Greeter, Links};
-use crate::membership::{NodeId, View};
+use crate::membership::exchange::Exchange;
+use crate::membership::{Membership, NodeId, View};
 use crate::mixing::{Held, Mixer, Ticket};
 use crate::output::Outbox;
 use crate::rate::Bucket;
@@ -40,6 +42,8 @@ pub struct Node<S: Suite> {
     relays_for_others: bool,
     is_exit: bool,
     view: View,
+    /// None where no document is signed.
+    exchange: Option<Exchange>,
     links: Links<S>,
     greeter: Greeter,
     relays: SlotMap<RelayKey, Relay<S>>,
@@ -138,6 +142,7 @@ impl<S: Suite> Node<S> {
             relays_for_others: config.relays,
             is_exit: config.is_exit,
             view: View::new(),
+            exchange: None,
             links: Links::new(),
             greeter: Greeter::new::<S>(&id.0, &link_public, &mut chance.keys, now),
             relays: SlotMap::with_key(),
@@ -156,8 +161,13 @@ impl<S: Suite> Node<S> {
             keys: config.keys,
             last: now,
         };
-        for record in config.records {
-            node.learn(record);
+        for record in config.membership.records() {
+            node.learn(Arc::clone(record));
+        }
+        if let Membership::Signed { roots, document } = config.membership {
+            let mut exchange = Exchange::new::<S>(roots, document, now);
+            node.timers.set(&mut exchange.due, now, Timer::Exchange);
+            node.exchange = Some(exchange);
         }
         node.timers.set(&mut node.supply.due, now, Timer::Supply);
         node
@@ -241,6 +251,7 @@ impl<S: Suite> Node<S> {
             Timer::Relay(relay) => self.look_at_relay(now, relay, out),
             Timer::Own(own) => self.look_at_own(now, own, out),
             Timer::Supply => self.look_at_supply(now, out),
+            Timer::Exchange => self.look_at_exchange(now, out),
         }
     }
 

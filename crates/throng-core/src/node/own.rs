@@ -29,6 +29,9 @@ impl<S: Suite> Node<S> {
 
     /// Begins a circuit whose exit serves `port`.
     fn begin_circuit(&mut self, now: Time, port: Option<u16>, out: &mut Outbox) -> Result<(), NoRoute> {
+        if let Some(why) = self.document_forbids(now) {
+            return Err(why);
+        }
         let Some(client) = &self.client else { return Err(NoRoute::NoExit(None)) };
         let wanted = Wanted { hops: client.route.hops(), rules: client.rules, port };
         let path = choose(&self.view, &wanted, &mut self.first_hops, &mut self.chance.route, now)?;
@@ -278,6 +281,10 @@ impl<S: Suite> Node<S> {
         if self.client.is_none() || !self.has_exit_for(port, now) {
             let why = NotAttached::NoRoute(NoRoute::NoExit(port));
             out.events.push(Event::NotAttached { stream, why });
+            return;
+        }
+        if let Some(why) = self.document_forbids(now) {
+            out.events.push(Event::NotAttached { stream, why: NotAttached::NoRoute(why) });
             return;
         }
         if self.try_attach(now, &need, out) {

@@ -79,7 +79,7 @@ impl FirstHops {
             mix.until > now && self.hops.iter().all(|hop| hop.id != mix.identity)
         };
         let candidates: Vec<_> = view.records().filter(new).collect();
-        if let Some(record) = rng.pick(&candidates) {
+        if let Some(record) = rng.pick_by_weight(&candidates, |record| record.description().capacity) {
             self.hops.push(FirstHop { id: record.description().identity, rests_until: Time::ZERO });
         }
     }

@@ -1,4 +1,5 @@
-//! Free routes: the first hop, then the exit, then the middle, each uniform over what the rules leave.
+//! Free routes: the first hop, then the exit, then the middle, each drawn from what the rules leave, in proportion to
+//! its capacity.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -63,7 +64,7 @@ fn pick(
 ) -> Option<Arc<Record>> {
     let valid = view.records().filter(|record| record.description().until > now);
     let candidates: Vec<_> = valid.filter(|record| allowed(record.description())).collect();
-    rng.pick(&candidates).map(|record| Arc::clone(record))
+    rng.pick_by_weight(&candidates, |record| record.description().capacity).map(|record| Arc::clone(record))
 }
 
 /// Whether `mix` may join `path`.
@@ -108,6 +109,7 @@ mod tests {
             identity: NodeId(Portable::sign_public(&secret)),
             link_key: [number; 32],
             family: family.map(|f| Family([f; 16])),
+            capacity: 1000,
             addresses: vec![Scrubbed(address.parse().unwrap())],
             exit_ports: if exit { Ports::reduced() } else { Ports::none() },
             from: Time::ZERO,

@@ -13,7 +13,8 @@ use crate::limits::HOPS_MAX;
 /// How a path is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Every hop is drawn uniformly from the mixes that the path rules allow, the first from a few sticky ones.
+    /// Every hop is drawn, in proportion to capacities, from the mixes that the path rules allow; the first from a few
+    /// sticky ones.
     Free {
         /// Mixes in a circuit.
         hops: usize,
@@ -58,6 +59,10 @@ pub enum NoRoute {
     },
     /// No first hop answers.
     NoFirstHop,
+    /// The network document has expired.
+    Expired,
+    /// Operators signed two network documents of one serial that say different things.
+    Conflict,
 }
 
 impl fmt::Display for NoRoute {
@@ -70,6 +75,17 @@ impl fmt::Display for NoRoute {
                 "of the {known} mixes known, too few are of different networks and operators for {hops} hops"
             ),
             Self::NoFirstHop => write!(f, "none of our first hops answers"),
+            Self::Expired => {
+                write!(
+                    f,
+                    "the network document has expired, and no neighbour has a newer one: the operators must sign it"
+                )
+            }
+            Self::Conflict => write!(
+                f,
+                "there are two valid network documents of one serial that say different things: none is used before \
+                 the operators have signed a newer one"
+            ),
         }
     }
 }

@@ -77,6 +77,10 @@ impl<'a> Writer<'a> {
         self.put(&field.to_le_bytes())
     }
 
+    pub(crate) fn u64(&mut self, field: u64) -> &mut Self {
+        self.put(&field.to_le_bytes())
+    }
+
     /// Zeros to the end.
     pub(crate) fn finish(self) {
         self.0.fill(0);

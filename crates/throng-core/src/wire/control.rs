@@ -1,7 +1,13 @@
 //! Messages between two neighbours, in cells of circuit 0.
 
-use super::{Malformed, Reader, Writer};
+use super::{Geometry, Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
+use crate::membership::Holding;
+
+/// Bytes of a network document that one cell carries: what kind, digest and number leave.
+pub(crate) const fn part_bytes(geometry: Geometry) -> usize {
+    geometry.body() - (4 + 32 + 4)
+}
 
 /// A message between two neighbours.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +47,24 @@ pub enum Control<'a> {
         circuit: u32,
         /// Why.
         why: Ended,
+    },
+    /// The network document that the sender holds.
+    Holding(Holding),
+    /// Give me a part of yours.
+    Want {
+        /// Which document.
+        digest: &'a [u8; 32],
+        /// Which part, from 0.
+        part: u32,
+    },
+    /// Here it is.
+    Part {
+        /// Of which document.
+        digest: &'a [u8; 32],
+        /// Which part.
+        part: u32,
+        /// Its bytes; behind those of the last part zeros follow.
+        bytes: &'a [u8],
     },
 }
 
@@ -98,6 +122,13 @@ impl<'a> Control<'a> {
             5 => Self::Create { circuit: fields.u32()?, offer: fields.array()? },
             6 => Self::Created { circuit: fields.u32()?, answer: fields.array()? },
             7 => Self::Destroy { circuit: fields.u32()?, why: Ended::from_byte(fields.u8()?) },
+            8 => Self::Holding(Holding {
+                serial: fields.u64()?,
+                digest: *fields.array()?,
+                length: fields.u32()?,
+            }),
+            9 => Self::Want { digest: fields.array()?, part: fields.u32()? },
+            10 => Self::Part { digest: fields.array()?, part: fields.u32()?, bytes: fields.rest() },
             _ => return Err(Malformed),
         })
     }
@@ -122,6 +153,11 @@ impl<'a> Control<'a> {
             Self::Create { circuit, offer } => fields.u32(5).u32(circuit).put(offer),
             Self::Created { circuit, answer } => fields.u32(6).u32(circuit).put(answer),
             Self::Destroy { circuit, why } => fields.u32(7).u32(circuit).u8(why as u8),
+            Self::Holding(Holding { serial, digest, length }) => {
+                fields.u32(8).u64(serial).put(&digest).u32(length)
+            }
+            Self::Want { digest, part } => fields.u32(9).put(digest).u32(part),
+            Self::Part { digest, part, bytes } => fields.u32(10).put(digest).u32(part).put(bytes),
         };
         fields.finish();
     }
@@ -135,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_parses_or_is_refused(kind in 0..10u32, rest in proptest::collection::vec(any::<u8>(), 0..1300)) {
+        fn any_body_parses_or_is_refused(kind in 0..12u32, rest in proptest::collection::vec(any::<u8>(), 0..1300)) {
             let mut body = kind.to_le_bytes().to_vec();
             body.extend(rest);
             let _ = Control::parse(&body);
@@ -152,6 +188,13 @@ mod tests {
                 Control::Create { circuit, offer: &[fill; OFFER_BYTES] },
                 Control::Created { circuit, answer: &[fill; ANSWER_BYTES] },
                 Control::Destroy { circuit, why: Ended::from_byte(why) },
+                Control::Holding(Holding { serial: circuit.into(), digest: [fill; 32], length: circuit }),
+                Control::Want { digest: &[fill; 32], part: circuit },
+                Control::Part {
+                    digest: &[fill; 32],
+                    part: circuit,
+                    bytes: &vec![fill; part_bytes(Geometry::DEFAULT)],
+                },
             ];
             for message in messages {
                 let mut body = vec![0xAA; Geometry::DEFAULT.body()];

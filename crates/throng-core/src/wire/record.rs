@@ -1,7 +1,7 @@
 //! A node's signed description of itself.
 //!
 //! ```text
-//! version u8 · flags u8 · identity 32 · link key 32 · family 16 · from u64 · until u64
+//! version u8 · flags u8 · identity 32 · link key 32 · family 16 · capacity u32 · from u64 · until u64
 //! · ports u8 × (first u16, last u16) · addresses u8 × (4 or 6 u8, address 4 or 16, port u16) · signature 64
 //! ```
 
@@ -30,6 +30,8 @@ pub struct Description {
     pub link_key: [u8; 32],
     /// Whom it belongs to: no two mixes of a family are in one circuit.
     pub family: Option<Family>,
+    /// What it can carry in each direction, in kbit/s, more than 0: paths choose it in proportion.
+    pub capacity: u32,
     /// Where it listens; at least one.
     pub addresses: Vec<Scrubbed<SocketAddr>>,
     /// The ports that it opens connections to; none if it is not an exit.
@@ -51,12 +53,13 @@ impl Record {
     /// Signs a description.
     ///
     /// # Panics
-    /// If it has no address, or more than [`RECORD_ADDRESSES_MAX`]; if `secret` is not its identity's.
+    /// If it has no address, or more than [`RECORD_ADDRESSES_MAX`]; if its capacity is 0; if `secret` is not its identity's.
     pub fn sign<S: Suite>(description: Description, secret: &[u8; 32]) -> Self {
         assert!(
             (1..=RECORD_ADDRESSES_MAX).contains(&description.addresses.len()),
             "a record has 1 to 4 addresses"
         );
+        assert!(description.capacity > 0, "a mix that can carry nothing is none");
         assert_eq!(S::sign_public(secret), description.identity.0, "a record is signed by its own identity");
         let mut bytes = description.write();
         let signature = S::sign(secret, &[SIGNATURE_CONTEXT, &bytes].concat());
@@ -107,6 +110,7 @@ impl Description {
         out.extend_from_slice(&self.identity.0);
         out.extend_from_slice(&self.link_key);
         out.extend_from_slice(&self.family.map_or([0; 16], |family| family.0));
+        out.extend_from_slice(&self.capacity.to_le_bytes());
         out.extend_from_slice(&self.from.as_nanos().to_le_bytes());
         out.extend_from_slice(&self.until.as_nanos().to_le_bytes());
         out.push(self.exit_ports.ranges().len() as u8);
@@ -137,6 +141,10 @@ impl Description {
         let identity = NodeId(*fields.array()?);
         let link_key = *fields.array()?;
         let family = Family(*fields.array()?);
+        let capacity = match fields.u32()? {
+            0 => return Err(Malformed),
+            capacity => capacity,
+        };
         let from = Time::from_nanos(fields.u64()?);
         let until = Time::from_nanos(fields.u64()?);
 
@@ -166,6 +174,7 @@ impl Description {
             identity,
             link_key,
             family: (has_family == 1).then_some(family),
+            capacity,
             addresses: addresses?,
             exit_ports,
             from,
@@ -192,6 +201,7 @@ mod tests {
             identity: NodeId(Portable::sign_public(&secret)),
             link_key: [4; 32],
             family: Some(Family([5; 16])),
+            capacity: 1000,
             addresses: vec![
                 Scrubbed("127.1.0.1:9000".parse().unwrap()),
                 Scrubbed("[::1]:9000".parse().unwrap()),

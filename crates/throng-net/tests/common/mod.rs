@@ -80,6 +80,7 @@ impl Network {
                 identity: keys.id::<Fast>(),
                 link_key: keys.link_public::<Fast>(),
                 family: None,
+                capacity: 1000,
                 addresses: vec![Scrubbed(address)],
                 exit_ports: if i < plan.exits { Ports::all() } else { Ports::none() },
                 from: clock.now(),
@@ -141,7 +142,7 @@ fn node(records: &[Arc<Record>]) -> NodeConfig {
         is_exit: false,
         mixing: Mixing::None,
         client: None,
-        records: records.to_vec(),
+        membership: Membership::Given(records.to_vec()),
     }
 }
 

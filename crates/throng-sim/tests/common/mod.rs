@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use throng_core::crypto::Portable;
+use throng_core::crypto::{Portable, Suite};
+use throng_core::membership::document::{self, Statement};
+use throng_core::membership::{Document, Membership, Roots};
 use throng_core::mixing::Mixing;
 use throng_core::route::Route;
 use throng_core::wire::Geometry;
 use throng_core::wire::record::Record;
-use throng_core::{CircuitId, ClientConfig, Command, Event, NodeConfig, NodeKeys, Ports};
+use throng_core::{CircuitId, ClientConfig, Command, Event, NodeConfig, NodeKeys, Ports, Time};
 use throng_sim::{HostId, Wire, World, mix_config};
 
 pub struct Network {
@@ -30,12 +32,45 @@ pub struct Plan {
     pub spare: usize,
     pub wire: Wire,
     pub mixing: Mixing,
+    /// Whether operators sign a document of the mixes; its serial is 1.
+    pub signed: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { seed: 1, mixes: 5, exits: 2, hops: 3, spare: 1, wire: Wire::default(), mixing: Mixing::None }
+        Self {
+            seed: 1,
+            mixes: 5,
+            exits: 2,
+            hops: 3,
+            spare: 1,
+            wire: Wire::default(),
+            mixing: Mixing::None,
+            signed: false,
+        }
     }
+}
+
+/// What two operators of two say together.
+pub fn signed(serial: u64, records: &[Arc<Record>], hops: usize) -> Membership {
+    let secrets = [[91; 32], [92; 32]];
+    let roots = Roots::new("virtual".into(), secrets.iter().map(Portable::sign_public).collect(), 2).unwrap();
+    let statement = Statement {
+        network: "virtual".into(),
+        serial,
+        from: Time::ZERO,
+        until: Time::from_secs(100_000),
+        geometry: Geometry::DEFAULT,
+        route: Route::free(hops).unwrap(),
+        mixing: Mixing::None,
+        records: records.to_vec(),
+    };
+    let unsigned = document::unsigned(&statement);
+    let mut signatures = Vec::new();
+    secrets.iter().for_each(|secret| document::sign::<Portable>(&unsigned, &mut signatures, secret));
+    let bytes = document::assemble(&unsigned, &signatures);
+    let document = Document::verify::<Portable>(&bytes, &roots, Time::from_secs(1)).unwrap();
+    Membership::Signed { roots, document: Arc::new(document) }
 }
 
 pub fn address(number: u8) -> SocketAddr {
@@ -54,7 +89,11 @@ impl Network {
             .collect();
         let records: Vec<_> = mixes.iter().map(|(_, record)| Arc::clone(record)).collect();
         let mut configs: Vec<NodeConfig> = mixes.into_iter().map(|(config, _)| config).collect();
-        configs.iter_mut().for_each(|config| config.records = records.clone());
+        let membership = match plan.signed {
+            true => signed(1, &records, plan.hops),
+            false => Membership::Given(records.clone()),
+        };
+        configs.iter_mut().for_each(|config| config.membership = membership.clone());
         let hosts =
             configs.iter().zip(1..).map(|(config, i)| world.add(address(i), config.clone())).collect();
         let client = NodeConfig {
@@ -68,7 +107,7 @@ impl Network {
                 spare: plan.spare,
                 ..ClientConfig::default()
             }),
-            records: records.clone(),
+            membership,
         };
         let client_host = world.add(address(200), client.clone());
         configs.push(client);

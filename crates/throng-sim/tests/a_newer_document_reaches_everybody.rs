@@ -1,0 +1,131 @@
+//! Operators sign a newer network document and give it to one mix: soon everybody has it, whatever the wire loses.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Network, Plan, address, signed};
+use throng_core::crypto::Portable;
+use throng_core::membership::Membership;
+use throng_core::mixing::Mixing;
+use throng_core::output::NotAttached;
+use throng_core::route::NoRoute;
+use throng_core::wire::record::Record;
+use throng_core::{Command, Event, NodeConfig, Ports, Time};
+use throng_sim::{HostId, Wire, mix_config};
+
+/// Lossy enough that no single word can be relied on.
+fn lossy() -> Wire {
+    Wire { loss: 0.1, jitter: Duration::from_millis(20), ..Wire::default() }
+}
+
+/// Restarts a mix with another document.
+fn give(network: &mut Network, mix: usize, membership: Membership) {
+    let host = network.mixes[mix];
+    network.world.crash(host);
+    network.world.start(host, NodeConfig { membership, ..network.configs[mix].clone() });
+}
+
+/// Adopted serials and conflicts at a host since the last question.
+fn heard(network: &mut Network, host: HostId) -> (Option<u64>, bool) {
+    let events = network.world.take_events(host);
+    let adopted = events.iter().rev().find_map(|(_, event)| match event {
+        Event::Document(document) => Some(document.statement().serial),
+        _ => None,
+    });
+    (adopted, events.iter().any(|(_, event)| matches!(event, Event::Conflict(_))))
+}
+
+/// Many records, so that the document needs many cells.
+fn long(records: &[Arc<Record>]) -> Vec<Arc<Record>> {
+    let more = (20..150).map(|i| mix_config::<Portable>(i, address(i), Ports::none(), Mixing::None).1);
+    records.iter().cloned().chain(more).collect()
+}
+
+#[test]
+fn a_document_of_many_cells_spreads_from_one_mix_to_all_over_a_lossy_wire() {
+    for seed in 1..=5 {
+        let plan = Plan { seed, mixes: 8, exits: 3, signed: true, wire: lossy(), ..Plan::default() };
+        let mut network = Network::new(plan);
+        network.world.run_for(Duration::from_secs(10));
+        let newer = signed(2, &long(&network.records), 3);
+        give(&mut network, 0, newer);
+        let began = network.world.now();
+        let mut behind: Vec<HostId> = network.mixes[1..].iter().copied().chain([network.client]).collect();
+        while !behind.is_empty() {
+            network.world.run_for(Duration::from_secs(1));
+            behind.retain(|host| heard(&mut network, *host).0 != Some(2));
+            assert!(network.world.now() - began < Duration::from_secs(300), "{} are behind", behind.len());
+        }
+        println!("all nine have it after {:?}", network.world.now() - began);
+        assert_eq!(network.world.node(network.client).view().len(), 138);
+    }
+}
+
+#[test]
+fn a_client_with_a_stale_document_learns_where_a_mix_has_gone() {
+    let mut network = Network::new(Plan { mixes: 4, exits: 1, signed: true, ..Plan::default() });
+    network.world.run_for(Duration::from_secs(2));
+    // The only exit moves, and the operators sign its new address in.
+    let exit = network.mixes[0];
+    network.world.crash(exit);
+    let (config, moved) = mix_config::<Portable>(1, address(77), Ports::reduced(), Mixing::None);
+    let records: Vec<_> = network.records[1..].iter().cloned().chain([moved]).collect();
+    let membership = signed(2, &records, 3);
+    network.world.add(address(77), NodeConfig { membership: membership.clone(), ..config });
+    for mix in 1..4 {
+        give(&mut network, mix, membership.clone());
+    }
+    let client = network.client;
+    assert!(network.world.run_until(Duration::from_secs(120), |world| {
+        let mut events = world.take_events(client).into_iter();
+        events
+            .any(|(_, event)| matches!(event, Event::Document(document) if document.statement().serial == 2))
+    }));
+    assert!((1..10).any(|stream| network.attach(stream, 7).is_some()), "the only exit is reached again");
+}
+
+#[test]
+fn two_truths_of_one_serial_stop_every_client_until_there_is_a_newer_one() {
+    let mut network = Network::new(Plan { mixes: 5, exits: 2, signed: true, ..Plan::default() });
+    network.world.run_for(Duration::from_secs(2));
+    assert!(network.attach(1, 1).is_some());
+    let other = signed(1, &network.records[..4], 3);
+    for mix in 0..4 {
+        give(&mut network, mix, other.clone());
+    }
+    let client = network.client;
+    assert!(
+        network.world.run_until(Duration::from_secs(200), |world| {
+            world.take_events(client).iter().any(|(_, event)| matches!(event, Event::Conflict(_)))
+        }),
+        "the conflict is told"
+    );
+    network.world.command(client, Command::Attach { stream: 2, isolation: [2; 32], port: Some(443) });
+    let refused = |(_, event): &(Time, Event)| {
+        matches!(event, Event::NotAttached { stream: 2, why: NotAttached::NoRoute(NoRoute::Conflict) })
+    };
+    assert!(network.world.take_events(client).iter().any(refused), "and no stream is opened");
+    let newer = signed(2, &network.records, 3);
+    give(&mut network, 1, newer);
+    assert!(network.world.run_until(Duration::from_secs(300), |world| {
+        let events = world.take_events(client);
+        events.iter().any(|(_, event)| matches!(event, Event::Document(_)))
+    }));
+    assert!(network.attach(3, 3).is_some(), "a newer document ends it");
+}
+
+#[test]
+fn an_expired_document_opens_no_stream() {
+    let mut network = Network::new(Plan { mixes: 4, exits: 1, signed: true, ..Plan::default() });
+    network.world.run_for(Duration::from_secs(99_990));
+    assert!(network.attach(1, 1).is_some());
+    network.world.run_for(Duration::from_secs(20));
+    network.world.command(network.client, Command::Attach { stream: 2, isolation: [2; 32], port: Some(443) });
+    let client = network.client;
+    let refused = |(_, event): &(Time, Event)| {
+        matches!(event, Event::NotAttached { stream: 2, why: NotAttached::NoRoute(NoRoute::Expired) })
+    };
+    assert!(network.world.take_events(client).iter().any(refused));
+}
