@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use throng_core::membership::Document;
 use throng_core::refused::Counts;
 use throng_core::rng::Seed;
 use throng_core::wire::record::Record;
@@ -27,6 +28,8 @@ const RECEIVE_ROUNDS_MAX: usize = 4;
 pub enum Order {
     /// Know this node.
     Learn(Arc<Record>),
+    /// Use this network document if it is newer than the one in force.
+    Document(Arc<Document>),
     /// Find a circuit for a stream.
     Attach {
         /// The owner's name for the stream.
@@ -65,9 +68,19 @@ pub struct Status {
     pub first_hops: Vec<NodeId>,
 }
 
+/// What a node heard of its network.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// A newer document is in force.
+    Document(Arc<Document>),
+    /// Operators signed this one too, with the serial of the one in force: neither is used.
+    Conflict(Arc<Document>),
+}
+
 /// A running node. Dropping it ends the node without a farewell.
 pub struct Driver {
     orders: mpsc::Sender<Order>,
+    news: mpsc::UnboundedReceiver<News>,
     task: JoinHandle<()>,
 }
 
@@ -85,16 +98,23 @@ impl Driver {
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
+        let (tell, news) = mpsc::unbounded_channel();
         let outbox = Outbox::new(config.geometry);
         let node = Node::<Fast>::new(config, seed, clock.now());
         let wake = node.next_wake();
-        let running = Running { node, outbox, clock, socket, pipe, events, wake, orders: VecDeque::new() };
-        Self { orders, task: tokio::spawn(running.run(inbox)) }
+        let running =
+            Running { node, outbox, clock, socket, pipe, events, tell, wake, orders: VecDeque::new() };
+        Self { orders, news, task: tokio::spawn(running.run(inbox)) }
     }
 
     /// Where to send orders.
     pub fn orders(&self) -> mpsc::Sender<Order> {
         self.orders.clone()
+    }
+
+    /// What the node hears of its network, once it does; nothing if it ended.
+    pub async fn news(&mut self) -> Option<News> {
+        self.news.recv().await
     }
 
     /// How the node is; nothing if it ended.
@@ -126,6 +146,7 @@ struct Running {
     socket: Socket,
     pipe: Arc<Pipe>,
     events: mpsc::UnboundedSender<Event>,
+    tell: mpsc::UnboundedSender<News>,
     wake: Time,
     orders: VecDeque<Order>,
 }
@@ -182,6 +203,7 @@ impl Running {
         while let Some(order) = orders.pop_front() {
             let command = match order {
                 Order::Learn(record) => Command::Learn(record),
+                Order::Document(document) => Command::Document(document),
                 Order::Attach { stream, isolation, port } => Command::Attach { stream, isolation, port },
                 Order::Detach(circuit) => Command::Detach { circuit },
                 Order::Close(circuit) => Command::Close { circuit },
@@ -218,7 +240,12 @@ impl Running {
         }
         self.pipe.deliver(&self.outbox);
         for event in self.outbox.events.drain(..) {
-            let _ = self.events.send(event); // nobody listens: nobody wants to know
+            // Where nobody listens, nobody wants to know.
+            let _ = match event {
+                Event::Document(document) => self.tell.send(News::Document(document)).is_ok(),
+                Event::Conflict(document) => self.tell.send(News::Conflict(document)).is_ok(),
+                event => self.events.send(event).is_ok(),
+            };
         }
         self.outbox.clear();
     }

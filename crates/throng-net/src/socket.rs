@@ -1,9 +1,10 @@
 //! One UDP socket, many datagrams per system call in and out.
 
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -19,17 +20,24 @@ pub struct Socket {
     io: UdpSocket,
     state: UdpSocketState,
     datagram: usize,
+    /// An IPv6 socket, which reaches IPv4 addresses in their mapped form.
+    is_v6: bool,
     buffers: Vec<Vec<u8>>,
 }
 
 impl Socket {
-    /// Binds to `address` for datagrams of `datagram` bytes.
+    /// Binds to `address` for datagrams of `datagram` bytes. `[::]` stands for all addresses of both families.
     ///
     /// # Errors
     /// Those of the system: the address is taken or not ours.
     pub fn bind(address: SocketAddr, datagram: usize) -> io::Result<Self> {
-        let io = std::net::UdpSocket::bind(address)?;
+        let io = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            io.set_only_v6(false)?;
+        }
         io.set_nonblocking(true)?;
+        io.bind(&address.into())?;
+        let io = std::net::UdpSocket::from(io);
         let state = UdpSocketState::new((&io).into())?;
         // The kernel grants what its limits allow.
         let _ = state.set_recv_buffer_size((&io).into(), KERNEL_BUFFER_BYTES);
@@ -37,7 +45,7 @@ impl Socket {
         // One byte more than fits: a datagram that is too long must not look right because it was cut off.
         let length = (datagram * state.gro_segments() + 1).min(UDP_BYTES_MAX + 1);
         let buffers = vec![vec![0; length]; RECV_BATCHES];
-        Ok(Self { io: UdpSocket::from_std(io)?, state, datagram, buffers })
+        Ok(Self { io: UdpSocket::from_std(io)?, state, datagram, is_v6: address.is_ipv6(), buffers })
     }
 
     /// Where it is bound.
@@ -70,12 +78,21 @@ impl Socket {
         };
         let mut count = 0;
         for (meta, buffer) in meta.iter().zip(&mut self.buffers).take(messages) {
+            let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
             for datagram in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
-                each(meta.addr, datagram);
+                each(from, datagram);
                 count += 1;
             }
         }
         Ok(count)
+    }
+
+    /// How the kernel wants to hear of this destination.
+    fn reachable(&self, to: SocketAddr) -> SocketAddr {
+        match to.ip() {
+            IpAddr::V4(ip) if self.is_v6 => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+            _ => to,
+        }
     }
 
     /// Sends the first datagrams of `datagrams`, as many as go in one call. How many bytes are done with.
@@ -87,7 +104,7 @@ impl Socket {
         let segments = self.state.max_gso_segments().min(UDP_BYTES_MAX / self.datagram).max(1);
         let bytes = datagrams.len().min(segments * self.datagram);
         let transmit = Transmit {
-            destination: to,
+            destination: self.reachable(to),
             ecn: None,
             contents: &datagrams[..bytes],
             segment_size: (bytes > self.datagram).then_some(self.datagram),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use throng_core::Ports;
-use throng_core::limits::{HOPS_MAX, OPERATORS_MAX};
+use throng_core::limits::{HOPS_MAX, OPERATORS_MAX, RECORD_ADDRESSES_MAX};
 use throng_core::mixing::Mixing;
 
 /// Practical anonymity for the masses: a mix-network that people browse through.
@@ -32,8 +32,8 @@ pub(crate) enum Command {
     Node {
         /// Its file, as `throng network init` wrote it
         file: PathBuf,
-        /// Do not run, but write the mix's signed record here, with the address that its file says now, for the operators
-        /// to take into the next document
+        /// Do not run, but write the mix's signed record here, as its file describes it now, for the operators to take
+        /// into the next document; makes its keys if there are none yet
         #[arg(long)]
         record: Option<PathBuf>,
     },
@@ -69,9 +69,13 @@ pub(crate) struct InitOptions {
     /// How many of them are exits
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=MIXES_MAX))]
     pub(crate) exits: u8,
-    /// Where the mixes listen, in their order [default: 127.1.0.1:9001, 127.2.0.1:9001, …]
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) address: Vec<SocketAddr>,
+    /// Where the mixes are reached, in their order; several addresses of one mix are joined by `+`, as in
+    /// `198.51.100.1:9001+[2001:db8::1]:9001` [default: 127.1.0.1:9001, 127.2.0.1:9001, …]
+    #[arg(long, value_delimiter = ',', value_parser = parse_addresses)]
+    pub(crate) address: Vec<Addresses>,
+    /// What each mix can carry in each direction, in kbit/s: paths choose mixes in proportion
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) capacity_kbps: u32,
     /// Ports that exits open connections to
     #[arg(long, default_value_t = Ports::reduced())]
     pub(crate) exit_ports: Ports,
@@ -133,6 +137,18 @@ pub(crate) struct UpOptions {
     pub(crate) json: bool,
 }
 
+/// The addresses of one mix.
+pub(crate) type Addresses = Vec<SocketAddr>;
+
+fn parse_addresses(text: &str) -> Result<Addresses, String> {
+    let wrong = |_| format!("`{text}` is not `address:port`, or several of them joined by `+`");
+    let addresses: Addresses = text.split('+').map(str::parse).collect::<Result<_, _>>().map_err(wrong)?;
+    match addresses.len() {
+        1..=RECORD_ADDRESSES_MAX => Ok(addresses),
+        _ => Err(format!("a mix has at most {RECORD_ADDRESSES_MAX} addresses")),
+    }
+}
+
 /// One mix per /16 of 127.0.0.0/8, without 127.0 and 127.255.
 const MIXES_MAX: i64 = 254;
 
@@ -163,6 +179,14 @@ mod tests {
         for wrong in ["", "batch", "batch=", "batch=0ms", "batch=101ms", "batch=1s", "batch=20", "pool"] {
             assert!(parse_mixing(wrong).is_err_and(|why| why.contains("batch=20ms")), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_mix_may_have_several_addresses() {
+        let two = parse_addresses("198.51.100.1:9001+[2001:db8::1]:9001").unwrap();
+        assert_eq!(two, ["198.51.100.1:9001".parse().unwrap(), "[2001:db8::1]:9001".parse().unwrap()]);
+        assert!(parse_addresses("198.51.100.1").is_err_and(|why| why.contains("198.51.100.1")));
+        assert!(parse_addresses(&["127.0.0.1:1"; 5].join("+")).is_err_and(|why| why.contains("at most 4")));
     }
 
     #[test]

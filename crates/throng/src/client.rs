@@ -1,21 +1,27 @@
 //! `throng client`: the proxy into a static network.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::{Context, Result};
 use throng_core::{ClientConfig, NodeId};
 use throng_net::clock::Clock;
+use throng_net::driver::Driver;
 use throng_net::host::start_client;
 use throng_net::proxy::{self, ProxyLimits};
 use throng_net::socket::Socket;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::network::document::DocumentFile;
 use crate::network::files::{self, ClientFile, RootsFile, beside};
-use crate::{network, up};
+use crate::up;
+
+/// How often is looked whether there are new first hops to keep.
+const KEEP_EVERY: Duration = Duration::from_secs(20);
 
 /// Runs the client until Ctrl-C.
 pub(crate) fn run(path: &Path) -> Result<()> {
@@ -28,37 +34,47 @@ async fn client(path: &Path) -> Result<()> {
     let clock = Clock::start();
     let file: ClientFile = files::read(path)?;
     let roots = RootsFile::read(&beside(path, &file.roots))?;
-    let document = network::document(&beside(path, &file.document), &roots, clock.now())?;
-    let statement = document.statement();
+    let mut document = DocumentFile::open(beside(path, &file.document), roots, clock)?;
+    let in_force = Arc::clone(document.document());
+    let statement = in_force.statement();
     let listener = up::listen(file.proxy, &format!("`proxy` in {}", path.display())).await?;
 
     let state = beside(path, &file.state);
+    let config_first_hops = read_first_hops(&state)?;
     let config = ClientConfig {
         route: statement.route,
-        first_hops: read_first_hops(&state)?,
+        first_hops: config_first_hops.clone(),
         ..ClientConfig::default()
     };
-    let socket = Socket::bind(local_address(&statement.records), statement.geometry.datagram())
-        .context("binding the client's socket")?;
-    let (client, driver) = start_client(config, statement.geometry, statement.records.clone(), socket, clock)
+    let socket = bind_anywhere(statement.geometry.datagram()).context("binding the client's socket")?;
+    let (client, mut driver) = start_client(config, statement.geometry, document.membership(), socket, clock)
         .context("starting QUIC")?;
     let client = Arc::new(client);
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(proxy::serve(listener, Arc::clone(&client), ProxyLimits::default(), stopped));
 
     let progress = up::progress(false);
-    tokio::select! {
-        ready = up::first_circuit(client.supply(), &progress) => {
-            ready?;
-            progress.finish_and_clear();
-            eprintln!("proxy on {}", file.proxy);
-            up::interrupted().await;
+    let mut first_circuit = std::pin::pin!(up::first_circuit(client.supply(), &progress));
+    let mut interrupted = std::pin::pin!(up::interrupted());
+    let mut first_hops = FirstHopsFile { path: state, kept: config_first_hops };
+    let mut look = tokio::time::interval(KEEP_EVERY);
+    let mut is_ready = false;
+    loop {
+        tokio::select! {
+            ready = &mut first_circuit, if !is_ready => {
+                ready?;
+                is_ready = true;
+                progress.finish_and_clear();
+                eprintln!("proxy on {}", file.proxy);
+                first_hops.keep(&driver).await?;
+            }
+            () = document.keep(&mut driver) => {}
+            _ = look.tick() => first_hops.keep(&driver).await?,
+            () = &mut interrupted => break,
         }
-        () = up::interrupted() => progress.finish_and_clear(),
     }
-    if let Some(status) = driver.status().await {
-        write_first_hops(&state, &status.first_hops)?;
-    }
+    progress.finish_and_clear();
+    first_hops.keep(&driver).await?;
     stop.send_replace(true);
     let farewell = async {
         let _ = serving.await;
@@ -68,12 +84,10 @@ async fn client(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Any address of the family that the mixes have.
-fn local_address(records: &[Arc<throng_core::wire::record::Record>]) -> SocketAddr {
-    let mut addresses = records.iter().flat_map(|record| &record.description().addresses);
-    let v6 = addresses.all(|address| address.0.is_ipv6());
-    let any = if v6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
-    SocketAddr::new(any, 0)
+/// A socket that reaches mixes of both families; of IPv4 only where the system knows no other.
+fn bind_anywhere(datagram: usize) -> io::Result<Socket> {
+    let any = |ip: IpAddr| Socket::bind(SocketAddr::new(ip, 0), datagram);
+    any(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| any(Ipv4Addr::UNSPECIFIED.into()))
 }
 
 /// The first hops of the last run; none if there was none.
@@ -83,12 +97,27 @@ fn read_first_hops(path: &Path) -> Result<Vec<NodeId>> {
             let keys: Result<Vec<[u8; 32]>> = text.lines().map(files::from_hex).collect();
             Ok(keys.with_context(|| format!("in {}", path.display()))?.into_iter().map(NodeId).collect())
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }
 }
 
-fn write_first_hops(path: &Path, hops: &[NodeId]) -> Result<()> {
-    let text: String = hops.iter().map(|id| format!("{id}\n")).collect();
-    files::write_secret(path, text.as_bytes())
+/// Where the first hops are kept. A client that is killed must not begin with others: every change of them is one more
+/// chance to meet a hostile one.
+struct FirstHopsFile {
+    path: PathBuf,
+    kept: Vec<NodeId>,
+}
+
+impl FirstHopsFile {
+    /// Writes them if they changed.
+    async fn keep(&mut self, driver: &Driver) -> Result<()> {
+        let Some(status) = driver.status().await else { return Ok(()) };
+        if status.first_hops != self.kept {
+            let text: String = status.first_hops.iter().map(|id| format!("{id}\n")).collect();
+            files::write_secret(&self.path, text.as_bytes())?;
+            self.kept = status.first_hops;
+        }
+        Ok(())
+    }
 }

@@ -1,11 +1,12 @@
 //! `throng node`: a mix of a static network.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use throng_core::NodeKeys;
 use throng_core::membership::Document;
-use throng_core::wire::record::{Description, Record};
-use throng_core::{NodeKeys, Scrubbed};
+use throng_core::wire::record::Description;
 use throng_net::clock::Clock;
 use throng_net::exit::{Exit, ExitPolicy, Resolver};
 use throng_net::host::{MixSetup, start_mix};
@@ -13,6 +14,7 @@ use throng_net::socket::Socket;
 use throng_net::suite::Fast;
 use tokio::time::timeout;
 
+use crate::network::document::DocumentFile;
 use crate::network::files::{self, MixFile, RootsFile, beside};
 use crate::{network, up};
 
@@ -20,13 +22,7 @@ use crate::{network, up};
 pub(crate) fn write_record(path: &Path, record: &Path) -> Result<()> {
     let clock = Clock::start();
     let file: MixFile = files::read(path)?;
-    let keys = files::read_node_keys(&beside(path, &file.keys))?;
-    let roots = RootsFile::read(&beside(path, &file.roots))?;
-    let document = network::document(&beside(path, &file.document), &roots, clock.now())?;
-    let own = own_description(&document, &keys)?;
-    let description =
-        Description { addresses: vec![Scrubbed(file.listen)], from: clock.now(), ..own.clone() };
-    let signed = Record::sign::<Fast>(description, keys.identity_secret());
+    let signed = network::record(path, &file, clock.now())?;
     files::write(record, signed.as_bytes())
 }
 
@@ -49,9 +45,10 @@ async fn node(path: &Path) -> Result<()> {
     let file: MixFile = files::read(path)?;
     let keys = files::read_node_keys(&beside(path, &file.keys))?;
     let roots = RootsFile::read(&beside(path, &file.roots))?;
-    let document = network::document(&beside(path, &file.document), &roots, clock.now())?;
-    let statement = document.statement();
-    let own = own_description(&document, &keys)?;
+    let mut document = DocumentFile::open(beside(path, &file.document), roots, clock)?;
+    let in_force = Arc::clone(document.document());
+    let statement = in_force.statement();
+    let own = own_description(&in_force, &keys)?;
     let id = own.identity;
     let socket = Socket::bind(file.listen, statement.geometry.datagram())
         .with_context(|| format!("listening on {} (`listen` in {})", file.listen, path.display()))?;
@@ -69,12 +66,15 @@ async fn node(path: &Path) -> Result<()> {
         keys,
         geometry: statement.geometry,
         mixing: statement.mixing,
-        records: statement.records.clone(),
+        membership: document.membership(),
         exit,
     };
-    let driver = start_mix(setup, socket, clock).context("starting QUIC")?;
+    let mut driver = start_mix(setup, socket, clock).context("starting QUIC")?;
     eprintln!("mix {} runs", id.fingerprint());
-    up::interrupted().await;
+    tokio::select! {
+        () = document.keep(&mut driver) => {}
+        () = up::interrupted() => {}
+    }
     let _ = timeout(up::LEAVE_TIME_MAX, driver.leave()).await;
     Ok(())
 }

@@ -11,6 +11,8 @@ use std::path::Path;
 
 use common::{Running, Server, closed_port, noise, run, throng};
 use tempfile::TempDir;
+use throng_core::membership::document;
+use throng_net::suite::Fast;
 
 /// The words of a command that names files of a folder.
 fn in_dir(dir: &TempDir, words: &[&str]) -> Vec<String> {
@@ -159,21 +161,130 @@ fn a_document_is_renewed_when_enough_operators_have_signed() {
     assert!(!ok && err.contains("not the key of an operator"), "{err}");
 }
 
+/// Gives every node a folder of its own, as if it stood on a machine of its own.
+fn apart(dir: &TempDir, mixes: u8) {
+    let nodes: Vec<String> = (1..=mixes).map(|i| format!("mix-{i}")).chain(["client".to_owned()]).collect();
+    for node in nodes {
+        let home = dir.path().join(&node);
+        fs::create_dir(&home).unwrap();
+        for shared in ["roots.toml", "network.throng"] {
+            fs::copy(dir.path().join(shared), home.join(shared)).unwrap();
+        }
+        for own in ["toml", "keys"] {
+            let file = dir.path().join(format!("{node}.{own}"));
+            if file.exists() {
+                fs::rename(file, home.join(format!("{node}.{own}"))).unwrap();
+            }
+        }
+    }
+}
+
+fn document_of(dir: &TempDir, node: &str) -> Vec<u8> {
+    fs::read(dir.path().join(node).join("network.throng")).unwrap()
+}
+
+/// Puts the operators' newest document on the machine of one mix only, which is running.
+fn give(dir: &TempDir, mix: &str) {
+    let home = dir.path().join(mix);
+    fs::copy(dir.path().join("network.throng"), home.join("network.new")).unwrap();
+    fs::rename(home.join("network.new"), home.join("network.throng")).unwrap();
+}
+
 #[test]
-fn a_mix_that_moves_is_signed_in_at_its_new_address() {
-    let dir = network(3);
-    let file = dir.path().join("mix-1.toml");
-    let before = fs::read(dir.path().join("network.throng")).unwrap();
+fn a_mix_moves_and_the_document_that_says_so_reaches_everybody_from_one_mix() {
+    let dir = network(4);
+    apart(&dir, 4);
+    let server = Server::of_noise();
+    let mix = |i: u8| start(&dir, &["node", &format!("@mix-{i}/mix-{i}.toml")]);
+    let mut mixes: Vec<_> = (1..=4).map(mix).collect();
+    mixes.iter().for_each(runs);
+    let client = start(&dir, &["client", "@client/client.toml"]);
+    let proxy = proxy_of(&client);
+
+    // The last mix moves; the operators sign its new address in.
+    let file = dir.path().join("mix-4/mix-4.toml");
     let text = fs::read_to_string(&file).unwrap();
     let line = text.lines().find(|line| line.starts_with("listen")).unwrap();
-    fs::write(&file, text.replace(line, "listen = \"127.9.9.9:9999\"")).unwrap();
-    let (ok, err) = call(&dir, &["node", "@mix-1.toml", "--record", "@mix-1.record"]);
+    let there = std::net::UdpSocket::bind("127.44.0.1:0").unwrap().local_addr().unwrap();
+    fs::write(&file, text.replace(line, &format!("listen = \"{there}\""))).unwrap();
+    let (ok, err) = call(&dir, &["node", "@mix-4/mix-4.toml", "--record", "@mix-4.record"]);
     assert!(ok, "{err}");
-    let record = dir.path().join("mix-1.record").display().to_string();
+    let record = dir.path().join("mix-4.record").display().to_string();
     assert!(sign(&dir, "@operator-1.keys", &["--record", &record]).0);
     assert!(sign(&dir, "@operator-2.keys", &[]).0);
-    let after = fs::read(dir.path().join("network.throng")).unwrap();
-    let address = [127, 9, 9, 9, 0x0f, 0x27];
-    assert!(!before.windows(6).any(|window| window == address));
-    assert!(after.windows(6).any(|window| window == address));
+    mixes[3].kill();
+    mixes[3] = mix(4);
+    runs(&mixes[3]);
+
+    give(&dir, "mix-1");
+    let newest = fs::read(dir.path().join("network.throng")).unwrap();
+    for node in ["mix-1", "mix-2", "mix-3", "mix-4", "client"] {
+        common::wait_until(&format!("{node} has the newest document"), 2 * common::LIMIT, || {
+            document_of(&dir, node) == newest
+        });
+    }
+    // Of four mixes with three in a circuit, some circuit goes over the one that moved.
+    for seed in 0..6 {
+        let expected = noise::pour(seed, 50_000, &mut std::io::sink()).unwrap();
+        let user = format!("user {seed}");
+        assert_eq!(common::fetch(proxy, &user, server.address, seed, 50_000), expected);
+    }
+}
+
+#[test]
+fn two_truths_of_one_serial_are_told_loudly_and_nobody_browses_on() {
+    let dir = network(4);
+    let first = fs::read(dir.path().join("network.throng")).unwrap();
+    apart(&dir, 4);
+    let mixes: Vec<_> = (1..=4).map(|i| start(&dir, &["node", &format!("@mix-{i}/mix-{i}.toml")])).collect();
+    mixes.iter().for_each(runs);
+    let client = start(&dir, &["client", "@client/client.toml"]);
+    proxy_of(&client);
+    for (mix, days) in [("mix-1", "60"), ("mix-2", "61")] {
+        fs::write(dir.path().join("network.throng"), &first).unwrap();
+        assert!(sign(&dir, "@operator-1.keys", &["--days", days]).0);
+        assert!(sign(&dir, "@operator-2.keys", &[]).0);
+        give(&dir, mix);
+    }
+    client.err.wait("the client says it", |bytes, _| {
+        String::from_utf8_lossy(bytes).contains("two valid network documents with serial 2").then_some(())
+    });
+    client.interrupt();
+    common::wait_until("the evidence is kept", common::LIMIT, || {
+        dir.path().join("client/network.conflict").exists()
+    });
+    let (ok, err) = call(&dir, &["client", "@client/client.toml"]);
+    assert!(!ok && err.contains("two valid network documents"), "and not forgotten: {err}");
+}
+
+#[test]
+fn a_document_that_has_expired_or_that_too_few_signed_is_refused_with_the_reason() {
+    let dir = network(3);
+    let path = dir.path().join("network.throng");
+    let good = fs::read(&path).unwrap();
+    let (unsigned, signatures) = document::take_apart(&good).unwrap();
+    let refused = |bytes: &[u8], reason: &str| {
+        fs::write(&path, bytes).unwrap();
+        for words in [["node", "@mix-1.toml"], ["client", "@client.toml"]] {
+            let (ok, err) = call(&dir, &words);
+            assert!(!ok && err.contains(reason) && err.contains("network.throng"), "{err}");
+        }
+    };
+    refused(&document::assemble(unsigned, &signatures[..1]), "1 valid signatures of operators and needs 2");
+
+    // What the same operators signed long ago: validity lies behind version, name and serial.
+    let mut expired = unsigned.to_vec();
+    let until = 2 + "throng".len() + 8 + 8;
+    expired[until - 8..until].copy_from_slice(&1u64.to_le_bytes());
+    expired[until..until + 8].copy_from_slice(&2u64.to_le_bytes());
+    let mut signatures = Vec::new();
+    for operator in 1..=2 {
+        let keys = fs::read_to_string(dir.path().join(format!("operator-{operator}.keys"))).unwrap();
+        let line = keys.lines().find(|line| line.starts_with("identity")).unwrap();
+        let digits = line.split('"').nth(1).unwrap();
+        let secret: Vec<u8> =
+            (0..64).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect();
+        document::sign::<Fast>(&expired, &mut signatures, secret.first_chunk().unwrap());
+    }
+    refused(&document::assemble(&expired, &signatures), "expired");
 }

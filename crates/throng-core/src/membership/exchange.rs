@@ -32,13 +32,18 @@ pub struct Holding {
 /// The document in force, and the one that is on its way.
 pub(crate) struct Exchange {
     roots: Roots,
-    document: Arc<Document>,
-    holding: Holding,
+    held: Held,
+    /// Another valid document of the same serial: evidence that operators signed two truths, for everybody to see.
+    rival: Option<Held>,
     fetch: Option<Fetch>,
-    /// Another valid document of the same serial was seen.
-    conflict: bool,
     pub(crate) due: Due,
     pub(crate) next_round: Time,
+}
+
+/// A document, and what we say of it.
+struct Held {
+    document: Arc<Document>,
+    holding: Holding,
 }
 
 /// A document on its way, part by part.
@@ -89,37 +94,40 @@ pub(crate) enum Turned {
 
 impl Exchange {
     pub(crate) fn new<S: Suite>(roots: Roots, document: Arc<Document>, now: Time) -> Self {
-        let holding = holding::<S>(&document);
-        Self { roots, document, holding, fetch: None, conflict: false, due: Due::NONE, next_round: now }
+        let held = Held::new::<S>(document);
+        Self { roots, held, rival: None, fetch: None, due: Due::NONE, next_round: now }
     }
 
     /// The document in force.
     pub(crate) fn document(&self) -> &Arc<Document> {
-        &self.document
+        &self.held.document
     }
 
     /// What we say of it.
     pub(crate) const fn holding(&self) -> Holding {
-        self.holding
+        self.held.holding
+    }
+
+    /// What we say of the other one of two truths.
+    pub(crate) fn rival(&self) -> Option<Holding> {
+        self.rival.as_ref().map(|rival| rival.holding)
     }
 
     /// Whether operators signed two truths.
     pub(crate) const fn is_in_conflict(&self) -> bool {
-        self.conflict
+        self.rival.is_some()
     }
 
     /// A neighbour that we know said what it holds.
     pub(crate) fn hear(&mut self, from: LinkKey, what: Holding, part_bytes: usize, now: Time) -> Heard {
-        if what == self.holding {
-            return Heard::Nothing;
-        }
-        if what.serial < self.holding.serial {
+        let ours = self.held.holding;
+        if what.serial < ours.serial {
             return Heard::Older;
         }
-        let same_truth = what.digest == self.holding.digest;
+        let same_truth = what.digest == ours.digest;
         let busy = self.fetch.is_some();
         let fits = (1..=DOCUMENT_BYTES_MAX).contains(&(what.length as usize));
-        let known_conflict = self.conflict && what.serial == self.holding.serial;
+        let known_conflict = self.rival.is_some() && what.serial == ours.serial;
         if same_truth || busy || !fits || known_conflict {
             return Heard::Nothing;
         }
@@ -150,20 +158,24 @@ impl Exchange {
 
     /// Verifies a document that is complete, and puts it in force if it is newer.
     pub(crate) fn complete<S: Suite>(&mut self, bytes: &[u8], now: Time) -> Result<Turned, DocumentError> {
-        let document = Arc::new(Document::verify::<S>(bytes, &self.roots, now)?);
-        Ok(match document.replaces(&self.document) {
+        let document = Document::verify::<S>(bytes, &self.roots, now)?;
+        Ok(self.consider::<S>(Arc::new(document)))
+    }
+
+    /// Puts a document in force if it is newer.
+    pub(crate) fn consider<S: Suite>(&mut self, document: Arc<Document>) -> Turned {
+        match document.replaces(&self.held.document) {
             Ok(true) => {
-                self.holding = holding::<S>(&document);
-                self.document = Arc::clone(&document);
-                self.conflict = false;
+                self.held = Held::new::<S>(Arc::clone(&document));
+                self.rival = None;
                 Turned::InForce(document)
             }
-            Ok(false) => Turned::Old,
-            Err(Conflict { .. }) => {
-                self.conflict = true;
+            Err(Conflict { .. }) if self.rival.is_none() => {
+                self.rival = Some(Held::new::<S>(Arc::clone(&document)));
                 Turned::Conflict(document)
             }
-        })
+            Ok(false) | Err(Conflict { .. }) => Turned::Old,
+        }
     }
 
     /// Whom to ask again for which parts, if what was asked for stays away for too long. A neighbour that goes on
@@ -192,12 +204,18 @@ impl Exchange {
         self.fetch.as_ref().map_or(self.next_round, |fetch| (fetch.moved + FETCH_PAUSE).min(self.next_round))
     }
 
-    /// Where a part of the document that we hold lies, if that document is meant.
-    pub(crate) fn part(&self, digest: &[u8; 32], part: u32, part_bytes: usize) -> Option<Range<usize>> {
-        let length = self.document.as_bytes().len();
-        let start = usize::try_from(part).ok()?.checked_mul(part_bytes)?;
-        let meant = *digest == self.holding.digest && start < length;
-        meant.then(|| start..length.min(start + part_bytes))
+    /// The document with this digest, if we hold it, and where a part of it lies.
+    pub(crate) fn part(
+        &self,
+        digest: &[u8; 32],
+        part: u32,
+        part_bytes: usize,
+    ) -> Option<(Arc<Document>, Range<usize>)> {
+        let held = [Some(&self.held), self.rival.as_ref()].into_iter().flatten();
+        let document = &held.into_iter().find(|held| held.holding.digest == *digest)?.document;
+        let length = document.as_bytes().len();
+        let start = usize::try_from(part).ok()?.checked_mul(part_bytes).filter(|start| *start < length)?;
+        Some((Arc::clone(document), start..length.min(start + part_bytes)))
     }
 }
 
@@ -249,11 +267,14 @@ impl Fetch {
     }
 }
 
-fn holding<S: Suite>(document: &Document) -> Holding {
-    Holding {
-        serial: document.statement().serial,
-        digest: S::hash(&[document.signed_bytes()]),
-        length: document.as_bytes().len() as u32,
+impl Held {
+    fn new<S: Suite>(document: Arc<Document>) -> Self {
+        let holding = Holding {
+            serial: document.statement().serial,
+            digest: S::hash(&[document.signed_bytes()]),
+            length: document.as_bytes().len() as u32,
+        };
+        Self { document, holding }
     }
 }
 

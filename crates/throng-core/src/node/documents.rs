@@ -20,8 +20,8 @@ use crate::wire::record::Record;
 impl<S: Suite> Node<S> {
     /// Tells a neighbour which document we hold.
     pub(super) fn tell_holding(&mut self, now: Time, link: LinkKey, out: &mut Outbox) {
-        if let Some(exchange) = &self.exchange {
-            let holding = exchange.holding();
+        let Some(exchange) = &self.exchange else { return };
+        for holding in [Some(exchange.holding()), exchange.rival()].into_iter().flatten() {
             self.control(now, link, &Control::Holding(holding), out);
         }
     }
@@ -66,8 +66,8 @@ impl<S: Suite> Node<S> {
         out: &mut Outbox,
     ) -> Result<(), Refused> {
         let exchange = self.exchange.as_ref().ok_or(Refused::OutOfPlace)?;
-        let document = Arc::clone(exchange.document());
-        let place = exchange.part(&digest, part, part_bytes(self.geometry)).ok_or(Refused::OutOfPlace)?;
+        let part_bytes = part_bytes(self.geometry);
+        let (document, place) = exchange.part(&digest, part, part_bytes).ok_or(Refused::OutOfPlace)?;
         let bytes = &document.as_bytes()[place];
         self.control(now, key, &Control::Part { digest: &digest, part, bytes }, out);
         Ok(())
@@ -87,9 +87,7 @@ impl<S: Suite> Node<S> {
         match exchange.arrive(key, digest, part, bytes, now)? {
             Arrived::Ask(parts) => self.ask_parts(now, key, digest, &parts, out),
             Arrived::Complete(bytes) => match exchange.complete::<S>(&bytes, now) {
-                Ok(Turned::InForce(document)) => self.adopt(now, document, out),
-                Ok(Turned::Conflict(other)) => self.stop_for_conflict(now, other, out),
-                Ok(Turned::Old) => {}
+                Ok(turned) => self.follow(now, turned, out),
                 Err(_) => {
                     // Whoever gives us what nobody signed is not asked again.
                     self.links.distrust(key);
@@ -147,6 +145,22 @@ impl<S: Suite> Node<S> {
         if let Some(exchange) = &mut self.exchange {
             let next = exchange.next_look();
             self.timers.set(&mut exchange.due, next, Timer::Exchange);
+        }
+    }
+
+    /// The owner has another document.
+    pub(super) fn consider(&mut self, now: Time, document: Arc<Document>, out: &mut Outbox) {
+        if let Some(exchange) = &mut self.exchange {
+            let turned = exchange.consider::<S>(document);
+            self.follow(now, turned, out);
+        }
+    }
+
+    fn follow(&mut self, now: Time, turned: Turned, out: &mut Outbox) {
+        match turned {
+            Turned::InForce(document) => self.adopt(now, document, out),
+            Turned::Conflict(other) => self.stop_for_conflict(now, other, out),
+            Turned::Old => {}
         }
     }
 

@@ -19,7 +19,7 @@ use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, SessionSecret, 
 use crate::limits::EVICTIONS_PER_SECOND_MAX;
 use crate::link::{Greeter, Links};
 use crate::membership::exchange::Exchange;
-use crate::membership::{Membership, NodeId, View};
+use crate::membership::{Document, Membership, NodeId, View};
 use crate::mixing::{Held, Mixer, Ticket};
 use crate::output::Outbox;
 use crate::rate::Bucket;
@@ -90,6 +90,8 @@ pub enum Input<'a> {
 pub enum Command<'a> {
     /// Know this node.
     Learn(Arc<Record>),
+    /// Use this network document if it is newer than the one in force.
+    Document(Arc<Document>),
     /// Send a payload of at most [`Geometry::payload`] bytes to the other end of a circuit. It may get lost.
     Send {
         /// A circuit of our own that is ready, or one that delivered something here.
@@ -236,6 +238,7 @@ impl<S: Suite> Node<S> {
                 self.learn(record);
                 self.timers.by(&mut self.supply.due, now, Timer::Supply);
             }
+            Command::Document(document) => self.consider(now, document, out),
             Command::Send { circuit, payload } => self.send(now, circuit, payload, out),
             Command::Attach { stream, isolation, port } => self.attach(now, stream, isolation, port, out),
             Command::Detach { circuit } => self.detach(now, circuit),

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use throng_core::membership::Membership;
 use throng_core::mixing::Mixing;
 use throng_core::route::{PathRules, Route};
 use throng_core::wire::Geometry;

@@ -35,10 +35,20 @@ pub(crate) struct MixFile {
     pub(crate) roots: PathBuf,
     /// The network document.
     pub(crate) document: PathBuf,
-    /// Where it listens.
+    /// Where it listens; `[::]` stands for all addresses of the machine.
     pub(crate) listen: SocketAddr,
+    /// Where others reach it; where it listens, if none is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// What it can carry in each direction, in kbit/s.
+    pub(crate) capacity_kbps: u32,
+    /// Ports that it opens connections to: `none`, `all`, or like `80,443,8000-8100`.
+    pub(crate) exit_ports: String,
+    /// Whom it belongs to: no two mixes of a family are in one circuit.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) family: String,
     /// Whether its exit opens connections to private addresses and to this machine: for test networks only.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) exit_to_private: bool,
 }
 

@@ -1,15 +1,17 @@
 //! `throng network`: what the operators of a static network do.
 
+pub(crate) mod document;
 pub(crate) mod files;
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use throng_core::crypto::Suite;
+use throng_core::limits::RECORD_ADDRESSES_MAX;
 use throng_core::membership::document::{
     DocumentError, Statement, assemble, sign, take_apart, unsigned, validity,
 };
@@ -17,13 +19,13 @@ use throng_core::membership::{Document, Family, Roots};
 use throng_core::route::Route;
 use throng_core::wire::Geometry;
 use throng_core::wire::record::{Description, Record};
-use throng_core::{NodeKeys, Ports, Scrubbed, Time};
+use throng_core::{Ports, Scrubbed, Time};
 use throng_net::clock::Clock;
 use throng_net::entropy;
 use throng_net::suite::Fast;
 
 use crate::cli::{InitOptions, SignOptions};
-use files::{ClientFile, FILE_VERSION, MixFile, RootsFile};
+use files::{ClientFile, FILE_VERSION, MixFile, RootsFile, beside};
 
 /// Records are signed by the mixes once; documents are what is renewed.
 const RECORD_LIFE: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
@@ -90,39 +92,71 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
 }
 
 fn init_mix(dir: &Path, number: u8, options: &InitOptions, now: Time) -> Result<Arc<Record>> {
-    let (identity, link) = (entropy::secret(), entropy::secret());
-    let keys = NodeKeys::new(identity, link);
     let name = format!("mix-{number}");
-    files::write_keys(&dir.join(format!("{name}.keys")), &identity, Some(&link))?;
-    let listen = match options.address.get(usize::from(number) - 1) {
-        Some(address) => *address,
-        None => SocketAddr::from((Ipv4Addr::new(127, number, 0, 1), MIX_PORT)),
+    let default = || vec![SocketAddr::from((Ipv4Addr::new(127, number, 0, 1), MIX_PORT))];
+    let addresses = options.address.get(usize::from(number) - 1).cloned().unwrap_or_else(default);
+    let (listen, addresses) = match addresses[..] {
+        [one] => (one, Vec::new()),
+        _ => (SocketAddr::from((Ipv6Addr::UNSPECIFIED, addresses[0].port())), addresses),
     };
+    if addresses.iter().any(|address| address.port() != listen.port()) {
+        bail!("--address: all addresses of a mix have one port, since it listens on one");
+    }
     let file = MixFile {
         version: FILE_VERSION,
         keys: format!("{name}.keys").into(),
         roots: "roots.toml".into(),
         document: "network.throng".into(),
         listen,
+        addresses,
+        capacity_kbps: options.capacity_kbps,
+        exit_ports: if number <= options.exits {
+            options.exit_ports.to_string()
+        } else {
+            Ports::none().to_string()
+        },
+        family: String::new(),
         exit_to_private: options.exit_to_private,
     };
-    files::write_toml(
-        &dir.join(format!("{name}.toml")),
-        &format!("Run it with `throng node {name}.toml`."),
-        &file,
-    )?;
+    let path = dir.join(format!("{name}.toml"));
+    files::write_toml(&path, &format!("Run it with `throng node {name}.toml`."), &file)?;
+    Ok(Arc::new(record(&path, &file, now)?))
+}
+
+/// The signed record of the mix that a file describes. Makes its keys if there are none yet.
+pub(crate) fn record(path: &Path, file: &MixFile, now: Time) -> Result<Record> {
+    let keys_path = beside(path, &file.keys);
+    if !keys_path.exists() {
+        files::write_keys(&keys_path, &entropy::secret(), Some(&entropy::secret()))?;
+    }
+    let keys = files::read_node_keys(&keys_path)?;
+    let addresses = if file.addresses.is_empty() { vec![file.listen] } else { file.addresses.clone() };
+    if addresses.len() > RECORD_ADDRESSES_MAX {
+        bail!("`addresses` in {}: at most {RECORD_ADDRESSES_MAX}", path.display());
+    }
+    if addresses.iter().any(|address| address.ip().is_unspecified()) {
+        bail!("{} listens on all addresses: `addresses` must say where others reach it", path.display());
+    }
+    if file.capacity_kbps == 0 {
+        bail!("`capacity_kbps` in {} must be more than 0", path.display());
+    }
     let description = Description {
         identity: keys.id::<Fast>(),
         link_key: keys.link_public::<Fast>(),
-        family: Some(Family(
-            *Fast::hash(&[b"mix of its own", &identity]).first_chunk().context("16 of 32 bytes")?,
-        )),
-        addresses: vec![Scrubbed(listen)],
-        exit_ports: if number <= options.exits { options.exit_ports.clone() } else { Ports::none() },
+        family: family(&file.family),
+        capacity: file.capacity_kbps,
+        addresses: addresses.into_iter().map(Scrubbed).collect(),
+        exit_ports: file.exit_ports.parse().with_context(|| format!("`exit_ports` in {}", path.display()))?,
         from: earlier(now),
         until: now + RECORD_LIFE,
     };
-    Ok(Arc::new(Record::sign::<Fast>(description, &identity)))
+    Ok(Record::sign::<Fast>(description, keys.identity_secret()))
+}
+
+/// A family by its name.
+fn family(name: &str) -> Option<Family> {
+    let digest = Fast::hash(&[b"throng family 1\0", name.as_bytes()]);
+    digest.first_chunk().filter(|_| !name.is_empty()).map(|family| Family(*family))
 }
 
 fn init_client(dir: &Path) -> Result<()> {
@@ -211,11 +245,4 @@ fn days(days: u16) -> Duration {
 
 fn earlier(now: Time) -> Time {
     Time::from_nanos(now.as_nanos().saturating_sub(CLOCK_SKEW.as_nanos() as u64))
-}
-
-/// Reads and verifies the network document that a node's file names.
-pub(crate) fn document(path: &Path, roots: &Roots, now: Time) -> Result<Document> {
-    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    Document::verify::<Fast>(&bytes, roots, now)
-        .with_context(|| format!("the network document {} is refused", path.display()))
 }
