@@ -1,0 +1,620 @@
+//! A question to the planner: plain data with defaults, checked before it is answered.
+
+use serde::{Deserialize, Serialize};
+use throng_core::ClientConfig;
+use throng_core::limits::{
+    CIRCUIT_USE_MAX, DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, FIRST_HOPS, HOPS_MAX, IDLE_PROBE, LINK_AGE_FRESH,
+};
+use throng_core::wire::Geometry;
+
+use super::capacity::usable_mean_bps;
+use super::formulas::{Demand, Schedule};
+use super::invalid::within;
+use super::load::{Load, filler_bps};
+use super::{Answer, Invalid, presets};
+
+/// A question. What is not filled in has the default of the paper's Table 1, or asks for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Question {
+    /// Who the mixes are.
+    pub kind: Kind,
+    /// The formulas as printed, or with what a real network adds (the default; the formulas' own numbers stand beside).
+    pub mode: Mode,
+    /// Users; without a number: how many? 1 to 10¹⁰.
+    pub users: Option<u64>,
+    /// Mixes of a static network; without a number: how many? 1 to 10⁷. A dynamic network has as many as users.
+    pub mixes: Option<u64>,
+    /// l, mixes in a chain: 1 to 8 (default 4: the paper does not say, and only 4 gives its Table 1).
+    pub hops: u32,
+    /// d_s, megabytes (10⁶ bytes) that a user sends a day: 0 to 10⁶ (default 0.5).
+    pub sent_mb_per_day: f64,
+    /// d_r, megabytes that a user receives a day: 0 to 10⁶ (default 4.5).
+    pub received_mb_per_day: f64,
+    /// The cover scheme that is asked about; the others are computed beside it.
+    pub cover: Cover,
+    /// r_d, the rate of cover in each direction, kb/s of what applications could use: 0.001 to 10⁷ (default 64).
+    pub cover_rate_kbps: f64,
+    /// u, hours a day that a user is online: 0.01 to 24 (default 1).
+    pub online_hours_per_day: f64,
+    /// Lines of mixes in a static network (default: 1 Mb/s each, the paper's volunteers).
+    pub mix_classes: Vec<BandwidthClass>,
+    /// Lines of members in a dynamic network (default: [`presets::fc04`]).
+    pub member_classes: Vec<BandwidthClass>,
+    /// How chains choose among mixes with unequal lines.
+    pub choice: Choice,
+    /// Share of the capacity whose owners open connections to the outside: above 0, to 1 (default 1).
+    pub exit_share: f64,
+    /// What mixes cost.
+    pub prices: Prices,
+    /// What a real network adds; used in [`Mode::Realistic`].
+    pub overhead: Overhead,
+    /// Who attacks.
+    pub adversary: Adversary,
+    /// What takes time.
+    pub delays: Delays,
+    /// What must hold.
+    pub require: Requirements,
+}
+
+/// Who the mixes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A listed set.
+    Static,
+    /// Every user.
+    Dynamic,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The paper's formulas (1) to (4) as printed.
+    Bare,
+    /// The same, and [`Overhead`].
+    Realistic,
+}
+
+/// A cover scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cover {
+    /// Only real data.
+    None,
+    /// A constant rate between a user and the first mix.
+    Link,
+    /// A constant rate between a user and the last mix.
+    EndToEnd,
+}
+
+impl Cover {
+    /// All of them, the least protective first.
+    pub const ALL: [Self; 3] = [Self::None, Self::Link, Self::EndToEnd];
+
+    /// Its name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "no cover",
+            Self::Link => "link cover",
+            Self::EndToEnd => "end-to-end cover",
+        }
+    }
+}
+
+impl Kind {
+    /// Its name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Dynamic => "dynamic",
+        }
+    }
+}
+
+/// How chains choose among mixes with unequal lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// In proportion to what each can carry: all are full at the same time. Formula (1) assumes this.
+    ByBandwidth,
+    /// All alike: the slowest class is full first.
+    Uniform,
+    /// In proportion to [`BandwidthClass::acceptance`], as nodes of MorphMix do.
+    ByAcceptance,
+}
+
+/// Mixes or members with the same line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BandwidthClass {
+    /// What tables call it.
+    pub name: String,
+    /// Speed towards the network, Mb/s: above 0, to 10⁶.
+    pub up_mbps: f64,
+    /// Speed from the network, Mb/s: above 0, to 10⁶.
+    pub down_mbps: f64,
+    /// Share of all mixes or members: 0 to 1; the classes' shares sum to 1.
+    pub share: f64,
+    /// Share of the day that it is online: above 0, to 1.
+    #[serde(default = "whole")]
+    pub online_share: f64,
+    /// Share of the line that it lends: above 0, to 1.
+    #[serde(default = "whole")]
+    pub lent_share: f64,
+    /// Weight with which it is chosen under [`Choice::ByAcceptance`]: above 0, to 1.
+    #[serde(default = "whole")]
+    pub acceptance: f64,
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+impl BandwidthClass {
+    /// A class of equal speed in both directions, always online, all of it lent, and the only one.
+    pub fn symmetric(name: impl Into<String>, mbps: f64) -> Self {
+        Self {
+            name: name.into(),
+            up_mbps: mbps,
+            down_mbps: mbps,
+            share: 1.0,
+            online_share: 1.0,
+            lent_share: 1.0,
+            acceptance: 1.0,
+        }
+    }
+}
+
+/// What mixes cost, in any one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prices {
+    /// One mix, a year: 0 to 10⁹ (default 10 000, the paper's 5 000 for the machine and 5 000 for its care).
+    pub per_mix_per_year: f64,
+    /// One Mb/s of a mix's line, a year: 0 to 10⁹ (default 0).
+    pub per_mbps_per_year: f64,
+}
+
+impl Default for Prices {
+    fn default() -> Self {
+        Self { per_mix_per_year: 10_000.0, per_mbps_per_year: 0.0 }
+    }
+}
+
+/// What a real network adds to the bare formulas. The defaults are Throng's own.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Overhead {
+    /// The busiest moment in averages, and what no formula holds: 1 to 1000 (default 5: the paper says 100 000 users
+    /// where its formula gives 500 000).
+    pub peak_factor: f64,
+    /// UDP payload of every datagram, bytes: 1280 to 8192 (default 1280).
+    pub datagram_bytes: usize,
+    /// IP and UDP headers, bytes: 0 to 1000 (default 28 for IPv4; IPv6 has 48).
+    pub ip_udp_bytes: f64,
+    /// Headers and tag of QUIC in a cell's payload, bytes: 0 to 500 (default 34: flags 1, connection 8, number 2, tag
+    /// 16; stream frame: type 1, stream 2, offset 4).
+    pub quic_bytes: f64,
+    /// Packets that one acknowledgement cell answers at most: 1 to 1000 (default 30).
+    pub packets_per_ack: f64,
+    /// Longest wait for an acknowledgement, ms: 1 to 1000 (default 25).
+    pub ack_delay_ms: f64,
+    /// Speed of a circuit while it moves data, Mb/s: 0.001 to 10⁵ (default 5, an assumption). Acknowledgements come
+    /// after a time, so slow circuits send more of them.
+    pub burst_mbps: f64,
+    /// Mean length of a reply, bytes: 1 to 10⁹ (default 12 000: MorphMix' model of the web, FC 2004, section 8). Request
+    /// and reply each leave half of their last cell empty on average.
+    pub reply_bytes: f64,
+    /// Circuits that a user sets up in an hour online: 0 to 3600 (default 6: each is used for ten minutes).
+    pub circuits_per_online_hour: f64,
+    /// Idle circuits kept ready: 0 to 1000 (default 3).
+    pub spare_circuits: f64,
+    /// Seconds between two questions to an idle circuit whether it lives: 1 to 10⁶ (default 20).
+    pub probe_seconds: f64,
+    /// Handshakes with first mixes in an hour online: 0 to 3600 (default 3: three first hops, keys of an hour).
+    pub link_handshakes_per_online_hour: f64,
+    /// Constant rate between two neighbouring mixes, kb/s of what applications could use: 0 to 10⁷ (default 0).
+    pub filler_kbps: f64,
+    /// Neighbours with which a mix keeps that rate: 0 to 10⁵ (default 20: MorphMix' least, FC 2004, section 3).
+    pub filler_links: f64,
+}
+
+impl Default for Overhead {
+    fn default() -> Self {
+        Self {
+            peak_factor: 5.0,
+            datagram_bytes: Geometry::DEFAULT.datagram(),
+            ip_udp_bytes: 28.0,
+            quic_bytes: 34.0,
+            packets_per_ack: 30.0,
+            ack_delay_ms: 25.0,
+            burst_mbps: 5.0,
+            reply_bytes: 12_000.0,
+            circuits_per_online_hour: 3600.0 / CIRCUIT_USE_MAX.as_secs_f64(),
+            spare_circuits: ClientConfig::default().spare as f64,
+            probe_seconds: IDLE_PROBE.as_secs_f64(),
+            link_handshakes_per_online_hour: FIRST_HOPS as f64 * 3600.0 / LINK_AGE_FRESH.as_secs_f64(),
+            filler_kbps: 0.0,
+            filler_links: 20.0,
+        }
+    }
+}
+
+/// Who attacks. Without a hostile mix and an observed link, nothing is said about compromise.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Adversary {
+    /// f, the share of mixes that are hostile, as chains choose them: 0 to 1. (Where chains choose by bandwidth, by
+    /// subnet or by stake, that is the share of bandwidth, of subnets or of stake.)
+    pub hostile_share: Option<f64>,
+    /// The same as a number of [`Question::mixes`]; not both.
+    pub hostile_mixes: Option<u64>,
+    /// Share of links that are observed: 0 to 1 (default 0).
+    pub observed_link_share: f64,
+    /// The adversary also owns the destination, so one end is enough.
+    pub hostile_destination: bool,
+    /// Circuits of a user in a day: 0 to 10⁶ (default: as [`Overhead::circuits_per_online_hour`] says).
+    pub circuits_per_day: Option<f64>,
+    /// First hops that a user keeps: 1 to 100 (default 3).
+    pub first_hops: u32,
+    /// Days for which one is kept: 1 to 36 500 (default 120).
+    pub first_hop_days: f64,
+}
+
+impl Default for Adversary {
+    fn default() -> Self {
+        Self {
+            hostile_share: None,
+            hostile_mixes: None,
+            observed_link_share: 0.0,
+            hostile_destination: false,
+            circuits_per_day: None,
+            first_hops: FIRST_HOPS as u32,
+            first_hop_days: 120.0,
+        }
+    }
+}
+
+/// What takes time: means, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Delays {
+    /// One link, one way: 0 to 10⁵ (default 85, the mean of MorphMix' 20 to 150, FC 2004, section 8).
+    pub link_ms: f64,
+    /// A mix holds a cell for so long: 0 to 10⁶ (default 0; an exponential or a batch: its mean).
+    pub mixing_ms: f64,
+    /// Work of a mix on a cell: 0 to 10⁵ (default 0.01: measured, `reference/transport.md`).
+    pub processing_ms: f64,
+    /// Work of both sides of a handshake: 0 to 10⁵ (default 0.5: measured 0.43 in portable code, same place).
+    pub handshake_ms: f64,
+    /// A page with all that belongs to it, kilobytes: 0 to 10⁶ (default 60: MorphMix' 12 kB and four objects of 12).
+    pub page_kb: f64,
+    /// Round trips until it is there, beside the data itself: 1 to 1000 (default 3, an assumption: name and connection
+    /// at the exit, the page, its objects).
+    pub page_round_trips: f64,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        Self {
+            link_ms: 85.0,
+            mixing_ms: 0.0,
+            processing_ms: 0.01,
+            handshake_ms: 0.5,
+            page_kb: 60.0,
+            page_round_trips: 3.0,
+        }
+    }
+}
+
+/// What must hold; what is left out is not required.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Requirements {
+    /// Most money a year: 0 to 10¹⁵, in the currency of [`Prices`].
+    pub budget_per_year: Option<f64>,
+    /// Most load, in parts of the capacity: above 0, to 1. (With users and mixes given, 1 is required anyway.)
+    pub load_share_max: Option<f64>,
+    /// Longest delay that the network adds to a round trip, ms: 0 to 10⁷.
+    pub added_delay_ms_max: Option<f64>,
+    /// Most circuits compromised, in parts of all: 0 to 1.
+    pub compromised_share_max: Option<f64>,
+    /// Highest probability that a user has at least one circuit compromised in a year, with sticky first hops: 0 to 1.
+    pub compromised_in_year_max: Option<f64>,
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Static,
+            mode: Mode::Realistic,
+            users: None,
+            mixes: None,
+            hops: 4,
+            sent_mb_per_day: 0.5,
+            received_mb_per_day: 4.5,
+            cover: Cover::None,
+            cover_rate_kbps: 64.0,
+            online_hours_per_day: 1.0,
+            mix_classes: vec![BandwidthClass::symmetric("volunteer", 1.0)],
+            member_classes: presets::fc04().classes(),
+            choice: Choice::ByBandwidth,
+            exit_share: 1.0,
+            prices: Prices::default(),
+            overhead: Overhead::default(),
+            adversary: Adversary::default(),
+            delays: Delays::default(),
+            require: Requirements::default(),
+        }
+    }
+}
+
+impl Question {
+    /// Answers it.
+    ///
+    /// # Errors
+    /// Those of [`Self::validate`].
+    pub fn answer(&self) -> Result<Answer, Invalid> {
+        self.validate()?;
+        Ok(Answer::new(self))
+    }
+
+    /// Whether it can be answered.
+    ///
+    /// # Errors
+    /// The first field that is outside its range or contradicts another one.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        self.validate_ranges()?;
+        self.validate_together()
+    }
+
+    /// The lines that carry the traffic.
+    pub(crate) fn classes(&self) -> &[BandwidthClass] {
+        match self.kind {
+            Kind::Static => &self.mix_classes,
+            Kind::Dynamic => &self.member_classes,
+        }
+    }
+
+    pub(crate) fn demand(&self) -> Demand {
+        Demand {
+            hops: self.hops,
+            sent_bits_per_day: self.sent_mb_per_day * 8e6,
+            received_bits_per_day: self.received_mb_per_day * 8e6,
+        }
+    }
+
+    pub(crate) fn schedule(&self) -> Schedule {
+        Schedule {
+            rate_bps: self.cover_rate_kbps * 1e3,
+            online_seconds_per_day: self.online_hours_per_day * 3600.0,
+        }
+    }
+
+    /// Share of mixes that are hostile, if the question says.
+    pub(crate) fn hostile_share(&self) -> Option<f64> {
+        let counted = || Some(self.adversary.hostile_mixes? as f64 / self.mixes? as f64);
+        self.adversary.hostile_share.or_else(counted)
+    }
+
+    pub(crate) fn has_adversary(&self) -> bool {
+        self.hostile_share().is_some() || self.adversary.observed_link_share > 0.0
+    }
+
+    fn validate_ranges(&self) -> Result<(), Invalid> {
+        if let Some(users) = self.users {
+            within("users", users as f64, 1.0..=1e10)?;
+        }
+        if let Some(mixes) = self.mixes {
+            within("mixes", mixes as f64, 1.0..=1e7)?;
+        }
+        within("hops", f64::from(self.hops), 1.0..=HOPS_MAX as f64)?;
+        within("sent_mb_per_day", self.sent_mb_per_day, 0.0..=1e6)?;
+        within("received_mb_per_day", self.received_mb_per_day, 0.0..=1e6)?;
+        within("cover_rate_kbps", self.cover_rate_kbps, 1e-3..=1e7)?;
+        within("online_hours_per_day", self.online_hours_per_day, 0.01..=24.0)?;
+        validate_classes("mix_classes", &self.mix_classes)?;
+        validate_classes("member_classes", &self.member_classes)?;
+        within("exit_share", self.exit_share, SHARE_MIN..=1.0)?;
+        self.prices.validate()?;
+        self.overhead.validate()?;
+        self.adversary.validate()?;
+        self.delays.validate()?;
+        self.require.validate()
+    }
+
+    fn validate_together(&self) -> Result<(), Invalid> {
+        if self.sent_mb_per_day + self.received_mb_per_day <= 0.0 {
+            return Err(Invalid::new(
+                "received_mb_per_day",
+                self.received_mb_per_day,
+                "above 0 where sent_mb_per_day is 0: somebody must want something",
+            ));
+        }
+        match (self.kind, self.users, self.mixes) {
+            (Kind::Static, None, None) => {
+                return Err(Invalid::new(
+                    "users",
+                    "nothing",
+                    "1 to 10000000000, or leave them out and give mixes: a static network needs one of both",
+                ));
+            }
+            (Kind::Dynamic, _, Some(mixes)) => {
+                return Err(Invalid::new(
+                    "mixes",
+                    mixes,
+                    "nothing: in a dynamic network every user is a mix",
+                ));
+            }
+            (_, _, Some(mixes)) if u64::from(self.hops) > mixes => {
+                return Err(Invalid::new("hops", self.hops, format!("1 to {mixes}, the number of mixes")));
+            }
+            _ => {}
+        }
+        self.validate_adversary()?;
+        self.validate_filler()?;
+        Load::new(self, self.cover)?;
+        if self.require.budget_per_year.is_some()
+            && self.kind == Kind::Static
+            && self.prices.per_mix_per_year + self.prices.per_mbps_per_year <= 0.0
+        {
+            return Err(Invalid::new(
+                "prices.per_mix_per_year",
+                self.prices.per_mix_per_year,
+                "above 0 (or prices.per_mbps_per_year): a budget is stated and everything is free",
+            ));
+        }
+        Ok(())
+    }
+
+    fn validate_adversary(&self) -> Result<(), Invalid> {
+        let Adversary { hostile_share, hostile_mixes, .. } = self.adversary;
+        if let Some(hostile) = hostile_mixes {
+            if hostile_share.is_some() {
+                return Err(Invalid::new(
+                    "adversary.hostile_mixes",
+                    hostile,
+                    "nothing: adversary.hostile_share is given",
+                ));
+            }
+            let Some(mixes) = self.mixes else {
+                return Err(Invalid::new(
+                    "adversary.hostile_mixes",
+                    hostile,
+                    "a number only where mixes is one; else use adversary.hostile_share",
+                ));
+            };
+            within("adversary.hostile_mixes", hostile as f64, 0.0..=mixes as f64)?;
+        }
+        if self.has_adversary() {
+            return Ok(());
+        }
+        let stated = [
+            ("require.compromised_share_max", self.require.compromised_share_max),
+            ("require.compromised_in_year_max", self.require.compromised_in_year_max),
+        ];
+        for (field, limit) in stated {
+            if let Some(limit) = limit {
+                return Err(Invalid::new(
+                    field,
+                    limit,
+                    "nothing without an adversary: give adversary.hostile_share or adversary.observed_link_share",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_filler(&self) -> Result<(), Invalid> {
+        let line_bps = usable_mean_bps(self.classes(), self.choice);
+        if filler_bps(self) < line_bps {
+            return Ok(());
+        }
+        let per_kbps = filler_bps(self) / self.overhead.filler_kbps;
+        Err(Invalid::new(
+            "overhead.filler_kbps",
+            self.overhead.filler_kbps,
+            format!("below {:.3}: the mean mix has {:.3} Mb/s", line_bps / per_kbps, line_bps / 1e6),
+        ))
+    }
+}
+
+/// Least share that is not "none".
+const SHARE_MIN: f64 = 1e-9;
+
+fn validate_classes(field: &str, classes: &[BandwidthClass]) -> Result<(), Invalid> {
+    if classes.is_empty() {
+        return Err(Invalid::new(field, "an empty list", "at least one class"));
+    }
+    for (index, class) in classes.iter().enumerate() {
+        let name = |part: &str| format!("{field}[{index}].{part}");
+        within(&name("up_mbps"), class.up_mbps, 1e-6..=1e6)?;
+        within(&name("down_mbps"), class.down_mbps, 1e-6..=1e6)?;
+        within(&name("share"), class.share, 0.0..=1.0)?;
+        within(&name("online_share"), class.online_share, SHARE_MIN..=1.0)?;
+        within(&name("lent_share"), class.lent_share, SHARE_MIN..=1.0)?;
+        within(&name("acceptance"), class.acceptance, SHARE_MIN..=1.0)?;
+    }
+    let sum: f64 = classes.iter().map(|class| class.share).sum();
+    if (sum - 1.0).abs() > 1e-6 {
+        return Err(Invalid::new(format!("{field}[].share"), sum, "shares that sum to 1"));
+    }
+    Ok(())
+}
+
+impl Prices {
+    fn validate(&self) -> Result<(), Invalid> {
+        within("prices.per_mix_per_year", self.per_mix_per_year, 0.0..=1e9)?;
+        within("prices.per_mbps_per_year", self.per_mbps_per_year, 0.0..=1e9)
+    }
+}
+
+impl Overhead {
+    pub(crate) fn geometry(&self) -> Geometry {
+        Geometry::new(self.datagram_bytes).unwrap_or_default()
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        within("overhead.peak_factor", self.peak_factor, 1.0..=1000.0)?;
+        let datagrams = DATAGRAM_BYTES_MIN as f64..=DATAGRAM_BYTES_MAX as f64;
+        within("overhead.datagram_bytes", self.datagram_bytes as f64, datagrams)?;
+        within("overhead.ip_udp_bytes", self.ip_udp_bytes, 0.0..=1000.0)?;
+        within("overhead.quic_bytes", self.quic_bytes, 0.0..=500.0)?;
+        within("overhead.packets_per_ack", self.packets_per_ack, 1.0..=1000.0)?;
+        within("overhead.ack_delay_ms", self.ack_delay_ms, 1.0..=1000.0)?;
+        within("overhead.burst_mbps", self.burst_mbps, 1e-3..=1e5)?;
+        within("overhead.reply_bytes", self.reply_bytes, 1.0..=1e9)?;
+        within("overhead.circuits_per_online_hour", self.circuits_per_online_hour, 0.0..=3600.0)?;
+        within("overhead.spare_circuits", self.spare_circuits, 0.0..=1000.0)?;
+        within("overhead.probe_seconds", self.probe_seconds, 1.0..=1e6)?;
+        let handshakes = self.link_handshakes_per_online_hour;
+        within("overhead.link_handshakes_per_online_hour", handshakes, 0.0..=3600.0)?;
+        within("overhead.filler_kbps", self.filler_kbps, 0.0..=1e7)?;
+        within("overhead.filler_links", self.filler_links, 0.0..=1e5)
+    }
+}
+
+impl Adversary {
+    fn validate(&self) -> Result<(), Invalid> {
+        if let Some(share) = self.hostile_share {
+            within("adversary.hostile_share", share, 0.0..=1.0)?;
+        }
+        within("adversary.observed_link_share", self.observed_link_share, 0.0..=1.0)?;
+        if let Some(circuits) = self.circuits_per_day {
+            within("adversary.circuits_per_day", circuits, 0.0..=1e6)?;
+        }
+        within("adversary.first_hops", f64::from(self.first_hops), 1.0..=100.0)?;
+        within("adversary.first_hop_days", self.first_hop_days, 1.0..=36_500.0)
+    }
+}
+
+impl Delays {
+    fn validate(&self) -> Result<(), Invalid> {
+        within("delays.link_ms", self.link_ms, 0.0..=1e5)?;
+        within("delays.mixing_ms", self.mixing_ms, 0.0..=1e6)?;
+        within("delays.processing_ms", self.processing_ms, 0.0..=1e5)?;
+        within("delays.handshake_ms", self.handshake_ms, 0.0..=1e5)?;
+        within("delays.page_kb", self.page_kb, 0.0..=1e6)?;
+        within("delays.page_round_trips", self.page_round_trips, 1.0..=1000.0)
+    }
+}
+
+impl Requirements {
+    fn validate(&self) -> Result<(), Invalid> {
+        let fields = [
+            ("require.budget_per_year", self.budget_per_year, 0.0..=1e15),
+            ("require.load_share_max", self.load_share_max, SHARE_MIN..=1.0),
+            ("require.added_delay_ms_max", self.added_delay_ms_max, 0.0..=1e7),
+            ("require.compromised_share_max", self.compromised_share_max, 0.0..=1.0),
+            ("require.compromised_in_year_max", self.compromised_in_year_max, 0.0..=1.0),
+        ];
+        for (field, value, allowed) in fields {
+            if let Some(value) = value {
+                within(field, value, allowed)?;
+            }
+        }
+        Ok(())
+    }
+}
