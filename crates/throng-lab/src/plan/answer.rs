@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::breakdown::{Part, breakdown};
 use super::{Compromise, Cover, Kind, Latency, Mode, Question, SchemeCapacity};
 use crate::report::{Cell, Table, readable};
 
@@ -12,6 +13,8 @@ pub struct Answer {
     pub question: Question,
     /// Each cover scheme, the least protective first; one of them is stated.
     pub schemes: Vec<SchemeCapacity>,
+    /// Of what a user's need under the stated scheme is made; the parts sum to it.
+    pub breakdown: Vec<Part>,
     /// The most protective scheme that is affordable, if it was asked what is.
     pub best_affordable: Option<Cover>,
     /// What the adversary gets; if the question names one.
@@ -46,6 +49,7 @@ impl Answer {
             question: question.clone(),
             best_affordable: schemes.iter().rev().find(|s| s.affordable == Some(true)).map(|s| s.cover),
             schemes,
+            breakdown: breakdown(question),
             compromise,
             latency,
             requirements: Vec::new(),
@@ -67,6 +71,9 @@ impl Answer {
     /// Everything, to read.
     pub fn tables(&self) -> Vec<Table> {
         let mut tables = vec![self.question_table(), self.capacity_table()];
+        if self.question.mode == Mode::Realistic {
+            tables.push(self.breakdown_table());
+        }
         tables
             .extend(self.compromise.as_ref().map(|compromise| compromise_table(compromise, &self.question)));
         tables.push(self.latency_table());
@@ -207,6 +214,15 @@ impl Answer {
         table
     }
 
+    fn breakdown_table(&self) -> Table {
+        let columns = ["what", "per user kb/s"];
+        let mut table = Table::new("What a user needs of all mixes, under the stated scheme", &columns);
+        for part in &self.breakdown {
+            table.row([part.what.into(), (part.per_user_mbps * 1e3).into()]);
+        }
+        table
+    }
+
     fn latency_table(&self) -> Table {
         let latency = &self.latency;
         let mut table = Table::new("Latency (means)", &["what", "ms"]);
@@ -223,6 +239,15 @@ impl Answer {
             table.row([name.into(), ms.into()]);
         }
         table.notes.push(latency.comfort.name().to_owned());
+        for budget in &latency.mixing_budgets {
+            let seconds = readable(budget.added_ms / 1e3);
+            table.notes.push(match budget.mixing_ms {
+                Some(ms) => {
+                    format!("{seconds} s would be added if each mix held cells for {} ms", readable(ms))
+                }
+                None => format!("{seconds} s are added without any mixing"),
+            });
+        }
         table
     }
 

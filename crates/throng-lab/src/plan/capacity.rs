@@ -25,11 +25,11 @@ pub struct SchemeCapacity {
     /// Capacity that all users need, Mb/s; if the question states users.
     pub required_mbps: Option<f64>,
     /// Mixes for that (static).
-    pub mixes_needed: Option<f64>,
+    pub mixes_needed: Option<u64>,
     /// Capacity that there is, Mb/s; if the question states mixes, or members.
     pub available_mbps: Option<f64>,
     /// Users that it carries (static).
-    pub users_supported: Option<f64>,
+    pub users_supported: Option<u64>,
     /// Need in parts of what there is; above 1 it is not enough. (Dynamic: the same for any number of users.)
     pub load_share: Option<f64>,
     /// Cost of the mixes, a year: of those that there are, else of those needed.
@@ -85,31 +85,31 @@ impl SchemeCapacity {
 
     fn fill_in_static(&mut self, question: &Question, need_bps: f64, line_bps: f64, users: Option<f64>) {
         let mixes = question.mixes.map(|mixes| mixes as f64);
-        let least = f64::from(question.hops);
+        let least = u64::from(question.hops);
         self.mixes_needed = users.map(|users| round_up(users * need_bps / line_bps).max(least));
         self.available_mbps = mixes.map(|mixes| mixes * line_bps / 1e6);
         self.users_supported = mixes.map(|mixes| round_down(mixes * line_bps / need_bps));
         self.load_share = mixes.zip(users).map(|(mixes, users)| users * need_bps / (mixes * line_bps));
-        let cost = |mixes| mixes * question.prices.of_a_mix(&question.mix_classes);
-        self.cost_per_year = mixes.or(self.mixes_needed).map(cost);
-        let needed_cost = self.mixes_needed.or(mixes).map(cost);
+        let cost = |mixes| mixes as f64 * question.prices.of_a_mix(&question.mix_classes);
+        self.cost_per_year = question.mixes.or(self.mixes_needed).map(cost);
+        let needed_cost = self.mixes_needed.or(question.mixes).map(cost);
         self.affordable =
             question.require.budget_per_year.zip(needed_cost).map(|(budget, cost)| cost <= budget);
     }
 }
 
 /// Up, but not for the last bits of a division.
-fn round_up(value: f64) -> f64 {
-    (value * (1.0 - 1e-12)).ceil()
+fn round_up(value: f64) -> u64 {
+    (value * (1.0 - 1e-12)).ceil() as u64
 }
 
-fn round_down(value: f64) -> f64 {
-    (value * (1.0 + 1e-12)).floor()
+fn round_down(value: f64) -> u64 {
+    (value * (1.0 + 1e-12)).floor() as u64
 }
 
 impl Prices {
     /// A mix with a mean line, a year.
-    fn of_a_mix(self, classes: &[BandwidthClass]) -> f64 {
+    pub(crate) fn of_a_mix(self, classes: &[BandwidthClass]) -> f64 {
         let mean_mbps: f64 = classes.iter().map(|class| class.share * class.line_mbps()).sum();
         self.per_mix_per_year + mean_mbps * self.per_mbps_per_year
     }
@@ -177,12 +177,12 @@ mod tests {
             let forwards = Question { users: Some(users), hops, mode, cover, ..Question::default() };
             let need = SchemeCapacity::new(&forwards, cover);
             let mixes = need.mixes_needed.unwrap();
-            let back = |mixes: f64| {
-                let question = Question { users: None, mixes: Some(mixes as u64), ..forwards.clone() };
+            let back = |mixes: u64| {
+                let question = Question { users: None, mixes: Some(mixes), ..forwards.clone() };
                 SchemeCapacity::new(&question, cover).users_supported.unwrap()
             };
-            prop_assert!(back(mixes) >= users as f64);
-            prop_assert!(mixes <= f64::from(hops) || back(mixes - 1.0) < users as f64);
+            prop_assert!(back(mixes) >= users);
+            prop_assert!(mixes <= u64::from(hops) || back(mixes - 1) < users);
             let exact = need.required_mbps.unwrap() / need.per_user_mbps.unwrap();
             prop_assert!((exact / users as f64 - 1.0).abs() < 1e-12);
         }

@@ -92,7 +92,8 @@ impl Compromise {
             predecessor_circuits: mixes
                 .filter(|_| hostile > 0.0)
                 .map(|mixes| 2.0 * hostile.powi(-2) * mixes.ln()),
-            cost_per_year: mixes.map(|mixes| mixes * hostile * question.prices.per_mix_per_year),
+            cost_per_year: mixes
+                .map(|mixes| mixes * hostile * question.prices.of_a_mix(&question.mix_classes)),
         })
     }
 }

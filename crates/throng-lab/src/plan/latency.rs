@@ -28,7 +28,21 @@ pub struct Latency {
     pub page_ms: f64,
     /// How it feels.
     pub comfort: Comfort,
+    /// How long each mix may hold a cell on average until a threshold is reached.
+    pub mixing_budgets: Vec<MixingBudget>,
 }
+
+/// A threshold of added delay, and the mixing that reaches it with the links as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct MixingBudget {
+    /// The threshold: delay added to a round trip, ms.
+    pub added_ms: f64,
+    /// What each mix may hold a cell for on average, ms; nothing if the links alone take longer.
+    pub mixing_ms: Option<f64>,
+}
+
+/// What the study tried, ms.
+const THRESHOLDS_MS: [f64; 4] = [1_000.0, 4_000.0, 7_000.0, 10_000.0];
 
 /// How a mean added delay feels in use.
 ///
@@ -82,7 +96,13 @@ impl Latency {
         let round_trip_ms = 2.0 * one_way_ms;
         let direct_round_trip_ms = 2.0 * delays.link_ms;
         let rate_kbps = if covered { question.cover_rate_kbps } else { question.overhead.burst_mbps * 1e3 };
+        let budget = |added_ms: f64| {
+            let without = Self::added_without_mixing(question, slot_wait_ms);
+            let mixing_ms = (added_ms - without) / (2.0 * hops);
+            MixingBudget { added_ms, mixing_ms: (mixing_ms >= 0.0).then_some(mixing_ms) }
+        };
         Self {
+            mixing_budgets: THRESHOLDS_MS.map(budget).to_vec(),
             one_way_ms,
             round_trip_ms,
             direct_round_trip_ms,
@@ -95,6 +115,11 @@ impl Latency {
             page_ms: delays.page_round_trips * round_trip_ms + delays.page_kb * 8e3 / rate_kbps,
             comfort: Comfort::of(round_trip_ms - direct_round_trip_ms),
         }
+    }
+
+    fn added_without_mixing(question: &Question, slot_wait_ms: f64) -> f64 {
+        let each_hop_ms = question.delays.link_ms + question.delays.processing_ms;
+        2.0 * (f64::from(question.hops) * each_hop_ms + slot_wait_ms)
     }
 }
 
@@ -122,6 +147,19 @@ mod tests {
         assert_eq!(found.set_up_ms, 2.0 * (10.0 * 85.0 + 6.0 * 15.0));
         let covered = Latency::new(&Question { cover: Cover::Link, ..question });
         assert_eq!(covered.slot_wait_ms, 1190.0 * 8.0 / 64.0 / 2.0);
+    }
+
+    #[test]
+    fn a_budget_spent_is_a_threshold_reached() {
+        for cover in [Cover::None, Cover::EndToEnd] {
+            let mut question = Question { cover, ..Question::default() };
+            for budget in Latency::new(&question).mixing_budgets {
+                question.delays.mixing_ms = budget.mixing_ms.unwrap();
+                assert!((Latency::new(&question).added_ms - budget.added_ms).abs() < 1e-6);
+            }
+            question.delays.link_ms = 200.0;
+            assert_eq!(Latency::new(&question).mixing_budgets[0].mixing_ms, None);
+        }
     }
 
     proptest! {

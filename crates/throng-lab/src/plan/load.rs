@@ -15,7 +15,8 @@
 //! a whole datagram with its IP and UDP headers:
 //!
 //! * data in payloads less QUIC's own bytes, plus half a cell for the end of each request and reply;
-//! * acknowledgements, each a cell the other way, one per so many packets or so long;
+//! * acknowledgements, each a cell the other way, one per so many packets or so long (so one per packet where cover
+//!   makes circuits slow);
 //! * set-up. Hop k of a circuit costs a datagram on each of the first k links and one back on each, so a circuit of l
 //!   hops costs 2·(1 + … + l) = l·(l + 1) datagrams on all links: l each way on the user's, l·(l − 1) between mixes;
 //! * questions to idle circuits whether they live, a cell forward and a cell back on every link;
@@ -77,7 +78,7 @@ impl Load {
     /// # Errors
     /// If the cover's schedule is too slow for the data that it must carry.
     pub(crate) fn new(question: &Question, cover: Cover) -> Result<Self, Invalid> {
-        let day = Day::new(question);
+        let day = Day::new(question, cover);
         if cover != Cover::None {
             day.check_schedule(question)?;
         }
@@ -127,7 +128,7 @@ impl Load {
 }
 
 impl Day {
-    fn new(question: &Question) -> Self {
+    fn new(question: &Question, cover: Cover) -> Self {
         let demand = question.demand();
         let data = Ways { forward: demand.sent_bits_per_day, backward: demand.received_bits_per_day };
         let schedule = question.schedule().bits_per_day();
@@ -141,11 +142,11 @@ impl Day {
                 set_up_last: 0.0,
                 handshakes: 0.0,
             },
-            Mode::Realistic => Self::realistic(question, data, schedule),
+            Mode::Realistic => Self::realistic(question, cover, data, schedule),
         }
     }
 
-    fn realistic(question: &Question, data: Ways, schedule: f64) -> Self {
+    fn realistic(question: &Question, cover: Cover, data: Ways, schedule: f64) -> Self {
         let overhead = &question.overhead;
         let hops = f64::from(question.hops);
         let wire = overhead.wire_bits();
@@ -153,7 +154,11 @@ impl Day {
         let exchanges = question.received_mb_per_day * 1e6 / overhead.reply_bytes;
         let full = |bits: f64| if bits > 0.0 { bits / useful + exchanges / 2.0 } else { 0.0 };
         let (forward, backward) = (full(data.forward), full(data.backward));
-        let acks = 1.0 / overhead.packets_answered_at_once();
+        let speed_mbps = match cover {
+            Cover::None => overhead.burst_mbps,
+            Cover::Link | Cover::EndToEnd => overhead.burst_mbps.min(question.cover_rate_kbps / 1e3),
+        };
+        let acks = 1.0 / overhead.packets_answered_at_once(speed_mbps);
         let probes =
             question.online_hours_per_day * 3600.0 / overhead.probe_seconds * overhead.spare_circuits;
         let circuits = question.online_hours_per_day * overhead.circuits_per_online_hour;
@@ -257,8 +262,8 @@ impl Overhead {
     }
 
     /// An acknowledgement answers so many packets: as many as come before it is due, at least one.
-    fn packets_answered_at_once(&self) -> f64 {
-        let within_delay = self.burst_mbps * 1e3 * self.ack_delay_ms / self.useful_bits();
+    fn packets_answered_at_once(&self, speed_mbps: f64) -> f64 {
+        let within_delay = speed_mbps * 1e3 * self.ack_delay_ms / self.useful_bits();
         within_delay.clamp(1.0, self.packets_per_ack)
     }
 }
@@ -321,7 +326,7 @@ mod tests {
     fn a_circuit_costs_l_times_l_plus_1_datagrams() {
         for hops in 1..=8 {
             let question = Question { mode: Mode::Realistic, hops, ..Question::default() };
-            let day = Day::new(&question);
+            let day = Day::new(&question, Cover::None);
             let circuits = question.overhead.circuits_per_online_hour;
             let datagrams =
                 (2.0 * day.set_up_user + day.set_up_between) / question.overhead.wire_bits() / circuits;

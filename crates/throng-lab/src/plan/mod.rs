@@ -28,6 +28,7 @@
 //! [`presets`] knows the lines of members in 2004 and 2026 with their sources.
 
 mod answer;
+mod breakdown;
 mod capacity;
 mod compromise;
 pub mod formulas;
@@ -40,10 +41,11 @@ mod question;
 mod sweep;
 
 pub use answer::{Answer, Requirement};
+pub use breakdown::Part;
 pub use capacity::SchemeCapacity;
 pub use compromise::{Compromise, Exposure, both_ends_without_replacement, first_hop_hostile, once_in};
 pub use invalid::Invalid;
-pub use latency::{Comfort, Latency};
+pub use latency::{Comfort, Latency, MixingBudget};
 pub use question::{
     Adversary, BandwidthClass, Choice, Cover, Delays, Kind, Mode, Overhead, Prices, Question, Requirements,
 };

@@ -49,7 +49,7 @@ const ATTACKER: &str = "5 attacker";
 const FREEDOM_BPS: f64 = 463e6;
 const FREEDOM_MIXES: u64 = 150;
 const T1_MBPS: f64 = 1.544;
-const CEILING: &str = "of rounded capacities: the paper divides those";
+const ROUNDED: &str = "the paper divides its rounded capacities";
 
 impl Paper {
     /// Computes all of it.
@@ -142,7 +142,7 @@ impl Paper {
             self.add(TABLE_1, what, "Mb/s", printed, means, mbps);
             let overhead = (mbps / none - 1.0) * 100.0;
             self.add(TABLE_1, what, "% overhead", printed_overhead, overhead_means, overhead);
-            self.note(CEILING);
+            self.note(ROUNDED);
         }
     }
 
@@ -174,7 +174,7 @@ impl Paper {
     }
 
     fn volunteers(&mut self) {
-        let mixes = solved(&table_1(Cover::None, 24.0)).stated_scheme().mixes_needed.unwrap_or(f64::NAN);
+        let mixes = solved(&table_1(Cover::None, 24.0)).stated_scheme().mixes_needed.unwrap_or(0) as f64;
         self.add(
             VOLUNTEERS,
             "mixes of 1 Mb/s for Table 1 without cover",

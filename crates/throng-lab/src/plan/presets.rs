@@ -75,6 +75,8 @@ impl Preset {
                 "sent_mb_per_day" => question.sent_mb_per_day = value,
                 "received_mb_per_day" => question.received_mb_per_day = value,
                 "online_hours_per_day" => question.online_hours_per_day = value,
+                "cover_rate_kbps" => question.cover_rate_kbps = value,
+                "exit_share" => question.exit_share = value,
                 "hops" => question.hops = value as u32,
                 "overhead.reply_bytes" => question.overhead.reply_bytes = value,
                 "delays.page_kb" => question.delays.page_kb = value,
@@ -198,6 +200,8 @@ pub fn home_2026() -> Preset {
         ],
         numbers: vec![
             ("hops", assumed(3.0, "Throng's default")),
+            ("exit_share", assumed(0.1, "one member in ten opens connections to the outside")),
+            ("cover_rate_kbps", assumed(256.0, "the least round rate that holds such a day")),
             ("online_hours_per_day", assumed(8.0, "as long as the computer runs")),
             ("received_mb_per_day", derived(100.0 * 2.652, PAGES_A_DAY)),
             ("sent_mb_per_day", derived(100.0 * 2.652 * 48.0 / 592.8, OPENVAULT_RATIO)),

@@ -202,7 +202,7 @@ pub struct Overhead {
     /// Longest wait for an acknowledgement, ms: 1 to 1000 (default 25).
     pub ack_delay_ms: f64,
     /// Speed of a circuit while it moves data, Mb/s: 0.001 to 10⁵ (default 5, an assumption). Acknowledgements come
-    /// after a time, so slow circuits send more of them.
+    /// after a time, so slow circuits send more of them; under cover, none is faster than the cover.
     pub burst_mbps: f64,
     /// Mean length of a reply, bytes: 1 to 10⁹ (default 12 000: MorphMix' model of the web, FC 2004, section 8). Request
     /// and reply each leave half of their last cell empty on average.

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::capacity::usable_mean_bps;
 use super::invalid::within;
-use super::{Adversary, Cover, Invalid, Kind, Question, Requirements, SchemeCapacity};
-use crate::report::{Chart, Line, Mark, Scale, Series, Table};
+use super::{Adversary, Cover, Invalid, Kind, Mode, Question, Requirements, SchemeCapacity};
+use crate::report::{Chart, Line, Mark, Scale, Series, Table, readable};
 
 /// A question asked along an axis, of a static and of a dynamic network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -228,9 +229,10 @@ impl Swept {
                 parts.push(text);
             }
         };
-        let count = |number: Option<u64>| crate::report::readable(number.unwrap_or(0) as f64);
+        let line = readable(usable_mean_bps(&question.mix_classes, question.choice) / 1e6);
+        let count = |number: Option<u64>| readable(number.unwrap_or(0) as f64);
         fixed(Axis::Users, format!("{} users", count(question.users)));
-        fixed(Axis::Mixes, format!("static: {} mixes", count(question.mixes)));
+        fixed(Axis::Mixes, format!("static: {} mixes of {line} Mb/s", count(question.mixes)));
         fixed(Axis::Hops, format!("{} hops", question.hops));
         fixed(
             Axis::ReceivedMbPerDay,
@@ -239,8 +241,8 @@ impl Swept {
         fixed(Axis::CoverRateKbps, format!("cover {} kb/s", question.cover_rate_kbps));
         fixed(Axis::OnlineHoursPerDay, format!("{} h online", question.online_hours_per_day));
         let mode = match question.mode {
-            super::Mode::Bare => "bare formulas",
-            super::Mode::Realistic => "realistic",
+            Mode::Bare => "bare formulas",
+            Mode::Realistic => "realistic",
         };
         parts.push(mode.to_owned());
         parts.join(" · ")

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::{Chart, Line, Scale, readable};
 
-const WIDTH: f64 = 900.0;
+const WIDTH: f64 = 920.0;
 const HEIGHT: f64 = 540.0;
 const LEFT: f64 = 96.0;
-const RIGHT: f64 = 664.0;
+const RIGHT: f64 = 660.0;
 const TOP: f64 = 78.0;
 const BOTTOM: f64 = 478.0;
 
@@ -17,12 +17,14 @@ const STYLE: &str = "\
 .throng-chart .paper{fill:#fff}.throng-chart .ink{fill:#1d1d1f}.throng-chart .soft{fill:#5c5c63}\
 .throng-chart .grid{stroke:#d8d8de}.throng-chart .fine{stroke:#efeff2}\
 .throng-chart .frame{stroke:#8a8a92;fill:none}.throng-chart .mark{stroke:#1d1d1f;stroke-width:1.5}\
+.throng-chart .halo{paint-order:stroke;stroke:#fff;stroke-width:4px}\
 .throng-chart .line{fill:none;stroke-width:2.4;stroke-linejoin:round}.throng-chart .dashed{stroke-dasharray:8 5}\
 .throng-chart .c0{stroke:#0072b2}.throng-chart .c1{stroke:#d55e00}.throng-chart .c2{stroke:#008a63}\
 .throng-chart .c3{stroke:#b0478a}\
 @media(prefers-color-scheme:dark){\
 .throng-chart .paper{fill:#17181c}.throng-chart .ink{fill:#f0f0f2}.throng-chart .soft{fill:#a9a9b2}\
 .throng-chart .grid{stroke:#3a3b42}.throng-chart .fine{stroke:#26272c}\
+.throng-chart .halo{stroke:#17181c}\
 .throng-chart .frame{stroke:#7b7b85}.throng-chart .mark{stroke:#f0f0f2}\
 .throng-chart .c0{stroke:#56b4e9}.throng-chart .c1{stroke:#ff9a4d}.throng-chart .c2{stroke:#3ed6a8}\
 .throng-chart .c3{stroke:#e29bcb}}";
@@ -38,8 +40,8 @@ impl Chart {
         let mut out = String::new();
         self.open(&mut out);
         grid(&mut out, &x, &y);
-        self.draw_marks(&mut out, &y);
         self.draw_lines(&mut out, &x, &y);
+        self.draw_marks(&mut out, &y); // last, so that their names stay readable
         self.draw_names(&mut out);
         out + "</svg>\n"
     }
@@ -65,7 +67,7 @@ impl Chart {
             put(out, format_args!("<path class=\"mark\" d=\"M{LEFT} {at:.1}H{RIGHT}\"/>"));
             let (x, above) = (LEFT + 8.0, at - 6.0);
             let name = escaped(&mark.name);
-            put(out, format_args!("<text class=\"ink\" x=\"{x}\" y=\"{above:.1}\">{name}</text>"));
+            put(out, format_args!("<text class=\"ink halo\" x=\"{x}\" y=\"{above:.1}\">{name}</text>"));
         }
     }
 
