@@ -1,6 +1,6 @@
 //! A question that has no answer is refused with the field's name and what it may hold, and only such a one.
 
-use throng_lab::plan::{BandwidthClass, Cover, Kind, Mode, Question};
+use throng_lab::plan::{Axis, BandwidthClass, Choice, Cover, Invalid, Kind, Mode, Question};
 
 type Wrong = (&'static str, fn(&mut Question));
 
@@ -80,6 +80,7 @@ fn contradictions_name_the_field_that_should_go() {
         ("mixes", |q| q.kind = Kind::Dynamic),
         // Chains longer than there are mixes.
         ("hops", |q| q.mixes = Some(3)),
+        ("hops", |q| (q.kind, q.mixes, q.users) = (Kind::Dynamic, None, Some(3))),
         // A day's data does not fit under the cover.
         ("cover_rate_kbps", |q| q.cover_rate_kbps = 1.0),
         ("cover_rate_kbps", |q| (q.mode, q.received_mb_per_day) = (Mode::Bare, 500.0)),
@@ -144,4 +145,25 @@ fn a_question_survives_json_and_a_misspelt_field_does_not() {
     let classes = r#"{"mix_classes": [{"name": "a", "up_mbps": 1, "down_mbps": 1, "share": 1}]}"#;
     let classes: Question = serde_json::from_str(classes).unwrap();
     assert_eq!(classes.mix_classes, [BandwidthClass::symmetric("a", 1.0)]);
+}
+
+#[test]
+fn words_are_the_same_on_a_command_line_and_in_json() {
+    fn check<T>(words: &[&str], field: &str)
+    where
+        T: std::str::FromStr<Err = Invalid> + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        for word in words {
+            let parsed: T = word.parse().unwrap();
+            assert_eq!(serde_json::from_str::<T>(&format!("\"{word}\"")).unwrap(), parsed);
+        }
+        let error = "neither".parse::<T>().unwrap_err();
+        assert_eq!((error.field.as_str(), error.allowed), (field, words.join(", ")));
+    }
+    check::<Cover>(&["none", "link", "end-to-end"], "cover");
+    check::<Kind>(&["static", "dynamic"], "kind");
+    check::<Mode>(&["bare", "realistic"], "mode");
+    check::<Choice>(&["by-bandwidth", "uniform", "by-acceptance"], "choice");
+    let axes = ["users", "mixes", "hops", "received-mb-per-day", "cover-rate-kbps", "online-hours-per-day"];
+    check::<Axis>(&axes, "axis");
 }

@@ -15,7 +15,8 @@ pub struct Answer {
     pub schemes: Vec<SchemeCapacity>,
     /// Of what a user's need under the stated scheme is made; the parts sum to it.
     pub breakdown: Vec<Part>,
-    /// The most protective scheme that is affordable, if it was asked what is.
+    /// The most protective scheme that is affordable: in a static network if a budget is stated, in a dynamic one that
+    /// members carry.
     pub best_affordable: Option<Cover>,
     /// What the adversary gets; if the question names one.
     pub compromise: Option<Compromise>,

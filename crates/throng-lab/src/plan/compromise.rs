@@ -3,7 +3,7 @@
 //! A chain is compromised if its user's end and its outside end are: the first mix is hostile or the link to it
 //! observed, and the last mix is hostile or the way behind it observed. With hostile mixes only that is f² (the paper,
 //! section 5); with observed links only q² (MorphMix, FC 2004, section 3). Mixes between do not matter to whoever
-//! compares both ends; that *all* are hostile has probability fˡ, that any is 1 − (1 − f)ˡ.
+//! compares both ends (where there is only one, it is both: f); that *all* are hostile has probability fˡ, that any is 1 − (1 − f)ˡ.
 
 use serde::Serialize;
 
@@ -63,20 +63,19 @@ impl Compromise {
         let adversary = &question.adversary;
         let hostile = question.hostile_share().unwrap_or(0.0);
         let observed = adversary.observed_link_share;
-        let end = 1.0 - (1.0 - hostile) * (1.0 - observed);
-        let outside_end = if adversary.hostile_destination { 1.0 } else { end };
+        let ends = Ends::new(question, hostile);
         let hops = f64::from(question.hops);
         let circuits_per_day = adversary
             .circuits_per_day
             .unwrap_or(question.online_hours_per_day * question.overhead.circuits_per_online_hour);
-        let over = |days| Exposure::new(adversary, end, outside_end, circuits_per_day, days);
+        let over = |days| Exposure::new(adversary, ends, circuits_per_day, days);
         let mixes = question.mixes.map(|mixes| mixes as f64);
         Some(Self {
             hostile_share: hostile,
             observed_link_share: observed,
-            per_circuit: end * outside_end,
+            per_circuit: ends.per_circuit(),
             both_mixes_without_replacement: mixes
-                .filter(|mixes| *mixes > 1.0)
+                .filter(|mixes| *mixes > 1.0 && question.hops > 1)
                 .map(|mixes| both_ends_without_replacement(hostile * mixes, mixes)),
             all_mixes: hostile.powf(hops),
             any_mix: once_in(hostile, hops),
@@ -98,16 +97,50 @@ impl Compromise {
     }
 }
 
+/// How the user's end becomes known, and what the outside end costs then.
+#[derive(Clone, Copy)]
+struct Ends {
+    /// Probability that the first mix is hostile.
+    hostile: f64,
+    /// Probability that it is not, and the link to it is observed.
+    observed: f64,
+    /// Probability that the outside end is known where the first mix is hostile.
+    outside_if_hostile: f64,
+    /// The same where only the link is observed.
+    outside_if_observed: f64,
+}
+
+impl Ends {
+    fn new(question: &Question, hostile: f64) -> Self {
+        let observed = question.adversary.observed_link_share;
+        let outside = 1.0 - (1.0 - hostile) * (1.0 - observed);
+        let (outside_if_hostile, outside_if_observed) = match question.hops {
+            _ if question.adversary.hostile_destination => (1.0, 1.0),
+            1 => (1.0, observed), // the first mix is the last
+            _ => (outside, outside),
+        };
+        Self { hostile, observed: (1.0 - hostile) * observed, outside_if_hostile, outside_if_observed }
+    }
+
+    fn per_circuit(self) -> f64 {
+        self.hostile * self.outside_if_hostile + self.observed * self.outside_if_observed
+    }
+
+    /// At least one of so many circuits through the same first mix.
+    fn once_through_one(self, circuits: f64) -> f64 {
+        self.hostile * once_in(self.outside_if_hostile, circuits)
+            + self.observed * once_in(self.outside_if_observed, circuits)
+    }
+}
+
 impl Exposure {
-    fn new(adversary: &Adversary, end: f64, outside_end: f64, circuits_per_day: f64, days: f64) -> Self {
+    fn new(adversary: &Adversary, ends: Ends, circuits_per_day: f64, days: f64) -> Self {
         let circuits = circuits_per_day * days;
         let met = first_hops_met(adversary.first_hops, adversary.first_hop_days, days);
-        // Whoever sees one first hop sees the circuits through it, and needs the outside end of one of them.
-        let through_one = once_in(outside_end, circuits / met);
         Self {
-            circuits: circuits * end * outside_end,
-            once_fresh: once_in(end * outside_end, circuits),
-            once_sticky: once_in(end * through_one, met),
+            circuits: circuits * ends.per_circuit(),
+            once_fresh: once_in(ends.per_circuit(), circuits),
+            once_sticky: once_in(ends.once_through_one(circuits / met), met),
         }
     }
 }
@@ -160,6 +193,23 @@ mod tests {
         let mut question = Question { users: Some(1), ..Question::default() };
         question.adversary.observed_link_share = 0.1;
         close(Compromise::new(&question).unwrap().per_circuit, 0.01, 1e-12);
+    }
+
+    #[test]
+    fn a_single_mix_is_both_ends() {
+        let mut question = Question { users: Some(1), hops: 1, ..Question::default() };
+        question.adversary.hostile_share = Some(0.1);
+        close(Compromise::new(&question).unwrap().per_circuit, 0.1, 1e-12);
+        question.adversary.observed_link_share = 0.5;
+        close(Compromise::new(&question).unwrap().per_circuit, 0.1 + 0.9 * 0.25, 1e-12);
+    }
+
+    #[test]
+    fn whoever_owns_the_destination_needs_one_end() {
+        let mut question = Question { users: Some(1), ..Question::default() };
+        question.adversary.hostile_share = Some(0.1);
+        question.adversary.hostile_destination = true;
+        close(Compromise::new(&question).unwrap().per_circuit, 0.1, 1e-12);
     }
 
     /// Row 51 of the table of checks, and section C.8.

@@ -41,3 +41,12 @@ pub(crate) fn within(field: &str, value: f64, allowed: RangeInclusive<f64>) -> R
     }
     Err(Invalid::new(field, value, format!("{} to {}", allowed.start(), allowed.end())))
 }
+
+/// The value that a word stands for (the same words as in JSON).
+pub(crate) fn one_of<T: Copy>(field: &str, word: &str, words: &[(&str, T)]) -> Result<T, Invalid> {
+    if let Some((_, value)) = words.iter().find(|(name, _)| *name == word) {
+        return Ok(*value);
+    }
+    let names: Vec<_> = words.iter().map(|(name, _)| *name).collect();
+    Err(Invalid::new(field, word, names.join(", ")))
+}

@@ -1,6 +1,8 @@
-//! Lines of members, and what they do with them, with the source of every number.
+//! Lines of members and of mixes, and what users do with them, with the source of every number.
 
 use serde::Serialize;
+
+use crate::report::Table;
 
 use super::{BandwidthClass, Choice, Kind, Mode, Question};
 
@@ -38,15 +40,17 @@ pub struct SourcedClass {
     pub acceptance: Sourced,
 }
 
-/// Members of a dynamic network.
+/// Members of a dynamic network, or mixes of a static one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Preset {
     /// What a command line calls it.
     pub name: &'static str,
     /// What it is.
     pub about: &'static str,
-    /// Its classes.
-    pub members: Vec<SourcedClass>,
+    /// Who the mixes are.
+    pub kind: Kind,
+    /// Their lines.
+    pub lines: Vec<SourcedClass>,
     /// Other numbers of a question that belong to it, by field.
     pub numbers: Vec<(&'static str, Sourced)>,
 }
@@ -59,17 +63,16 @@ impl Preset {
 
     /// Its classes, as a question has them.
     pub fn classes(&self) -> Vec<BandwidthClass> {
-        self.members.iter().map(SourcedClass::plain).collect()
+        self.lines.iter().map(SourcedClass::plain).collect()
     }
 
-    /// A question about a dynamic network of such members.
+    /// A question about such a network (a static one still lacks users or mixes).
     pub fn question(&self) -> Question {
-        let mut question = Question {
-            kind: Kind::Dynamic,
-            mode: Mode::Realistic,
-            member_classes: self.classes(),
-            ..Question::default()
-        };
+        let mut question = Question { kind: self.kind, ..Question::default() };
+        match self.kind {
+            Kind::Static => question.mix_classes = self.classes(),
+            Kind::Dynamic => question.member_classes = self.classes(),
+        }
         for &(field, Sourced { value, .. }) in &self.numbers {
             match field {
                 "sent_mb_per_day" => question.sent_mb_per_day = value,
@@ -77,6 +80,8 @@ impl Preset {
                 "online_hours_per_day" => question.online_hours_per_day = value,
                 "cover_rate_kbps" => question.cover_rate_kbps = value,
                 "exit_share" => question.exit_share = value,
+                "prices.per_mix_per_year" => question.prices.per_mix_per_year = value,
+                "prices.per_mbps_per_year" => question.prices.per_mbps_per_year = value,
                 "hops" => question.hops = value as u32,
                 "overhead.reply_bytes" => question.overhead.reply_bytes = value,
                 "delays.page_kb" => question.delays.page_kb = value,
@@ -86,13 +91,28 @@ impl Preset {
         question
     }
 
+    /// Every number with its source, to read.
+    pub fn table(&self) -> Table {
+        let mut table =
+            Table::new(format!("{}: {}", self.name, self.about), &["number", "value", "kind", "source"]);
+        for (field, Sourced { value, source }) in self.sources() {
+            let (kind, text) = match source {
+                Source::Cited(text) => ("cited", text),
+                Source::Derived(text) => ("derived", text),
+                Source::Assumption(text) => ("assumption", text),
+            };
+            table.row([field.into(), value.into(), kind.into(), text.into()]);
+        }
+        table
+    }
+
     /// Every number with its field and source.
     pub fn sources(&self) -> impl Iterator<Item = (String, Sourced)> {
         let of_class = |class: &SourcedClass| {
             class.fields().map(|(field, sourced)| (format!("{}.{field}", class.name), sourced))
         };
         let numbers = self.numbers.iter().map(|&(field, sourced)| (field.to_owned(), sourced));
-        self.members.iter().flat_map(of_class).chain(numbers)
+        self.lines.iter().flat_map(of_class).chain(numbers)
     }
 }
 
@@ -122,8 +142,8 @@ impl SourcedClass {
 }
 
 /// All presets.
-pub fn all() -> [Preset; 2] {
-    [fc04(), home_2026()]
+pub fn all() -> [Preset; 3] {
+    [fc04(), home_2026(), hosted_2026()]
 }
 
 /// The node levels of MorphMix (Rennhard and Plattner, FC 2004, Table 1).
@@ -143,7 +163,8 @@ pub fn fc04() -> Preset {
     Preset {
         name: "fc04",
         about: "MorphMix' node levels of 2004, an hour of browsing a day",
-        members: vec![
+        kind: Kind::Dynamic,
+        lines: vec![
             level("ISDN", 64.0, 64.0, 0.10, cited(1.0 / 24.0, "FC 2004, section 8"), 0.05),
             level("ADSL256", 64.0, 256.0, 0.25, now_and_then, 0.1),
             level("ADSL512", 128.0, 512.0, 0.25, now_and_then, 0.2),
@@ -172,7 +193,8 @@ pub fn home_2026() -> Preset {
     Preset {
         name: "home-2026",
         about: "home lines in countries of the OECD, and today's web pages",
-        members: vec![
+        kind: Kind::Dynamic,
+        lines: vec![
             home(
                 "fibre",
                 cited(112.36, OOKLA_2022_VERIZON),
@@ -198,17 +220,56 @@ pub fn home_2026() -> Preset {
                 cited(OECD_FIXED_WIRELESS, OECD_2024_FWA),
             ),
         ],
-        numbers: vec![
-            ("hops", assumed(3.0, "Throng's default")),
-            ("exit_share", assumed(0.1, "one member in ten opens connections to the outside")),
-            ("cover_rate_kbps", assumed(256.0, "the least round rate that holds such a day")),
-            ("online_hours_per_day", assumed(8.0, "as long as the computer runs")),
-            ("received_mb_per_day", derived(100.0 * 2.652, PAGES_A_DAY)),
-            ("sent_mb_per_day", derived(100.0 * 2.652 * 48.0 / 592.8, OPENVAULT_RATIO)),
-            ("overhead.reply_bytes", derived(2_652_000.0 / 71.0, ALMANAC_MEAN)),
-            ("delays.page_kb", cited(2652.0, ALMANAC_2024)),
-        ],
+        numbers: [
+            browsing_2026(),
+            vec![("exit_share", assumed(0.1, "one member in ten opens connections to the outside"))],
+        ]
+        .concat(),
     }
+}
+
+/// Rented machines of 2026, for the same users.
+pub fn hosted_2026() -> Preset {
+    let gigabit = assumed(1000.0, "a common port of a rented machine");
+    let whole = |why| assumed(1.0, why);
+    Preset {
+        name: "hosted-2026",
+        about: "rented machines with 1 Gb/s, and today's web pages",
+        kind: Kind::Static,
+        lines: vec![SourcedClass {
+            name: "hosted",
+            up_mbps: gigabit,
+            down_mbps: gigabit,
+            share: whole("there is one class"),
+            online_share: whole("it has no other use"),
+            lent_share: whole("it has no other use"),
+            acceptance: whole("Throng does not choose by acceptance"),
+        }],
+        numbers: [
+            browsing_2026(),
+            vec![
+                (
+                    "prices.per_mix_per_year",
+                    assumed(600.0, "50 $ a month for a small machine, without its care"),
+                ),
+                ("prices.per_mbps_per_year", derived(12.0 * 1.0, TRANSIT_2015)),
+            ],
+        ]
+        .concat(),
+    }
+}
+
+/// What a user does in a day.
+fn browsing_2026() -> Vec<(&'static str, Sourced)> {
+    vec![
+        ("hops", assumed(3.0, "Throng's default")),
+        ("cover_rate_kbps", assumed(256.0, "the least round rate that holds such a day")),
+        ("online_hours_per_day", assumed(8.0, "as long as the computer runs")),
+        ("received_mb_per_day", derived(100.0 * 2.652, PAGES_A_DAY)),
+        ("sent_mb_per_day", derived(100.0 * 2.652 * 48.0 / 592.8, OPENVAULT_RATIO)),
+        ("overhead.reply_bytes", derived(2_652_000.0 / 71.0, ALMANAC_MEAN)),
+        ("delays.page_kb", cited(2652.0, ALMANAC_2024)),
+    ]
 }
 
 /// A network of mixes with equal lines: the paper's Freedom (150 mixes with two T1) and its volunteers (200 mixes of
@@ -255,6 +316,9 @@ const OOKLA_2022_CENTURYLINK: &str = "median of CenturyLink, whose customers hav
     figures); https://www.telecompetitor.com/cox-nears-200-mbps-download-in-june-ookla-speedtest-results/";
 const OOKLA_2024_FWA: &str = "median of T-Mobile's fixed wireless, Ookla, last quarter of 2024; \
     https://wirelessdealergroup.com/post/are-t-mobile-and-verizon-mobile-customers-suffering-because-of-home-internet-subscribers";
+const TRANSIT_2015: &str = "twelve months of 1.00 $ per Mb/s, median 10 GigE port in London, TeleGeography, second quarter of 2015, \
+    and prices only fell since (so this is an upper bound); \
+    https://telecomnewsroom.com/ip-transit-prices-continue-falling-major-discrepancies-remain/";
 const ALMANAC_2024: &str = "median desktop page, HTTP Archive, October 2024: 2652 KB, 71 requests; \
     https://spokes-wiki.pages.dev/webperf-wiki/web-almanac-page-weight-2024";
 const ALMANAC_MEAN: &str = "median page over median requests (not a mean reply, which nobody printed), HTTP Archive, October \
@@ -272,8 +336,10 @@ mod tests {
     #[test]
     fn every_preset_is_a_question_with_an_answer() {
         for preset in all() {
-            let answer = preset.question().answer().unwrap();
-            assert!(answer.stated_scheme().load_share.unwrap() > 0.0, "{}", preset.name);
+            let question = Question { users: Some(1_000_000), ..preset.question() };
+            let answer = question.answer().unwrap();
+            assert!(answer.stated_scheme().required_mbps.unwrap() > 0.0, "{}", preset.name);
+            assert_eq!(preset.table().rows.len(), preset.sources().count());
             assert_eq!(Preset::named(preset.name), Some(preset));
         }
     }
@@ -281,7 +347,7 @@ mod tests {
     #[test]
     fn every_number_says_where_it_comes_from() {
         for preset in all() {
-            assert!(preset.sources().count() >= 6 * preset.members.len());
+            assert!(preset.sources().count() >= 6 * preset.lines.len());
             for (field, Sourced { source, .. }) in preset.sources() {
                 let (Source::Cited(text) | Source::Derived(text) | Source::Assumption(text)) = source;
                 assert!(text.len() > 10, "{field}");

@@ -1,5 +1,7 @@
 //! A question to the planner: plain data with defaults, checked before it is answered.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use throng_core::ClientConfig;
 use throng_core::limits::{
@@ -9,7 +11,7 @@ use throng_core::wire::Geometry;
 
 use super::capacity::usable_mean_bps;
 use super::formulas::{Demand, Schedule};
-use super::invalid::within;
+use super::invalid::{one_of, within};
 use super::load::{Load, filler_bps};
 use super::{Answer, Invalid, presets};
 
@@ -103,6 +105,39 @@ impl Cover {
     }
 }
 
+impl FromStr for Cover {
+    type Err = Invalid;
+    fn from_str(word: &str) -> Result<Self, Invalid> {
+        one_of("cover", word, &[("none", Self::None), ("link", Self::Link), ("end-to-end", Self::EndToEnd)])
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Invalid;
+    fn from_str(word: &str) -> Result<Self, Invalid> {
+        one_of("kind", word, &[("static", Self::Static), ("dynamic", Self::Dynamic)])
+    }
+}
+
+impl FromStr for Mode {
+    type Err = Invalid;
+    fn from_str(word: &str) -> Result<Self, Invalid> {
+        one_of("mode", word, &[("bare", Self::Bare), ("realistic", Self::Realistic)])
+    }
+}
+
+impl FromStr for Choice {
+    type Err = Invalid;
+    fn from_str(word: &str) -> Result<Self, Invalid> {
+        let words = [
+            ("by-bandwidth", Self::ByBandwidth),
+            ("uniform", Self::Uniform),
+            ("by-acceptance", Self::ByAcceptance),
+        ];
+        one_of("choice", word, &words)
+    }
+}
+
 impl Kind {
     /// Its name in tables.
     pub const fn name(self) -> &'static str {
@@ -188,7 +223,8 @@ impl Default for Prices {
 #[serde(default, deny_unknown_fields)]
 pub struct Overhead {
     /// The busiest moment in averages, and what no formula holds: 1 to 1000 (default 5: the paper says 100 000 users
-    /// where its formula gives 500 000).
+    /// where its formula gives 500 000). It multiplies all that users cause, as the paper does; with cover all day, which
+    /// has no peaks, 1 is nearer.
     pub peak_factor: f64,
     /// UDP payload of every datagram, bytes: 1280 to 8192 (default 1280).
     pub datagram_bytes: usize,
@@ -450,6 +486,9 @@ impl Question {
             }
             (_, _, Some(mixes)) if u64::from(self.hops) > mixes => {
                 return Err(Invalid::new("hops", self.hops, format!("1 to {mixes}, the number of mixes")));
+            }
+            (Kind::Dynamic, Some(users), None) if u64::from(self.hops) > users => {
+                return Err(Invalid::new("hops", self.hops, format!("1 to {users}, the number of members")));
             }
             _ => {}
         }

@@ -1,9 +1,12 @@
 //! One quantity varied: static against dynamic, with each cover scheme.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+use throng_core::limits::HOPS_MAX;
 
 use super::capacity::usable_mean_bps;
-use super::invalid::within;
+use super::invalid::{one_of, within};
 use super::{Adversary, Cover, Invalid, Kind, Mode, Question, Requirements, SchemeCapacity};
 use crate::report::{Chart, Line, Mark, Scale, Series, Table, readable};
 
@@ -66,6 +69,21 @@ pub struct SweepPoint {
     pub available_mbps: Option<f64>,
     /// Needed in parts of what there is.
     pub load_share: Option<f64>,
+}
+
+impl FromStr for Axis {
+    type Err = Invalid;
+    fn from_str(word: &str) -> Result<Self, Invalid> {
+        let words = [
+            ("users", Self::Users),
+            ("mixes", Self::Mixes),
+            ("hops", Self::Hops),
+            ("received-mb-per-day", Self::ReceivedMbPerDay),
+            ("cover-rate-kbps", Self::CoverRateKbps),
+            ("online-hours-per-day", Self::OnlineHoursPerDay),
+        ];
+        one_of("axis", word, &words)
+    }
 }
 
 impl Axis {
@@ -147,6 +165,8 @@ impl Sweep {
             ));
         }
         if self.axis == Axis::Hops {
+            within("from", self.from, 1.0..=HOPS_MAX as f64)?;
+            within("to", self.to, self.from.ceil()..=HOPS_MAX as f64)?;
             let first = self.from.ceil() as u32;
             return Ok((first..=self.to as u32).map(f64::from).collect());
         }
@@ -288,6 +308,6 @@ mod tests {
             question: Question { users: Some(9), ..sweep().question },
             ..sweep()
         };
-        assert_eq!(hops.run().unwrap_err().field, "hops");
+        assert_eq!(hops.run().unwrap_err().field, "to");
     }
 }
