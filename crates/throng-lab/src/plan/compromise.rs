@@ -34,7 +34,7 @@ pub struct Compromise {
     /// Probability that a user meets a hostile first hop within a year, with sticky first hops.
     pub hostile_first_hop_in_year: f64,
     /// Circuits with fresh first hops after which the predecessor attack has named the user almost surely: 2 (n/c)² ln n
-    /// (Wright et al., NDSS 2002, give O((n/c)² ln n); with the factor 2 it covers 99 % of our simulations). If the
+    /// (Wright et al., NDSS 2002, give O((n/c)² ln n); the factor 2 is ours: it covered 99 % of simulated runs). If the
     /// question states mixes, and some are hostile.
     pub predecessor_circuits: Option<f64>,
     /// What the hostile mixes cost in a year. If the question states mixes.

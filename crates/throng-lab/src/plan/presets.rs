@@ -158,14 +158,21 @@ pub fn fc04() -> Preset {
         acceptance: cited(acceptance, FC04_TABLE),
     };
     let now_and_then =
-        derived((1.0 / 24.0 + 0.9) / 2.0, "FC 2004, section 8: uniform in [1/24, 0.9]; its mean");
-    let mostly = cited(0.9, "FC 2004, section 8");
+        derived((1.0 / 24.0 + 0.9) / 2.0, "Rennhard and Plattner, FC 2004: uniform in [1/24, 0.9]; its mean");
+    let mostly = cited(0.9, "Rennhard and Plattner, FC 2004, up-times of node levels");
     Preset {
         name: "fc04",
         about: "MorphMix' node levels of 2004, an hour of browsing a day",
         kind: Kind::Dynamic,
         lines: vec![
-            level("ISDN", 64.0, 64.0, 0.10, cited(1.0 / 24.0, "FC 2004, section 8"), 0.05),
+            level(
+                "ISDN",
+                64.0,
+                64.0,
+                0.10,
+                cited(1.0 / 24.0, "Rennhard and Plattner, FC 2004, up-times of node levels"),
+                0.05,
+            ),
             level("ADSL256", 64.0, 256.0, 0.25, now_and_then, 0.1),
             level("ADSL512", 128.0, 512.0, 0.25, now_and_then, 0.2),
             level("DSL512", 512.0, 512.0, 0.25, now_and_then, 0.5),
@@ -317,7 +324,7 @@ const OOKLA_2022_CENTURYLINK: &str = "median of CenturyLink, whose customers hav
 const OOKLA_2024_FWA: &str = "median of T-Mobile's fixed wireless, Ookla, last quarter of 2024; \
     https://wirelessdealergroup.com/post/are-t-mobile-and-verizon-mobile-customers-suffering-because-of-home-internet-subscribers";
 const TRANSIT_2015: &str = "twelve months of 1.00 $ per Mb/s, median 10 GigE port in London, TeleGeography, second quarter of 2015, \
-    and prices only fell since (so this is an upper bound); \
+    taken as an upper bound: it fell 15 % a year to 2018 (https://blog.telegeography.com/outlook-for-ip-transit-prices-in-2018); \
     https://telecomnewsroom.com/ip-transit-prices-continue-falling-major-discrepancies-remain/";
 const ALMANAC_2024: &str = "median desktop page, HTTP Archive, October 2024: 2652 KB, 71 requests; \
     https://spokes-wiki.pages.dev/webperf-wiki/web-almanac-page-weight-2024";

@@ -206,7 +206,7 @@ impl BandwidthClass {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prices {
-    /// One mix, a year: 0 to 10⁹ (default 10 000, the paper's 5 000 for the machine and 5 000 for its care).
+    /// One mix, a year: 0 to 10⁹ (default 10 000, the paper's 5 000 + 5 000 for each mix of an attacker).
     pub per_mix_per_year: f64,
     /// One Mb/s of a mix's line, a year: 0 to 10⁹ (default 0).
     pub per_mbps_per_year: f64,
@@ -240,7 +240,7 @@ pub struct Overhead {
     /// Speed of a circuit while it moves data, Mb/s: 0.001 to 10⁵ (default 5, an assumption). Acknowledgements come
     /// after a time, so slow circuits send more of them; under cover, none is faster than the cover.
     pub burst_mbps: f64,
-    /// Mean length of a reply, bytes: 1 to 10⁹ (default 12 000: MorphMix' model of the web, FC 2004, section 8). Request
+    /// Mean length of a reply, bytes: 1 to 10⁹ (default 12 000: MorphMix' model of the web, FC 2004). Request
     /// and reply each leave half of their last cell empty on average.
     pub reply_bytes: f64,
     /// Circuits that a user sets up in an hour online: 0 to 3600 (default 6: each is used for ten minutes).
@@ -253,7 +253,7 @@ pub struct Overhead {
     pub link_handshakes_per_online_hour: f64,
     /// Constant rate between two neighbouring mixes, kb/s of what applications could use: 0 to 10⁷ (default 0).
     pub filler_kbps: f64,
-    /// Neighbours with which a mix keeps that rate: 0 to 10⁵ (default 20: MorphMix' least, FC 2004, section 3).
+    /// Neighbours with which a mix keeps that rate: 0 to 10⁵ (default 20: MorphMix' least, FC 2004).
     pub filler_links: f64,
 }
 
@@ -317,13 +317,13 @@ impl Default for Adversary {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Delays {
-    /// One link, one way: 0 to 10⁵ (default 85, the mean of MorphMix' 20 to 150, FC 2004, section 8).
+    /// One link, one way: 0 to 10⁵ (default 85, the mean of MorphMix' 20 to 150, FC 2004).
     pub link_ms: f64,
     /// A mix holds a cell for so long: 0 to 10⁶ (default 0; an exponential or a batch: its mean).
     pub mixing_ms: f64,
-    /// Work of a mix on a cell: 0 to 10⁵ (default 0.01: measured, `reference/transport.md`).
+    /// Work of a mix on a cell: 0 to 10⁵ (default 0.01: measured on our own machine).
     pub processing_ms: f64,
-    /// Work of both sides of a handshake: 0 to 10⁵ (default 0.5: measured 0.43 in portable code, same place).
+    /// Work of both sides of a handshake: 0 to 10⁵ (default 0.5: 0.43 measured there, portable code).
     pub handshake_ms: f64,
     /// A page with all that belongs to it, kilobytes: 0 to 10⁶ (default 60: MorphMix' 12 kB and four objects of 12).
     pub page_kb: f64,
