@@ -46,8 +46,9 @@ const THRESHOLDS_MS: [f64; 4] = [1_000.0, 4_000.0, 7_000.0, 10_000.0];
 
 /// How a mean added delay feels in use.
 ///
-/// The thresholds are those of a user study of 2026 with real-time use (PETS; we have them second-hand, from our notes): 1 s and 4 s stayed usable, 7 s showed trouble, 10 s was harmful. Between the delays that the study tried,
-/// the name of the next longer one is given.
+/// The thresholds are those of a user study of 2026 with real-time use (PETS; we have them second-hand, from our notes):
+/// 1 s and 4 s stayed usable, 7 s showed trouble, 10 s was harmful. Between the delays that the study tried, the name of
+/// the next longer one is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Comfort {

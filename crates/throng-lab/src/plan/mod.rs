@@ -39,6 +39,7 @@ pub mod paper;
 pub mod presets;
 mod question;
 mod sweep;
+mod validate;
 
 pub use answer::{Answer, Requirement};
 pub use breakdown::Part;
