@@ -2,6 +2,7 @@
 //! only loopback.
 
 use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, Command, Stdio};
 
 /// Whether we stand in such a namespace. If not, `test` (of this test program) is run in one, with everything
@@ -47,6 +48,66 @@ pub fn inside(test: &str, programs: &[&str]) -> bool {
     false
 }
 
+/// A host of its own inside the namespace, with one cable to us: it reaches us and nobody else.
+pub struct Host {
+    /// Holds its namespace open.
+    holder: Ended,
+    /// Its address on the cable; ours there ends in 1.
+    pub ip: Ipv4Addr,
+}
+
+impl Host {
+    /// The host with this number, from 1.
+    pub fn new(number: u8) -> Self {
+        let mut unshare = Command::new("unshare");
+        // It says that it is there when it has left our namespace.
+        unshare.args(["--net", "--", "sh", "-c", "ip link set lo up && echo here && exec sleep 1000"]);
+        let mut holder = Ended(unshare.stdout(Stdio::piped()).spawn().expect("unshare runs"));
+        let mut here = [0; 5];
+        holder.0.stdout.as_mut().expect("it is piped").read_exact(&mut here).expect("a new host");
+        let pid = holder.0.id();
+        let cable = format!("cable{number}");
+        ip(&format!("link add {cable} type veth peer name eth0 netns {pid}"));
+        for (address, name, end) in [("172.16", "1/24", "2/24"), ("fd16", ":1/64", ":2/64")] {
+            let dot = if address == "fd16" { ":" } else { "." };
+            let nodad = if address == "fd16" { "nodad" } else { "" };
+            ip(&format!("address add {address}{dot}{number}{dot}{name} dev {cable} {nodad}"));
+            inside_of(pid, &format!("ip address add {address}{dot}{number}{dot}{end} dev eth0 {nodad}"));
+        }
+        ip(&format!("link set {cable} up"));
+        inside_of(pid, "ip link set eth0 up");
+        inside_of(pid, &format!("ip route add default via 172.16.{number}.1"));
+        inside_of(pid, &format!("ip -6 route add default via fd16:{number}::1"));
+        Self { holder, ip: Ipv4Addr::new(172, 16, number, 2) }
+    }
+
+    /// A command that runs there.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.holder.0.id())).arg(program);
+        command
+    }
+}
+
+/// Gives us one more address, on loopback.
+pub fn add_address(address: IpAddr) {
+    let nodad = if address.is_ipv6() { "nodad" } else { "" };
+    ip(&format!("address add {address} dev lo {nodad}"));
+}
+
+fn ip(words: &str) {
+    succeed(Command::new("ip").args(words.split_whitespace()));
+}
+
+fn inside_of(pid: u32, words: &str) {
+    succeed(Command::new("nsenter").arg(format!("--net=/proc/{pid}/ns/net")).args(words.split_whitespace()));
+}
+
+fn succeed(command: &mut Command) {
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(status.success(), "{command:?}: {status}");
+}
+
 /// Whether a program can be started.
 pub fn exists(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
@@ -65,7 +126,7 @@ fn unshare(options: &[&str]) -> Command {
     // and with the first process of a process namespace all others. And it has a limit of its own.
     let mut command = Command::new("setpriv");
     command
-        .args(["--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--kill-child"])
+        .args(["--pdeathsig", "KILL", "unshare", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"])
         .args(options);
     command.args(["--", "timeout", "--signal=KILL", LIMIT_S]);
     command

@@ -1,7 +1,7 @@
 //! Bad weather for datagrams: a relay in front of a mix that loses some and holds up others.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,12 +38,36 @@ pub struct Relay {
     _tasks: JoinSet<()>,
 }
 
+/// Pairs of hosts between which nothing passes, in neither direction.
+#[derive(Clone, Default)]
+pub struct Cuts(Arc<Mutex<Vec<(IpAddr, IpAddr)>>>);
+
+impl Cuts {
+    pub fn cut(&self, a: IpAddr, b: IpAddr) {
+        self.0.lock().unwrap().push((a, b));
+    }
+
+    pub fn heal(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    fn has(&self, a: IpAddr, b: IpAddr) -> bool {
+        self.0.lock().unwrap().iter().any(|pair| *pair == (a, b) || *pair == (b, a))
+    }
+}
+
 impl Relay {
     pub fn start(mix: SocketAddr, weather: Weather) -> Self {
-        let public = Arc::new(bind());
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), mix, weather, Cuts::default())
+    }
+
+    /// The same at an address that it is given, and with hosts that may be cut off from this mix.
+    pub fn start_at(address: SocketAddr, mix: SocketAddr, weather: Weather, cuts: Cuts) -> Self {
+        let public = Arc::new(bind(address));
         let address = public.local_addr().unwrap();
         let fate = Fate {
             weather,
+            cuts,
             noise: Arc::new(Mutex::new(Noise::new(weather.seed))),
             passed: Arc::default(),
             lost: Arc::default(),
@@ -58,16 +82,16 @@ impl Relay {
             loop {
                 let Ok((length, from)) = public.recv_from(&mut datagram).await else { continue };
                 let upstream = upstreams.entry(from).or_insert_with(|| {
-                    let upstream = Arc::new(bind());
+                    let upstream = Arc::new(bind(SocketAddr::new(any(mix), 0)));
                     ways_back.spawn(carry_back(
                         Arc::clone(&upstream),
                         Arc::clone(&public),
-                        from,
+                        (from, mix),
                         fate.clone(),
                     ));
                     upstream
                 });
-                fate.meet(&datagram[..length], upstream, mix);
+                fate.meet(&datagram[..length], upstream, mix, from);
             }
         });
         Self { address, passed, lost, _tasks: tasks }
@@ -83,17 +107,23 @@ impl Relay {
     }
 }
 
-async fn carry_back(upstream: Arc<UdpSocket>, public: Arc<UdpSocket>, to: SocketAddr, fate: Fate) {
+async fn carry_back(
+    upstream: Arc<UdpSocket>,
+    public: Arc<UdpSocket>,
+    (to, mix): (SocketAddr, SocketAddr),
+    fate: Fate,
+) {
     let mut datagram = vec![0; 2048];
     loop {
         let Ok(length) = upstream.recv(&mut datagram).await else { continue };
-        fate.meet(&datagram[..length], &public, to);
+        fate.meet(&datagram[..length], &public, to, mix);
     }
 }
 
 #[derive(Clone)]
 struct Fate {
     weather: Weather,
+    cuts: Cuts,
     noise: Arc<Mutex<Noise>>,
     passed: Arc<AtomicU64>,
     lost: Arc<AtomicU64>,
@@ -101,7 +131,10 @@ struct Fate {
 
 impl Fate {
     /// Loses a datagram, or sends it a little later.
-    fn meet(&self, datagram: &[u8], socket: &Arc<UdpSocket>, to: SocketAddr) {
+    fn meet(&self, datagram: &[u8], socket: &Arc<UdpSocket>, to: SocketAddr, from: SocketAddr) {
+        if self.cuts.has(from.ip(), to.ip()) {
+            return;
+        }
         let (is_lost, delay) = {
             let mut noise = self.noise.lock().unwrap();
             let (least, most) = self.weather.delay_us;
@@ -120,9 +153,14 @@ impl Fate {
     }
 }
 
+/// Any address of the family.
+fn any(of: SocketAddr) -> IpAddr {
+    if of.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
+}
+
 /// With as much room in the kernel as a mix's socket has: what is lost, is lost by the weather.
-fn bind() -> UdpSocket {
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+fn bind(address: SocketAddr) -> UdpSocket {
+    let socket = std::net::UdpSocket::bind(address).unwrap();
     socket.set_nonblocking(true).unwrap();
     let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(8 << 20); // the kernel grants what its limits allow
     UdpSocket::from_std(socket).unwrap()

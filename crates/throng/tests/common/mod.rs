@@ -7,7 +7,7 @@ pub mod namespace;
 pub mod noise;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -202,7 +202,11 @@ pub struct Server {
 
 impl Server {
     pub fn start(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), serve)
+    }
+
+    fn start_at(ip: IpAddr, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&accepted);
@@ -235,7 +239,12 @@ impl Server {
 
     /// Sends what each connection asks for: [`fetch`] asks.
     pub fn of_noise() -> Self {
-        Self::start(|mut stream| {
+        Self::of_noise_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same at an address of its own.
+    pub fn of_noise_at(ip: IpAddr) -> Self {
+        Self::start_at(ip, |mut stream| {
             let mut order = [0; 16];
             if stream.read_exact(&mut order).is_ok() {
                 let (seed, length) = order_from(&order);
