@@ -40,7 +40,7 @@ pub const EVICTIONS_PER_SECOND_MAX: u32 = 100;
 pub const CIRCUITS_PER_LINK_MAX: usize = 8192;
 /// Most circuits through a node.
 pub const RELAYED_CIRCUITS_MAX: usize = 65_536;
-/// Most circuits of a node's own.
+/// Most circuits of a node's own; over it the one goes that was in use first and is not any more.
 pub const OWN_CIRCUITS_MAX: usize = 1024;
 /// Most streams on one of a node's own circuits.
 pub const STREAMS_PER_CIRCUIT_MAX: u32 = 448;

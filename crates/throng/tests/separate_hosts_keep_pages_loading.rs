@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used)] // panics are how a test says no
 
 mod common;
-#[path = "../../throng-net/tests/common/weather.rs"]
-mod weather;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,11 +12,11 @@ use std::thread;
 use std::time::Duration;
 
 use common::namespace::{self, Host};
+use common::weather::{Cuts, Relay, Weather};
 use common::{Running, Server, noise, run, throng, wait_until};
 use tempfile::TempDir;
 use throng_net::clock::Clock;
 use tokio::runtime::Runtime;
-use weather::{Cuts, Relay, Weather};
 
 const MIXES: u8 = 7;
 const EXITS: u8 = 3;
@@ -28,6 +26,8 @@ const CLIENT: u8 = 100;
 /// The one that is reached by IPv6 only, and the one that is reached by both.
 const V6: u8 = 6;
 const BOTH: u8 = 5;
+/// An exit, which changes its address at the end.
+const MOVES: u8 = 2;
 /// What the protocol promises for new streams, by its own timers; here it is printed, and bounded generously: the test
 /// shares its processors. (`throng-sim`'s stories pin it in virtual time.)
 const WITHOUT_SERVICE_MAX: Duration = Duration::from_secs(10);
@@ -175,7 +175,10 @@ impl Network {
     fn load(&self, user: &str) {
         let mut stream = self.open(user).expect("a stream");
         stream.write_all(&common::order(7, 100_000)).unwrap();
-        assert_eq!(noise::drink(&mut stream).unwrap(), noise::pour(7, 100_000, &mut std::io::sink()).unwrap());
+        assert_eq!(
+            noise::drink(&mut stream).unwrap(),
+            noise::pour(7, 100_000, &mut std::io::sink()).unwrap()
+        );
     }
 
     /// How long it takes until a new stream brings something, from now; with as many attempts as that needs.
@@ -259,18 +262,18 @@ fn mixes_die_return_are_cut_off_leave_and_move_and_pages_go_on_loading() {
         network.load(user);
     }
 
-    // A mix dies in the middle of a transfer.
+    // A mix dies in the dead of a transfer.
     let (mut stream, path) = network.long_download();
-    let middle = *path.iter().find(|mix| **mix > EXITS).expect("a circuit has a mix that is no exit");
-    network.mixes[Network::place(middle)].kill();
+    let dead = *path.iter().find(|mix| **mix != MOVES).expect("a circuit has three mixes");
+    network.mixes[Network::place(dead)].kill();
     network.without_service("a mix of the circuit was killed");
     let end = thread::spawn(move || noise::drink(&mut stream));
     assert!(end.join().unwrap().is_err(), "what was cut off must not look complete");
     network.load("a");
 
     // It comes back with the same keys.
-    network.mixes[Network::place(middle)] = network.node(middle);
-    runs(&network.mixes[Network::place(middle)]);
+    network.mixes[Network::place(dead)] = network.node(dead);
+    runs(&network.mixes[Network::place(dead)]);
     for user in ["e", "f", "g"] {
         network.load(user);
     }
@@ -290,7 +293,7 @@ fn mixes_die_return_are_cut_off_leave_and_move_and_pages_go_on_loading() {
 
     // An operator stops its node for good: it takes leave.
     let (stream, path) = network.long_download();
-    let leaving = *path.iter().find(|mix| **mix > EXITS).expect("a circuit has a mix that is no exit");
+    let leaving = *path.iter().find(|mix| **mix != MOVES).expect("a circuit has three mixes");
     network.mixes[Network::place(leaving)].interrupt();
     network.without_service("a mix of the circuit was stopped by its operator");
     drop(stream);
@@ -299,25 +302,24 @@ fn mixes_die_return_are_cut_off_leave_and_move_and_pages_go_on_loading() {
     }
 
     // An exit changes its address; the operators give the document that says so to one mix.
-    let moving = 2;
-    network.mixes[Network::place(moving)].kill();
-    network.relays.retain(|(mix, _)| *mix != moving);
-    let there = v4(100 + moving);
-    network.relay(moving, there);
-    network.move_to(moving, &[there]);
-    network.sign_in(moving);
+    network.mixes[Network::place(MOVES)].kill();
+    network.relays.retain(|(mix, _)| *mix != MOVES);
+    let there = v4(100 + MOVES);
+    network.relay(MOVES, there);
+    network.move_to(MOVES, &[there]);
+    network.sign_in(MOVES);
     let newest = fs::read(network.dir.path().join("network.throng")).unwrap();
-    let moved = network.dir.path().join(format!("hosts/mix-{moving}/network.throng"));
+    let moved = network.dir.path().join(format!("hosts/mix-{MOVES}/network.throng"));
     fs::write(moved, &newest).unwrap();
-    network.mixes[Network::place(moving)] = network.node(moving);
-    runs(&network.mixes[Network::place(moving)]);
+    network.mixes[Network::place(MOVES)] = network.node(MOVES);
+    runs(&network.mixes[Network::place(MOVES)]);
     let begin = network.clock.now();
     wait_until("the client has the document that says where the exit is now", common::LIMIT * 2, || {
         fs::read(network.dir.path().join("hosts/client/network.throng")).unwrap() == newest
     });
     eprintln!("the client had the new document after {:.2?}", network.clock.now() - begin);
-    for exit in (1..=EXITS).filter(|exit| *exit != moving) {
-        network.mixes[Network::place(exit)].interrupt();
+    for exit in (1..=EXITS).filter(|exit| *exit != MOVES) {
+        network.mixes[Network::place(exit)].kill();
     }
     network.without_service("only the exit that moved is left");
     network.load("n");

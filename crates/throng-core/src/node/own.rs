@@ -379,6 +379,9 @@ impl<S: Suite> Node<S> {
                 next = next.min(self.supply.not_before());
                 break;
             }
+            if !self.make_room_for_an_own(now, out) {
+                break;
+            }
             if let Err(why) = self.begin_circuit(now, port, out) {
                 out.events.push(Event::NoRoute(why));
                 without_route.insert(port);
@@ -394,10 +397,23 @@ impl<S: Suite> Node<S> {
         self.timers.set(&mut self.supply.due, next, Timer::Supply);
     }
 
+    /// Whether one more circuit fits. If there are too many, the one ends that was in use first and is not any more.
+    fn make_room_for_an_own(&mut self, now: Time, out: &mut Outbox) -> bool {
+        if self.owns.len() < OWN_CIRCUITS_MAX {
+            return true;
+        }
+        let idle = self.owns.iter().filter(|(_, own)| own.is_ready() && own.use_.streams == 0);
+        let oldest = idle.filter_map(|(key, own)| Some((own.use_.since?, key))).min();
+        if let Some((_, key)) = oldest {
+            self.end_own(now, key, Ended::Finished, out);
+        }
+        oldest.is_some()
+    }
+
     /// Whether another circuit should be begun, and which port its exit must serve.
     fn missing(&self, now: Time, without_route: &BTreeSet<Option<u16>>) -> Option<Option<u16>> {
         let building = self.owns.values().filter(|own| !own.is_ready());
-        if building.clone().count() >= BUILDS_AT_ONCE_MAX || self.owns.len() >= OWN_CIRCUITS_MAX {
+        if building.clone().count() >= BUILDS_AT_ONCE_MAX {
             return None;
         }
         let fresh = building.filter(|own| now - own.started < SILENCE_DEAD);

@@ -5,6 +5,8 @@
 pub mod namespace;
 #[path = "../../../throng-net/tests/common/noise.rs"]
 pub mod noise;
+#[path = "../../../throng-net/tests/common/weather.rs"]
+pub mod weather;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -45,6 +47,10 @@ impl Running {
         let out = Said::collect(child.stdout.take().unwrap());
         let err = Said::collect(child.stderr.take().unwrap());
         Self { child, out, err }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn lives(&mut self) -> bool {
