@@ -9,6 +9,8 @@ use throng_core::Ports;
 use throng_core::limits::{HOPS_MAX, OPERATORS_MAX, RECORD_ADDRESSES_MAX};
 use throng_core::mixing::Mixing;
 
+use crate::plan::PlanOptions;
+
 /// Practical anonymity for the masses: a mix-network that people browse through.
 #[derive(Parser)]
 #[command(version, about)]
@@ -42,6 +44,11 @@ pub(crate) enum Command {
         /// Its file, as `throng network init` wrote it
         file: PathBuf,
     },
+    /// Compute how many mixes, for how many users, with how much cover, against whom; or each of it backwards
+    ///
+    /// Leave out what you want to know: with --users it says how many mixes are needed, with --mixes how many users they
+    /// carry, with both how loaded they are. Exit code 3 says that a stated requirement is not met.
+    Plan(PlanOptions),
 }
 
 #[derive(Subcommand)]

@@ -6,6 +6,7 @@ mod local;
 mod log;
 mod network;
 mod node;
+mod plan;
 mod up;
 
 use std::process::ExitCode;
@@ -23,9 +24,14 @@ fn main() -> ExitCode {
         cli::Command::Node { file, record: Some(record) } => node::write_record(&file, &record),
         cli::Command::Node { file, record: None } => node::run(&file),
         cli::Command::Client { file } => client::run(&file),
+        cli::Command::Plan(options) => return end(plan::run(&options)),
     };
+    end(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+fn end(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("throng: {error:#}");
             ExitCode::FAILURE

@@ -11,8 +11,10 @@ pub use csv::{csv, tidy_csv};
 pub use number::readable;
 pub use text::text;
 
+use serde::Serialize;
+
 /// A table of results: one head line, rows below.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Table {
     /// What it is about.
     pub title: String,
@@ -24,8 +26,9 @@ pub struct Table {
     pub notes: Vec<String>,
 }
 
-/// A cell of a table.
-#[derive(Clone, Debug, PartialEq)]
+/// A cell of a table; in JSON a string, a number or null.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Cell {
     /// Words.
     Text(String),
