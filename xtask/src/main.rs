@@ -20,7 +20,7 @@ enum Task {
     /// Format, lints, docs, licences, and every test; installs what they need from the system's packages if it may
     Test,
     /// Speed, cost and memory beside Tor's, a floor's and nothing's, by turns; as tables
-    Bench(bench::Bench),
+    Bench(Box<bench::Bench>),
     /// Known vulnerabilities of the libraries (needs the network)
     Audit,
 }
@@ -28,7 +28,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test => test::run_all(),
-        Task::Bench(bench) => bench::run(bench),
+        Task::Bench(bench) => bench::run(*bench),
         Task::Audit => tools::run("cargo", &["deny", "check"]),
     };
     match outcome {

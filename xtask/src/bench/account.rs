@@ -44,3 +44,14 @@ fn status(pid: u32, field: &str) -> f64 {
     let kib = text.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse().ok());
     kib.unwrap_or(0.0) / 1024.0
 }
+
+/// CPU seconds that the whole machine has spent so far, whoever on it.
+pub(crate) fn machine() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let fields: Vec<f64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+    // All but idling and waiting for disks; guests are counted among the others already.
+    let ticks: f64 =
+        fields.iter().take(8).enumerate().filter(|(i, _)| !matches!(i, 3 | 4)).map(|(_, t)| t).sum();
+    ticks / TICKS_PER_SECOND
+}

@@ -212,7 +212,7 @@ impl Socket {
 
     /// Sends datagrams that stand side by side.
     async fn send(&self, to: SocketAddr, datagrams: &[u8]) -> io::Result<()> {
-        let segments = self.state.max_gso_segments().min(UDP_BYTES_MAX / DATAGRAM).max(1);
+        let segments = self.state.max_gso_segments().clamp(1, UDP_BYTES_MAX / DATAGRAM);
         for contents in datagrams.chunks(segments * DATAGRAM) {
             let transmit = Transmit {
                 destination: to,

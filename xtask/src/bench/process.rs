@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// What runs, for [`end_all`].
-static STARTED: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
+/// What runs, for [`end_all`]; none once that was called.
+static STARTED: Mutex<Option<Vec<Arc<Mutex<Child>>>>> = Mutex::new(Some(Vec::new()));
 
 /// A program that runs; it is killed, by its id, when this is dropped.
 pub(crate) struct Running {
@@ -29,10 +29,12 @@ impl Running {
     }
 
     fn spawn(name: &str, command: &mut Command) -> Result<Self> {
+        let mut started = lock(&STARTED);
+        let started = started.as_mut().context("we are about to end")?;
         let child = command.spawn().with_context(|| format!("starting {name}"))?;
         let pid = child.id();
         let child = Arc::new(Mutex::new(child));
-        lock(&STARTED).push(Arc::clone(&child));
+        started.push(Arc::clone(&child));
         Ok(Self { name: name.to_owned(), child, pid })
     }
 
@@ -52,7 +54,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         end(&self.child);
-        lock(&STARTED).retain(|child| !Arc::ptr_eq(child, &self.child));
+        if let Some(started) = &mut *lock(&STARTED) {
+            started.retain(|child| !Arc::ptr_eq(child, &self.child));
+        }
     }
 }
 
@@ -100,10 +104,17 @@ impl Worker {
     }
 }
 
-/// Ends all that still runs.
+/// Ends all that still runs; nothing is started any more.
 pub(crate) fn end_all() {
-    for child in lock(&STARTED).drain(..) {
+    for child in lock(&STARTED).take().unwrap_or_default() {
         end(&child);
+    }
+}
+
+/// Waits, for whoever has called [`end_all`] to end this process too, if somebody has.
+pub(crate) fn wait_if_ending() {
+    while lock(&STARTED).is_none() {
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

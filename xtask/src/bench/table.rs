@@ -18,7 +18,7 @@ const fn row(figure: &'static str, label: &'static str, digits: usize) -> Row {
 }
 
 /// All figures, in the table's order.
-pub(crate) const ROWS: [Row; 37] = [
+pub(crate) const ROWS: [Row; 38] = [
     row("bulk_1_gbit_s", "bulk download, 1 stream, Gbit/s", 3),
     row("bulk_1_cpu_s_per_gb", "– CPU-s per GB, all processes", 2),
     row("bulk_8_gbit_s", "bulk, 8 streams of 8 user names, Gbit/s", 3),
@@ -55,6 +55,7 @@ pub(crate) const ROWS: [Row; 37] = [
     row("hold_4000_exit_mib", "– exit", 1),
     row("hold_4000_client_mib", "– client", 1),
     row("most_relay_mib", "most RSS ever, MiB: mix", 1),
+    row("others_cores", "(cores that others took during downloads)", 2),
     row("lost_percent", "datagrams lost, %", 3),
 ];
 
