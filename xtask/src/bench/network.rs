@@ -18,6 +18,8 @@ use super::tor::{self, Tor};
 use super::{account, namespace};
 
 const TURNS: usize = 5;
+/// Every turn takes new user names, and a client of Throng's has at most 1024 circuits of its own.
+const TURNS_MAX: i64 = 7;
 const MIB: u64 = 1 << 20;
 /// User names in a burst.
 const BURST: usize = 60;
@@ -29,9 +31,9 @@ pub(crate) struct Options {
     /// One short turn
     #[arg(long)]
     quick: bool,
-    /// Turns; medians are of so many values
-    #[arg(long)]
-    turns: Option<usize>,
+    /// Turns; medians are of so many values [default: 5]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=TURNS_MAX))]
+    turns: Option<u8>,
     /// Only these
     #[arg(long, value_delimiter = ',')]
     only: Vec<Group>,
@@ -65,7 +67,7 @@ enum Group {
 
 impl Options {
     fn turns(&self) -> usize {
-        self.turns.unwrap_or(if self.quick { 1 } else { TURNS }).max(1)
+        self.turns.map_or(if self.quick { 1 } else { TURNS }, usize::from)
     }
 
     fn wants(&self, group: Group) -> bool {
@@ -100,6 +102,8 @@ pub(crate) fn run(throng: &Path, folder: &Path, options: &Options) -> Result<Str
 /// Everything that runs.
 struct Field {
     options: Options,
+    program: PathBuf,
+    folder: PathBuf,
     begin: Instant,
     turn: usize,
     server: Worker,
@@ -139,7 +143,7 @@ impl Field {
         if !options.no_tor && tor_version.is_none() {
             eprintln!("bench: SKIPPED: everything about Tor (Debian: apt-get install tor)");
         }
-        let estimate = if options.quick { 2 } else { 2 + 6 * options.turns() / TURNS };
+        let estimate = if options.quick { 1 } else { 2 + options.turns() };
         eprintln!("bench: {} turns, some {estimate} minutes in all", options.turns());
         eprintln!("bench: starting a web server, the floor, throng");
         let mut server = Worker::start(&["load".to_owned(), "serve".to_owned()])?;
@@ -150,7 +154,7 @@ impl Field {
             std::fs::create_dir_all(&place).context("a folder")?;
             Ok(place)
         };
-        let throng = Throng::start(program, &place("net")?)?;
+        let throng = Throng::start(program, &place("net")?, &throng::NETWORK)?;
         let up = Up::start(program, folder)?;
         let tor = match &tor_version {
             Some(version) => {
@@ -162,6 +166,8 @@ impl Field {
         let options = options.clone();
         Ok(Self {
             options,
+            program: program.to_owned(),
+            folder: folder.to_owned(),
             begin,
             turn: 0,
             server,
@@ -212,7 +218,9 @@ impl Field {
             [Group::Bulk, Group::Latency, Group::Rate, Group::Circuits, Group::Memory, Group::Streams]
                 .map(wants);
         if memory {
+            // First: memory that was needed once hides what is needed later.
             self.at_rest();
+            self.each_network("memory per circuit", Self::memory_per_circuit);
         }
         for turn in 0..self.options.turns() {
             self.turn = turn;
@@ -234,10 +242,11 @@ impl Field {
             }
         }
         // Last: what thousands of streams leave behind would slow others down.
-        if memory {
-            self.each_network("memory per circuit", Self::memory_per_circuit);
-        }
         if streams {
+            self.progress("1000 streams through three mixes");
+            if let Err(error) = self.alone() {
+                self.results.trouble(format!("1000 streams through three mixes: {error:#}"));
+            }
             for turn in 0..self.options.turns().min(3) {
                 self.turn = turn;
                 self.each_network("1000 streams", |field, target| field.hold(target, 1000));
@@ -369,6 +378,8 @@ impl Field {
         let mut load = self.load(target, &words, &format!("bulk{streams}"), 20)?;
         load.hear()?;
         let ours = [load.pid(), self.server.pid()];
+        let groups = || target.groups.iter().map(|(_, pids)| account::cpu(pids)).collect::<Vec<f64>>();
+        let parts = groups();
         let (before, known, all) = (target.cpu(), account::cpu(&ours), account::machine());
         load.say("go")?;
         let got: Got = serde_json::from_str(&load.hear()?).context("reading a result")?;
@@ -384,6 +395,15 @@ impl Field {
         self.results.add(target.name, gbit_s, gb * 8.0 / got.seconds);
         if target.proxy.is_some() {
             self.results.add(target.name, per_gb, cpu / gb);
+            for (((name, _), before), after) in target.groups.iter().zip(parts).zip(groups()) {
+                let figure = match (streams, *name) {
+                    (1, "relay") => "bulk_1_cpu_relays",
+                    (1, "exit") => "bulk_1_cpu_exits",
+                    (1, "client") => "bulk_1_cpu_client",
+                    _ => continue,
+                };
+                self.results.add(target.name, figure, (after - before) / gb);
+            }
             self.results.add(target.name, "others_cores", ((all - known - cpu) / got.seconds).max(0.0));
         }
         Ok(())
@@ -447,6 +467,7 @@ impl Field {
         let asked = self.ask(target, Mode::NewUser, &words, &name)?;
         self.results.add(target.name, "new_user_p50_ms", asked.p50_ms);
         self.results.add(target.name, "new_user_p95_ms", asked.p95_ms);
+        let mut cut = false;
         let mut ms: Vec<f64> = match &self.tor {
             Some(tor) if target.name == "tor" => {
                 let mut control = tor.control()?;
@@ -463,12 +484,15 @@ impl Field {
             }
             _ => {
                 std::thread::sleep(Duration::from_millis(300));
-                // Cut to whole milliseconds: the truth is up to one more, so that is what we count.
-                let all = self.throng.circuits()?;
-                all[before..].iter().map(|built| built.ms + f64::from(u8::from(built.cut))).collect()
+                let built = &self.throng.circuits()?[before..];
+                cut = built.iter().any(|built| built.cut);
+                built.iter().map(|built| built.ms).collect()
             }
         };
         ms.sort_by(f64::total_cmp);
+        // Of what was cut to whole milliseconds the truth lies up to one above.
+        self.results.add(target.name, "build_p50_ms_at_least", load::quantile(&ms, 0.5));
+        ms.iter_mut().for_each(|ms| *ms += f64::from(u8::from(cut)));
         self.results.add(target.name, "build_p50_ms", load::quantile(&ms, 0.5));
         self.results.add(target.name, "build_p95_ms", load::quantile(&ms, 0.95));
         Ok(())
@@ -515,12 +539,37 @@ impl Field {
         let count = if self.options.quick { 100 } else { 300 };
         let all = |target: &Target| target.pids().into_iter().map(account::resident).sum::<f64>();
         let name = self.new_name();
+        // What the first ones need is not per circuit.
+        self.ask(target, Mode::NewUser, "--count 50 --clients 8 --users 8", &name)?;
+        std::thread::sleep(Duration::from_secs(1));
+        let name = self.new_name();
         let before = all(target);
         let words = format!("--count {count} --clients 8 --users 8");
         let asked = self.ask(target, Mode::NewUser, &words, &name)?;
         std::thread::sleep(Duration::from_secs(1));
         let kib = 1024.0 * (all(target) - before) / asked.answered as f64;
         self.results.add(target.name, "kib_per_idle_circuit", kib);
+        Ok(())
+    }
+
+    /// A network in which every mix carries every stream: what a mix needs for so many.
+    fn alone(&mut self) -> Result<()> {
+        let folder = self.folder.join("alone");
+        let throng = Throng::start(&self.program, &folder, &throng::ALONE)?;
+        let target = Target { name: "throng", proxy: Some(throng.proxy), groups: throng.groups() };
+        std::thread::sleep(Duration::from_secs(1));
+        let most = |target: &Target| {
+            let mixes = target.groups.iter().filter(|(name, _)| *name != "client").flat_map(|(_, pids)| pids);
+            mixes.map(|&pid| account::resident(pid)).fold(f64::NAN, f64::max)
+        };
+        self.results.add("throng", "alone_idle_mib", most(&target));
+        let mut load = self.load(&target, "hold --streams 1000 --users 8", "alone", 25)?;
+        load.hear()?;
+        std::thread::sleep(Duration::from_secs(1));
+        self.results.add("throng", "alone_1000_mib", most(&target));
+        load.say("ask")?;
+        let held: Held = serde_json::from_str(&load.hear()?).context("reading a result")?;
+        self.complain(&target, "1000 streams through three mixes", held.errors, &held.error);
         Ok(())
     }
 
@@ -605,9 +654,9 @@ impl Field {
             self.options.turns(),
             namespace::DESCRIPTION,
             namespace::files_max(),
-            throng::MIXES,
-            throng::EXITS,
-            throng::MIXES,
+            throng::NETWORK.mixes,
+            throng::NETWORK.exits,
+            throng::NETWORK.mixes,
         );
         if let Some(version) = &self.tor_version {
             text.push_str(&format!(
@@ -619,9 +668,11 @@ impl Field {
             "- floor: 1280-byte datagrams over four sockets (three links), AES-128-GCM opened and sealed at every hop, \
              segmentation offload, a process each; delivered bytes are what the link's seal leaves of a datagram.\n\
              - direct: the same load without a proxy. The load's own processes are never counted.\n\
-             - circuit build: Throng's from the client's log, which cuts to whole milliseconds: 1 ms is added; \
+             - circuit build: Throng's from the client's log (while that cuts to whole milliseconds, both bounds are given), \
              Tor's from `EXTENDCIRCUIT` to `BUILT` on its control port. New user names get circuits out of the client's \
-             store where it has some.\n",
+             store where it has some.\n\
+             - memory: the largest process of its kind; of Tor at rest, a consensus every 10 s is part of it (testing \
+             interval). 1000 streams are of 8 user names, 4000 of 16.\n",
         );
         text
     }

@@ -10,15 +10,26 @@ use anyhow::{Context, Result};
 
 use super::process::{Running, output, wait_until};
 
-/// As many as the Tor network has relays and exits.
-pub(crate) const MIXES: usize = 7;
-pub(crate) const EXITS: usize = 3;
+/// What kind of network.
+pub(crate) struct Shape {
+    pub(crate) mixes: u8,
+    pub(crate) exits: u8,
+    /// Mixes are at 127.N.0.1, the proxy at the port 9450 + N, with N from here.
+    pub(crate) from: u8,
+}
+
+/// As many mixes as the Tor network has relays, and as many exits.
+pub(crate) const NETWORK: Shape = Shape { mixes: 7, exits: 3, from: 1 };
+/// Every stream goes through every mix.
+pub(crate) const ALONE: Shape = Shape { mixes: 3, exits: 1, from: 101 };
 
 const START_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A static network.
 pub(crate) struct Throng {
     mixes: Vec<Running>,
+    /// The first ones.
+    exits: usize,
     client: Running,
     client_log: PathBuf,
     pub(crate) proxy: SocketAddr,
@@ -26,11 +37,18 @@ pub(crate) struct Throng {
 
 impl Throng {
     /// Starts it; the client has a circuit then.
-    pub(crate) fn start(program: &Path, dir: &Path) -> Result<Self> {
-        let (mixes, exits) = (MIXES.to_string(), EXITS.to_string());
+    pub(crate) fn start(program: &Path, dir: &Path, shape: &Shape) -> Result<Self> {
+        let addresses: Vec<String> =
+            (shape.from..shape.from + shape.mixes).map(|i| format!("127.{i}.0.1:9001")).collect();
+        let (mixes, exits, addresses) =
+            (shape.mixes.to_string(), shape.exits.to_string(), addresses.join(","));
         let init = ["network", "init", "--mixes", &mixes, "--exits", &exits, "--hops", "3"];
-        let open = ["--exit-to-private", "--exit-ports", "all", "--dir"];
+        let open = ["--address", &addresses, "--exit-to-private", "--exit-ports", "all", "--dir"];
         output(Command::new(program).args(init).args(open).arg(dir))?;
+        let client = dir.join("client.toml");
+        let text = fs::read_to_string(&client).context("reading the client's file")?;
+        let port = (9450 + u16::from(shape.from)).to_string();
+        fs::write(&client, text.replace("9450", &port)).context("writing the client's file")?;
         let run = |name: &str, command: &str, level: &str| {
             let file = dir.join(format!("{name}.toml"));
             let mut program = Command::new(program);
@@ -38,7 +56,7 @@ impl Throng {
             Running::start(name, &mut program, &dir.join(format!("{name}.log")))
         };
         let mixes: Vec<Running> =
-            (1..=MIXES).map(|i| run(&format!("mix-{i}"), "node", "warn")).collect::<Result<_>>()?;
+            (1..=shape.mixes).map(|i| run(&format!("mix-{i}"), "node", "warn")).collect::<Result<_>>()?;
         // The client's log says what circuits come.
         let client = run("client", "client", "info")?;
         let client_log = dir.join("client.log");
@@ -47,13 +65,13 @@ impl Throng {
             let log = fs::read_to_string(&client_log).unwrap_or_default();
             Ok(log.lines().find_map(|line| line.strip_prefix("proxy on ")?.parse().ok()))
         })?;
-        Ok(Self { mixes, client, client_log, proxy })
+        let exits = shape.exits.into();
+        Ok(Self { mixes, exits, client, client_log, proxy })
     }
 
     /// Process ids: mixes, exits, client.
     pub(crate) fn groups(&self) -> Vec<(&'static str, Vec<u32>)> {
-        // The first ones are the exits.
-        let (exits, mixes) = self.mixes.split_at(EXITS);
+        let (exits, mixes) = self.mixes.split_at(self.exits);
         let pids = |nodes: &[Running]| nodes.iter().map(Running::pid).collect();
         vec![("relay", pids(mixes)), ("exit", pids(exits)), ("client", vec![self.client.pid()])]
     }
@@ -94,7 +112,7 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) fn start(program: &Path, dir: &Path) -> Result<Self> {
         let log = dir.join("up.log");
-        let mixes = MIXES.to_string();
+        let mixes = NETWORK.mixes.to_string();
         let mut command = Command::new(program);
         command.args(["up", "--json", "--port", "0", "--hops", "3", "--mixes", &mixes]);
         let process = Running::start("throng up", command.env("THRONG_LOG", "warn"), &log)?;
