@@ -22,8 +22,8 @@ const PARAMETERS: &str = "CircuitPriorityHalflifeMsec=30000 ExtendByEd25519ID=1 
     circ_max_cell_queue_size_out=1000 sendme_accept_min_version=1";
 
 /// What the report says about the tuning.
-pub(crate) const PROFILE: &str = "profile \"best\": `Schedulers Vanilla` on every node (the default scheduler writes \
-    every 10 ms: a loopback network would be 20 times slower in latency and 3 times in throughput), the live network's \
+pub(crate) const PROFILE: &str = "profile \"best\": `Schedulers Vanilla` on every node (the default scheduler writes at \
+    intervals, which would make a loopback network look many times slower; it is not measured here), the live network's \
     parameters for congestion control, no bandwidth or denial-of-service limits, `NumCPUs 2`, testing intervals for the \
     directory only, SOCKS with a new user name per circuit";
 
