@@ -1,5 +1,6 @@
 //! Whatever a developer of Throng runs.
 
+mod bench;
 mod test;
 mod tools;
 
@@ -18,6 +19,8 @@ struct Cli {
 enum Task {
     /// Format, lints, docs, licences, and every test; installs what they need from the system's packages if it may
     Test,
+    /// Speed, cost and memory beside Tor's, a floor's and nothing's, by turns; as tables
+    Bench(Box<bench::Bench>),
     /// Known vulnerabilities of the libraries (needs the network)
     Audit,
 }
@@ -25,6 +28,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test => test::run_all(),
+        Task::Bench(bench) => bench::run(*bench),
         Task::Audit => tools::run("cargo", &["deny", "check"]),
     };
     match outcome {
