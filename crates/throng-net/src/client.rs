@@ -218,7 +218,7 @@ impl Watcher {
     fn heed(&self, event: Event) {
         match event {
             Event::CircuitReady { circuit, path, took } => {
-                info!(hops = path.len(), ms = took.as_millis(), "a circuit is ready");
+                info!(hops = path.len(), us = took.as_micros(), "a circuit is ready");
                 self.connect(circuit, path, took);
             }
             Event::CircuitEnded { circuit, why } => {
