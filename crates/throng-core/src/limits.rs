@@ -128,7 +128,7 @@ pub const CIRCUIT_SPARE_MAX: Duration = Duration::from_secs(1800);
 pub const CIRCUIT_AGE_MAX: Duration = Duration::from_secs(2 * 3600);
 const _: () = assert!(CIRCUIT_AGE_MAX.as_secs() <= LINK_AGE_MAX.as_secs() - LINK_AGE_FRESH.as_secs());
 /// Most cells of a circuit in one direction: their numbers must not come round.
-pub const CIRCUIT_CELLS_MAX: u32 = u32::MAX / 2;
+pub const CIRCUIT_CELLS_MAX: u32 = 1 << 28;
 /// Most datagrams under one link key (AES-GCM: far below the 2^32 of NIST SP 800-38D for random nonces, and
 /// ours are counted).
 pub const LINK_DATAGRAMS_MAX: u64 = 1 << 40;

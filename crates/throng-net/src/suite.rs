@@ -3,7 +3,7 @@
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
 use throng_core::crypto::{
-    Forged, Hctr2, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, KemSecret, LinkKey, Portable, Suite,
+    Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, KemSecret, LinkKey, Portable, Suite, Uiv,
 };
 
 /// Primitives for real traffic.
@@ -33,7 +33,7 @@ impl LinkKey for FastLinkKey {
 
 impl Suite for Fast {
     type LinkKey = FastLinkKey;
-    type LayerKey = Hctr2;
+    type LayerKey = Uiv<FastLinkKey>;
     type KemSecret = KemSecret;
 
     fn hash(parts: &[&[u8]]) -> [u8; 32] {
@@ -89,7 +89,10 @@ impl Suite for Fast {
 mod tests {
     use super::*;
     use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
-    use throng_core::crypto::PortableLinkKey;
+    use throng_core::crypto::{LayerKey, PortableLinkKey};
+
+    type FastLayerKey = <Fast as Suite>::LayerKey;
+    type PortableLayerKey = <Portable as Suite>::LayerKey;
 
     #[test]
     fn the_fast_suite_agrees_with_the_portable_one() {
@@ -107,6 +110,12 @@ mod tests {
             let tag = portable.seal(&[round; 12], b"header", &mut sealed);
             assert_eq!(fast.open(&[round; 12], b"other!", &mut sealed.clone(), &tag), Err(Forged));
             assert_eq!(fast.open(&[round; 12], b"header", &mut sealed, &tag), Ok(()));
+
+            let (fast, portable) = (FastLayerKey::new(&[round; 16]), PortableLayerKey::new(&[round; 16]));
+            fast.encipher(&[round; 16], &mut sealed);
+            assert_ne!(sealed, vec![round; 1252]);
+            portable.decipher(&[round; 16], &mut sealed);
+            assert_eq!(sealed, vec![round; 1252]);
         }
     }
 

@@ -1,117 +1,100 @@
-//! HCTR2 with AES-128: the wide-block permutation of circuit layers.
+//! UIV: the permutation of circuit layers, of AES-128 and AES-128-GCM.
 //!
-//! Crowley, Huckleberry, Biggers: "Length-preserving encryption with HCTR2" (2021), section 3. Hash, one block
-//! of AES, a keystream, hash again: two passes of POLYVAL and one of AES over the message. Built on `aes` and
-//! `polyval`, which use the processor's instructions where it has them and are constant-time everywhere.
+//! Degabriele, Melloni, Münch, Stam: "Counter Galois Onion" (2025), section 4, as Tor is about to use it; here with a
+//! tweak that makes every cell unique instead of a chained state, since cells get lost and overtake each other. Of a
+//! body's first block L and the rest R:
+//!
+//! ```text
+//! encipher   h = hash(tweak ‖ R)   L' = E(L ⊕ h) ⊕ h          R' = R ⊕ stream(L')
+//! decipher   R = R' ⊕ stream(L')   h = hash(tweak ‖ R)        L = D(L' ⊕ h) ⊕ h
+//! ```
+//!
+//! The hash is GMAC under a key and a nonce of its own (NIST SP 800-38D): a universal hash with a constant on top. The
+//! stream is that of AES-GCM, its 96-bit nonce the front of another AES block of L': two cells of one circuit share a
+//! stream with probability 2^-97 for each pair, so below 2^-41 over all [`CIRCUIT_CELLS_MAX`] of them.
+//!
+//! Mixes only ever *encipher*, origins decipher: whoever changes one bit of a cell changes all bits behind the next
+//! honest mix. Deciphering what was changed spoils the first block, which authenticates the cell.
+//!
+//! [`CIRCUIT_CELLS_MAX`]: crate::limits::CIRCUIT_CELLS_MAX
 
 use aes::Aes128;
 use aes::cipher::array::Array;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
-use polyval::universal_hash::UniversalHash;
-use polyval::{Block, Polyval};
 use zeroize::Zeroize;
 
-use super::suite::LayerKey;
+use super::suite::{LayerKey, LinkKey};
 
-/// Keystream blocks that are made at once.
-const STRIDE_BLOCKS: usize = 16;
-
-/// A key of HCTR2-AES-128 for 16-byte tweaks.
-pub struct Hctr2 {
-    aes: Aes128,
-    /// POLYVAL after the length block: for messages of whole blocks, and for others.
-    hash_even: Polyval,
-    hash_ragged: Polyval,
-    /// E(1), which separates the keystream's inputs from the block cipher's other one.
-    l: [u8; 16],
+/// A key of UIV over a supplier's AES-128-GCM.
+pub struct Uiv<G> {
+    block: Aes128,
+    /// Makes the stream's nonce of the enciphered first block.
+    start: Aes128,
+    hash: G,
+    stream: G,
 }
 
-impl LayerKey for Hctr2 {
+impl<G: LinkKey> LayerKey for Uiv<G> {
     fn new(key: &[u8; 16]) -> Self {
         let aes = Aes128::new(&Array::from(*key));
-        let encrypt = |first: u8| {
+        let subkey = |number: u8| {
             let mut block = Array::from([0u8; 16]);
-            block[0] = first;
+            block[0] = number;
             aes.encrypt_block(&mut block);
-            block
+            <[u8; 16]>::from(block)
         };
-        let mut hash_key = encrypt(0);
-        let l = encrypt(1);
-        let keyed = Polyval::new(&hash_key);
-        hash_key.zeroize();
-        // Length block: 2·|tweak in bits| + 2, one more for messages that do not end on a block.
-        let after_length = |length: u128| {
-            let mut hash = keyed.clone();
-            hash.update(&[Block::from(length.to_le_bytes())]);
-            hash
+        let mut keys = [subkey(0), subkey(1), subkey(2), subkey(3)];
+        let made = Self {
+            block: Aes128::new(&Array::from(keys[0])),
+            start: Aes128::new(&Array::from(keys[1])),
+            hash: G::new(&keys[2]),
+            stream: G::new(&keys[3]),
         };
-        Self {
-            aes,
-            hash_even: after_length(2 * 128 + 2),
-            hash_ragged: after_length(2 * 128 + 3),
-            l: l.into(),
-        }
+        keys.zeroize();
+        made
     }
 
     fn encipher(&self, tweak: &[u8; 16], body: &mut [u8]) {
-        let (head, rest) = body.split_first_chunk_mut::<16>().expect("a wide block has at least 16 bytes");
-        let mm = xor(head, &self.hash(tweak, rest));
-        let mut uu = Array::from(mm);
-        self.aes.encrypt_block(&mut uu);
-        let uu = uu.into();
-        self.keystream(&xor(&xor(&mm, &uu), &self.l), rest);
-        *head = xor(&uu, &self.hash(tweak, rest));
+        let (left, hash) = self.left_and_hash(tweak, body);
+        let mut block = Array::from(xor(&left, &hash));
+        self.block.encrypt_block(&mut block);
+        let left = xor(&block.into(), &hash);
+        put_left(body, &left);
+        self.apply_stream(&left, &mut body[16..]);
     }
 
     fn decipher(&self, tweak: &[u8; 16], body: &mut [u8]) {
-        let (head, rest) = body.split_first_chunk_mut::<16>().expect("a wide block has at least 16 bytes");
-        let uu = xor(head, &self.hash(tweak, rest));
-        let mut mm = Array::from(uu);
-        self.aes.decrypt_block(&mut mm);
-        let mm = mm.into();
-        self.keystream(&xor(&xor(&mm, &uu), &self.l), rest);
-        *head = xor(&mm, &self.hash(tweak, rest));
+        let left = *body.first_chunk().expect(TOO_SHORT);
+        self.apply_stream(&left, &mut body[16..]);
+        let (left, hash) = self.left_and_hash(tweak, body);
+        let mut block = Array::from(xor(&left, &hash));
+        self.block.decrypt_block(&mut block);
+        put_left(body, &xor(&block.into(), &hash));
     }
 }
 
-impl Hctr2 {
-    /// POLYVAL over length, tweak and message; a ragged end is closed with a one bit and zeros.
-    fn hash(&self, tweak: &[u8; 16], message: &[u8]) -> [u8; 16] {
-        let (blocks, ragged) = Block::slice_as_chunks(message);
-        let mut hash = if ragged.is_empty() { self.hash_even.clone() } else { self.hash_ragged.clone() };
-        hash.update(&[Block::from(*tweak)]);
-        hash.update(blocks);
-        if !ragged.is_empty() {
-            let mut last = [0u8; 16];
-            last[..ragged.len()].copy_from_slice(ragged);
-            last[ragged.len()] = 1;
-            hash.update(&[Block::from(last)]);
-        }
-        hash.finalize().into()
+impl<G: LinkKey> Uiv<G> {
+    /// The first block, and the hash of tweak and rest. The tweak takes the first block's place meanwhile, so that both
+    /// lie in a row.
+    fn left_and_hash(&self, tweak: &[u8; 16], body: &mut [u8]) -> ([u8; 16], [u8; 16]) {
+        let left = *body.first_chunk().expect(TOO_SHORT);
+        put_left(body, tweak);
+        (left, self.hash.seal(&[0; 12], body, &mut []))
     }
 
-    /// XCTR: the i-th block of keystream is E(nonce ⊕ i), i little-endian and counted from one.
-    fn keystream(&self, nonce: &[u8; 16], message: &mut [u8]) {
-        let nonce = u128::from_le_bytes(*nonce);
-        let mut counter = 0u128;
-        for stride in message.chunks_mut(16 * STRIDE_BLOCKS) {
-            let mut blocks: [Block; STRIDE_BLOCKS] =
-                core::array::from_fn(|i| Block::from((nonce ^ (counter + 1 + i as u128)).to_le_bytes()));
-            counter += STRIDE_BLOCKS as u128;
-            let blocks = &mut blocks[..stride.len().div_ceil(16)];
-            self.aes.encrypt_blocks(blocks);
-            for (byte, key) in stride.iter_mut().zip(Block::slice_as_flattened(blocks)) {
-                *byte ^= key;
-            }
-        }
+    fn apply_stream(&self, left: &[u8; 16], rest: &mut [u8]) {
+        let mut block = Array::from(*left);
+        self.start.encrypt_block(&mut block);
+        let nonce = block.first_chunk().expect("12 of 16 bytes");
+        // The tag is of no use here; on processors with the instructions it costs next to nothing.
+        let _tag = self.stream.seal(nonce, &[], rest);
     }
 }
 
-impl Drop for Hctr2 {
-    fn drop(&mut self) {
-        // `aes` and `polyval` clear themselves.
-        self.l.zeroize();
-    }
+const TOO_SHORT: &str = "a wide block has at least 16 bytes";
+
+fn put_left(body: &mut [u8], left: &[u8; 16]) {
+    *body.first_chunk_mut().expect(TOO_SHORT) = *left;
 }
 
 fn xor(a: &[u8; 16], b: &[u8; 16]) -> [u8; 16] {

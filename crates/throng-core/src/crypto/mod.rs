@@ -10,6 +10,6 @@ mod suite;
 pub use handshake::{
     ANSWER_BYTES, Initiation, OFFER_BYTES, Purpose as HandshakePurpose, SessionSecret, answer,
 };
-pub use layer::Hctr2;
+pub use layer::Uiv;
 pub use portable::{KemSecret, Portable, PortableLinkKey};
 pub use suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LayerKey, LinkKey, Suite};

@@ -9,7 +9,7 @@ use ml_kem::kem::{Decapsulate, KeyExport};
 use ml_kem::{DecapsulationKey, EncapsulationKey, MlKem768};
 use sha2::{Digest, Sha256};
 
-use super::layer::Hctr2;
+use super::layer::Uiv;
 use super::suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LinkKey, Suite};
 
 /// Pure Rust primitives.
@@ -42,7 +42,7 @@ impl LinkKey for PortableLinkKey {
 
 impl Suite for Portable {
     type LinkKey = PortableLinkKey;
-    type LayerKey = Hctr2;
+    type LayerKey = Uiv<PortableLinkKey>;
     type KemSecret = KemSecret;
 
     fn hash(parts: &[&[u8]]) -> [u8; 32] {

@@ -22,9 +22,10 @@ pub trait LinkKey: Sized + Send {
     fn open(&self, nonce: &[u8; 12], header: &[u8], body: &mut [u8], tag: &[u8; 16]) -> Result<(), Forged>;
 }
 
-/// One layer of a circuit in one direction: a length-preserving wide-block permutation (DESIGN D4).
+/// One layer of a circuit in one direction: a length-preserving permutation of whole cells (DESIGN D4).
 ///
-/// Changing any bit of `body` or `tweak` changes every bit of the outcome with probability one half.
+/// Whoever changes any bit of `body` or `tweak` before it is *enciphered* changes every bit of the outcome with
+/// probability one half; before it is *deciphered*, every bit of the outcome's first 16 bytes at least.
 pub trait LayerKey: Sized + Send {
     /// From 16 secret bytes.
     fn new(key: &[u8; 16]) -> Self;
@@ -38,7 +39,7 @@ pub trait LayerKey: Sized + Send {
 pub trait Suite: 'static {
     /// Link encryption (AES-128-GCM).
     type LinkKey: LinkKey;
-    /// Circuit layers (HCTR2 with AES-128).
+    /// Circuit layers (UIV with AES-128).
     type LayerKey: LayerKey;
     /// A secret that opens encapsulations (ML-KEM-768).
     type KemSecret: Send;
