@@ -48,7 +48,7 @@ pub(crate) enum Command {
     ///
     /// Leave out what you want to know: with --users it says how many mixes are needed, with --mixes how many users they
     /// carry, with both how loaded they are. Exit code 3 says that a stated requirement is not met.
-    Plan(PlanOptions),
+    Plan(Box<PlanOptions>),
 }
 
 #[derive(Subcommand)]
