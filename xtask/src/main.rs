@@ -18,7 +18,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Format, lints, docs, licences, and every test; installs what they need from the system's packages if it may
-    Test,
+    Test {
+        /// Also what takes minutes and is not needed for every change
+        #[arg(long)]
+        long: bool,
+    },
     /// Speed, cost and memory beside Tor's, a floor's and nothing's, by turns; as tables
     Bench(Box<bench::Bench>),
     /// Known vulnerabilities of the libraries (needs the network)
@@ -27,7 +31,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
-        Task::Test => test::run_all(),
+        Task::Test { long } => test::run_all(long),
         Task::Bench(bench) => bench::run(*bench),
         Task::Audit => tools::run("cargo", &["deny", "check"]),
     };

@@ -17,7 +17,7 @@ const NEEDED: [(&str, &str); 6] = [
 ];
 
 /// Runs all checks; the test runner's summary comes last.
-pub(crate) fn run_all() -> Result<()> {
+pub(crate) fn run_all(long: bool) -> Result<()> {
     install_needed();
     let nextest = cargo_tool("nextest", "cargo-nextest");
     run("cargo", &["fmt", "--all", "--check"])?;
@@ -29,9 +29,13 @@ pub(crate) fn run_all() -> Result<()> {
     run("cargo", &["test", "--workspace", "--doc", "--locked"])?;
     if nextest {
         let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
-        run("cargo", &["nextest", "run", "--workspace", "--locked", "--profile", profile])
+        let ignored = if long { "all" } else { "default" };
+        let words = ["nextest", "run", "--workspace", "--locked", "--profile", profile];
+        run("cargo", &[&words[..], &["--run-ignored", ignored]].concat())
     } else {
-        run("cargo", &["test", "--workspace", "--all-targets", "--locked", "--", "--test-threads=1"])
+        let words = ["test", "--workspace", "--all-targets", "--locked", "--", "--test-threads=1"];
+        let more: &[&str] = if long { &["--include-ignored"] } else { &[] };
+        run("cargo", &[&words[..], more].concat())
     }
 }
 

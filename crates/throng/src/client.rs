@@ -25,8 +25,9 @@ const KEEP_EVERY: Duration = Duration::from_secs(20);
 
 /// Runs the client until Ctrl-C.
 pub(crate) fn run(path: &Path) -> Result<()> {
+    // One thread: a node drives one socket, and threads that wake each other cost more than they bring (docs/benchmarks.md).
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(client(path))
 }
 

@@ -2,6 +2,7 @@
 
 mod cli;
 mod client;
+mod files_open;
 mod local;
 mod log;
 mod network;
@@ -17,6 +18,7 @@ use cli::NetworkCommand;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     log::start();
+    files_open::allow_many();
     let outcome = match cli.command {
         cli::Command::Up(options) => up::run(&options),
         cli::Command::Network(NetworkCommand::Init(options)) => network::init(&options),

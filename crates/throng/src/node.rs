@@ -35,8 +35,9 @@ fn own_description<'d>(document: &'d Document, keys: &NodeKeys) -> Result<&'d De
 
 /// Runs the mix until Ctrl-C.
 pub(crate) fn run(path: &Path) -> Result<()> {
+    // One thread: a node drives one socket, and threads that wake each other cost more than they bring (docs/benchmarks.md).
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(node(path))
 }
 
