@@ -127,7 +127,7 @@ pub const CIRCUIT_SPARE_MAX: Duration = Duration::from_secs(1800);
 /// A circuit ends after this, whatever runs on it.
 pub const CIRCUIT_AGE_MAX: Duration = Duration::from_secs(2 * 3600);
 const _: () = assert!(CIRCUIT_AGE_MAX.as_secs() <= LINK_AGE_MAX.as_secs() - LINK_AGE_FRESH.as_secs());
-/// Most cells of a circuit in one direction: their numbers must not come round.
+/// Most cells that an origin sends on a circuit: their numbers must not come round, and streams of layers not meet.
 pub const CIRCUIT_CELLS_MAX: u32 = 1 << 28;
 /// Most datagrams under one link key (AES-GCM: far below the 2^32 of NIST SP 800-38D for random nonces, and
 /// ours are counted).

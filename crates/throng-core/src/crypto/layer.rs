@@ -5,18 +5,17 @@
 //! body's first block L and the rest R:
 //!
 //! ```text
-//! encipher   h = hash(tweak ‖ R)   L' = E(L ⊕ h) ⊕ h          R' = R ⊕ stream(L')
-//! decipher   R = R' ⊕ stream(L')   h = hash(tweak ‖ R)        L = D(L' ⊕ h) ⊕ h
+//! encipher   h = hash(tweak ‖ R)          L' = E(L ⊕ h) ⊕ h        R' = R ⊕ stream(tweak, L')
+//! decipher   R = R' ⊕ stream(tweak, L')   h = hash(tweak ‖ R)      L = D(L' ⊕ h) ⊕ h
 //! ```
 //!
 //! The hash is GMAC under a key and a nonce of its own (NIST SP 800-38D): a universal hash with a constant on top. The
-//! stream is that of AES-GCM, its 96-bit nonce the front of another AES block of L': two cells of one circuit share a
-//! stream with probability 2^-97 for each pair, so below 2^-41 over all [`CIRCUIT_CELLS_MAX`] of them.
+//! stream is that of AES-GCM under the first 96 bits of a CBC-MAC of tweak and L' (two blocks, always). The tweak must
+//! be in there: at a cell's last hop L' is the block of zeros that authenticates it, the same for all cells. Two cells
+//! share a stream with probability 2^-96 for each pair: 2^-41 over the 2^28 cells that a circuit has forward at most.
 //!
 //! Mixes only ever *encipher*, origins decipher: whoever changes one bit of a cell changes all bits behind the next
 //! honest mix. Deciphering what was changed spoils the first block, which authenticates the cell.
-//!
-//! [`CIRCUIT_CELLS_MAX`]: crate::limits::CIRCUIT_CELLS_MAX
 
 use aes::Aes128;
 use aes::cipher::array::Array;
@@ -28,7 +27,7 @@ use super::suite::{LayerKey, LinkKey};
 /// A key of UIV over a supplier's AES-128-GCM.
 pub struct Uiv<G> {
     block: Aes128,
-    /// Makes the stream's nonce of the enciphered first block.
+    /// Makes the stream's nonce of the tweak and the enciphered first block.
     start: Aes128,
     hash: G,
     stream: G,
@@ -60,12 +59,12 @@ impl<G: LinkKey> LayerKey for Uiv<G> {
         self.block.encrypt_block(&mut block);
         let left = xor(&block.into(), &hash);
         put_left(body, &left);
-        self.apply_stream(&left, &mut body[16..]);
+        self.apply_stream(tweak, &left, &mut body[16..]);
     }
 
     fn decipher(&self, tweak: &[u8; 16], body: &mut [u8]) {
         let left = *body.first_chunk().expect(TOO_SHORT);
-        self.apply_stream(&left, &mut body[16..]);
+        self.apply_stream(tweak, &left, &mut body[16..]);
         let (left, hash) = self.left_and_hash(tweak, body);
         let mut block = Array::from(xor(&left, &hash));
         self.block.decrypt_block(&mut block);
@@ -82,8 +81,10 @@ impl<G: LinkKey> Uiv<G> {
         (left, self.hash.seal(&[0; 12], body, &mut []))
     }
 
-    fn apply_stream(&self, left: &[u8; 16], rest: &mut [u8]) {
-        let mut block = Array::from(*left);
+    fn apply_stream(&self, tweak: &[u8; 16], left: &[u8; 16], rest: &mut [u8]) {
+        let mut block = Array::from(*tweak);
+        self.start.encrypt_block(&mut block);
+        block = Array::from(xor(&block.into(), left));
         self.start.encrypt_block(&mut block);
         let nonce = block.first_chunk().expect("12 of 16 bytes");
         // The tag is of no use here; on processors with the instructions it costs next to nothing.

@@ -11,7 +11,8 @@
 //! **Why UIV, and not a strong wide-block permutation (HCTR2)?** It needs one hash pass instead of two, and both of its
 //! passes are AES-GCM, of which every machine has a fast one: a quarter less CPU for a whole download. It is
 //! non-malleable in one direction only, so the direction matters: mixes encipher, origins decipher, as in Tor's
-//! Counter Galois Onion, whose authors prove that this is enough. The seam is
+//! Counter Galois Onion. What is recognised there is a secret that changes with every cell; here it is a block of zeros,
+//! and what changes is the tweak, which therefore is in the hash *and* in the stream. The seam is
 //! [`LayerKey`](crate::crypto::LayerKey).
 //!
 //! **Why AES-128 everywhere?** One strength for all; links and layers are keyed afresh with every handshake, and the

@@ -31,7 +31,7 @@ pub fn inside(test: &str, programs: &[&str]) -> bool {
     let program = std::env::current_exe().expect("a test program has a path");
     let mut command = unshare(options);
     command.args(["sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""]).arg(program);
-    command.args([test, "--exact", "--nocapture"]).env(MARK, "1").stdout(Stdio::piped());
+    command.args([test, "--exact", "--nocapture", "--include-ignored"]).env(MARK, "1").stdout(Stdio::piped());
     let mut child = Ended(command.spawn().expect("unshare runs, it did a moment ago"));
     let mut said = String::new();
     // It ends by itself: whatever waits in there has a limit.

@@ -1,0 +1,361 @@
+//! `throng sim`: worlds in virtual time, in which the very nodes of the network run.
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, Subcommand};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use throng_core::Time;
+use throng_net::clock::Clock;
+use throng_sim::swarm::{Fate, swarm};
+use throng_sim::{Options, Progress, Results, Scenario, Shard, Trace, check_memory, list, run as run_world, trace};
+
+use crate::network::files;
+use crate::up;
+
+/// What went wrong inside a world is no error of this program; a script sees it by this code.
+const PROBLEMS: u8 = 3;
+/// The progress line moves this often.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct SimOptions {
+    #[command(subcommand)]
+    command: Option<SimCommand>,
+    /// The scenario
+    #[arg(required_unless_present_any = ["list", "swarm", "replay"])]
+    scenario: Option<PathBuf>,
+    /// List the scenarios of a folder, with the first line of what they say about themselves
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "scenarios")]
+    list: Option<PathBuf>,
+    /// Runs at once [default: as many as there are cores]
+    #[arg(long)]
+    jobs: Option<NonZero<usize>>,
+    /// Run only this part of the runs: `0/8` to `7/8`
+    #[arg(long, value_parser = parse_shard)]
+    shard: Option<Shard>,
+    /// Write the results here, too, as JSON: what `merge` reads
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Run one seed only, and write what the taps saw to FILE.seen and the truth to FILE.truth
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["shard", "out"])]
+    trace: Option<PathBuf>,
+    /// The seed of `--trace` [default: the scenario's first]
+    #[arg(long, requires = "trace")]
+    seed: Option<u64>,
+    /// Which variant of a sweep `--trace` runs, from 0
+    #[arg(long, requires = "trace", default_value_t = 0)]
+    variant: usize,
+    /// Random worlds in which random things go wrong: nothing may happen that never should, and all must recover
+    #[arg(long, conflicts_with = "scenario")]
+    swarm: bool,
+    /// How many worlds `--swarm` tries
+    #[arg(long, requires = "swarm", default_value_t = 100)]
+    seeds: u64,
+    /// The first seed of `--swarm`
+    #[arg(long, requires = "swarm", default_value_t = 0)]
+    from: u64,
+    /// Run one world of `--swarm` again
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["scenario", "swarm"])]
+    replay: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum SimCommand {
+    /// Put the results of all shards together
+    Merge {
+        /// Files that `--out` wrote
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Write the results here, too, as JSON
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Turn what taps saw into another format
+    Export {
+        /// A file that `--trace` wrote: FILE.seen
+        seen: PathBuf,
+        /// Its truth, for the columns that an adversary has not
+        #[arg(long)]
+        truth: Option<PathBuf>,
+        /// Write CSV here
+        #[arg(long)]
+        csv: Option<PathBuf>,
+        /// Write a capture here, for Wireshark and its like
+        #[arg(long)]
+        pcap: Option<PathBuf>,
+    },
+}
+
+fn parse_shard(text: &str) -> Result<Shard, String> {
+    let parsed = text.split_once('/').and_then(|(number, of)| Shard::new(number.parse().ok()?, of.parse().ok()?));
+    parsed.ok_or_else(|| format!("`{text}` is no shard; of eight there are 0/8 to 7/8"))
+}
+
+/// Runs; whether anything went wrong inside the worlds is in the exit code.
+pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
+    match &options.command {
+        Some(SimCommand::Merge { files, out, json }) => return merge(files, out.as_deref(), *json),
+        Some(SimCommand::Export { seen, truth, csv, pcap }) => {
+            return export(seen, truth.as_deref(), csv.as_deref(), pcap.as_deref());
+        }
+        None => {}
+    }
+    if let Some(folder) = &options.list {
+        return show_list(folder);
+    }
+    if let Some(seed) = options.replay {
+        return show_fates(&[throng_sim::swarm::replay(seed)], 1, options.json);
+    }
+    if options.swarm {
+        return run_swarm(options);
+    }
+    let path = options.scenario.as_deref().context("which scenario?")?;
+    let scenario = Scenario::read(path)?;
+    if let Some(to) = &options.trace {
+        return write_trace(&scenario, options, to);
+    }
+    let jobs = jobs(options);
+    if let Some(available) = available_bytes() {
+        check_memory(&scenario, jobs, available)?;
+    }
+    let watcher = Watcher::start();
+    let told = |progress: &Progress| watcher.tell(progress);
+    let shard = options.shard.unwrap_or(Shard::ALL);
+    let results = run_world(&scenario, &Options { jobs, shard, told: &told, stop: stop() });
+    watcher.end();
+    show(&results, options.out.as_deref(), options.json)
+}
+
+fn show(results: &Results, out: Option<&Path>, json: bool) -> Result<ExitCode> {
+    if let Some(out) = out {
+        files::write(out, results.to_json().as_bytes())?;
+    }
+    print(&if json { results.to_json() + "\n" } else { results.to_table() })?;
+    Ok(if results.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+}
+
+fn merge(files: &[PathBuf], out: Option<&Path>, json: bool) -> Result<ExitCode> {
+    let read = |path: &PathBuf| {
+        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        Results::from_json(&text).with_context(|| format!("in {}", path.display()))
+    };
+    let shards = files.iter().map(read).collect::<Result<Vec<_>>>()?;
+    show(&Results::merge(shards)?, out, json)
+}
+
+fn show_list(folder: &Path) -> Result<ExitCode> {
+    let scenarios = list(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let mut text = String::new();
+    for scenario in scenarios {
+        let scenario = scenario?;
+        text += &format!("{:<36} {}\n", scenario.name, scenario.headline());
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+// --- Traces --------------------------------------------------------------------------------------------
+
+fn write_trace(scenario: &Scenario, options: &SimOptions, to: &Path) -> Result<ExitCode> {
+    let variant = scenario.variants.get(options.variant).with_context(|| {
+        format!("--variant: {} has 0 to {}", scenario.name, scenario.variants.len() - 1)
+    })?;
+    let seed = options.seed.or(scenario.seeds.first().copied()).unwrap_or_default();
+    let watcher = Watcher::start();
+    let told = |progress: &Progress| watcher.tell(progress);
+    let (result, trace) = trace(&variant.plan, seed, &told, stop());
+    watcher.end();
+    let (seen, truth) = (with_ending(to, "seen"), with_ending(to, "truth"));
+    files::write(&seen, &trace.seen_to_bytes())?;
+    files::write(&truth, &trace.truth_to_bytes())?;
+    print(&format!(
+        "seed {seed}: {} datagrams seen, in {}; the truth, in {}\n",
+        trace.seen.len(),
+        seen.display(),
+        truth.display()
+    ))?;
+    if !result.complete {
+        eprintln!("throng: stopped before the end: the files hold what was seen until then");
+    }
+    Ok(if result.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+fn export(seen: &Path, truth: Option<&Path>, csv: Option<&Path>, pcap: Option<&Path>) -> Result<ExitCode> {
+    if csv.is_none() && pcap.is_none() {
+        bail!("export to what? --csv FILE or --pcap FILE");
+    }
+    let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
+    let mut trace =
+        Trace::seen_from_bytes(&read(seen)?).with_context(|| format!("in {}", seen.display()))?;
+    if let Some(truth) = truth {
+        trace.add_truth(&read(truth)?).with_context(|| format!("in {}", truth.display()))?;
+    }
+    if let Some(csv) = csv {
+        files::write(csv, trace.to_csv().as_bytes())?;
+    }
+    if let Some(pcap) = pcap {
+        files::write(pcap, &trace.to_pcap())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+// --- Swarm ---------------------------------------------------------------------------------------------
+
+fn run_swarm(options: &SimOptions) -> Result<ExitCode> {
+    let watcher = Watcher::start();
+    let bar = watcher.bar.clone();
+    bar.set_length(options.seeds);
+    let next = AtomicU64::new(0);
+    let fates = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs(options) {
+            scope.spawn(|| {
+                let seeds = std::iter::from_fn(|| {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    (number < options.seeds).then(|| options.from + number)
+                });
+                swarm(seeds, &throng_sim::nobody, stop(), |fate| {
+                    bar.inc(1);
+                    fates.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(fate);
+                    !stop().load(Ordering::Relaxed)
+                });
+            });
+        }
+    });
+    watcher.end();
+    let mut fates = fates.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fates.sort_by_key(|fate: &Fate| fate.seed);
+    fates.retain(|fate| fate.complete);
+    show_fates(&fates, options.seeds, options.json)
+}
+
+/// The seeds that failed come first.
+fn show_fates(fates: &[Fate], wanted: u64, json: bool) -> Result<ExitCode> {
+    let failed: Vec<&Fate> = fates.iter().filter(|fate| !fate.problems.is_empty()).collect();
+    let text = if json {
+        let fate = |fate: &&Fate| {
+            serde_json::json!({
+                "seed": fate.seed, "world": fate.world, "problems": fate.problems, "digest": fate.digest,
+            })
+        };
+        let failed: Vec<_> = failed.iter().map(fate).collect();
+        serde_json::json!({ "worlds": fates.len(), "failed": failed }).to_string() + "\n"
+    } else {
+        let mut text = String::new();
+        for fate in &failed {
+            text += &format!("seed {} FAILED: `throng sim --replay {}`\n  {}\n", fate.seed, fate.seed, fate.world);
+            fate.problems.iter().for_each(|problem| text += &format!("  {problem}\n"));
+        }
+        if let ([fate], 1) = (fates, wanted) {
+            text += &format!("seed {}: {}\n  digest {}\n", fate.seed, fate.world, fate.digest);
+        }
+        text + &format!("{} of {wanted} worlds ran, {} failed\n", fates.len(), failed.len())
+    };
+    print(&text)?;
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+}
+
+// --- Around a run --------------------------------------------------------------------------------------
+
+fn jobs(options: &SimOptions) -> usize {
+    options.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get)
+}
+
+/// Set by Ctrl-C: what is done is kept.
+fn stop() -> &'static AtomicBool {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    &STOP
+}
+
+/// Memory that may be used, if the system says.
+fn available_bytes() -> Option<u64> {
+    let about = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = about.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// A progress line, and an ear for Ctrl-C.
+struct Watcher {
+    bar: ProgressBar,
+    clock: Clock,
+    begun: Time,
+    told: AtomicU64,
+}
+
+impl Watcher {
+    fn start() -> Self {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(1000) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  ({elapsed}, {eta} left)") {
+            bar.set_style(style);
+        }
+        listen_for_interrupts();
+        let clock = Clock::start();
+        Self { bar, clock, begun: clock.now(), told: AtomicU64::new(0) }
+    }
+
+    /// Called from the threads that run; most calls return at once.
+    fn tell(&self, progress: &Progress) {
+        let passed = self.clock.now() - self.begun;
+        let tick = (passed.as_nanos() / TOLD_EVERY.as_nanos()) as u64;
+        if self.told.fetch_max(tick, Ordering::Relaxed) >= tick {
+            return;
+        }
+        let of_this = progress.simulated.as_secs_f64() / progress.of.as_secs_f64().max(1e-9);
+        let share = (progress.runs_done as f64 + of_this.min(1.0)) / progress.runs.max(1) as f64;
+        self.bar.set_position((share * 1000.0) as u64);
+        self.bar.set_message(format!(
+            "run {} of {}, {:.1} s simulated, {} events/s, {}",
+            (progress.runs_done + 1).min(progress.runs),
+            progress.runs,
+            progress.simulated.as_secs_f64(),
+            HumanCount((progress.events as f64 / passed.as_secs_f64().max(1e-3)) as u64),
+            HumanBytes(progress.memory_bytes),
+        ));
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+        if stop().load(Ordering::Relaxed) {
+            eprintln!("throng: stopped; what was done is kept");
+        }
+    }
+}
+
+/// The first Ctrl-C lets runs end in order, the second ends the program.
+fn listen_for_interrupts() {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(up::interrupted());
+            stop().store(true, Ordering::Relaxed);
+            runtime.block_on(up::interrupted());
+            std::process::exit(130);
+        }
+    });
+}
+
+fn print(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| anyhow!("writing to stdout: {error}"))
+}
