@@ -46,7 +46,8 @@ impl<S: Suite> Node<S> {
         }
         let (secret, answer) = self.answer(HandshakePurpose::Circuit, offer)?;
         let answered = Answered { offer_head, answer: *answer };
-        let relay = self.relays.insert(Box::new(Relay::new((key, name), Layers::new(&secret), answered, now)));
+        let relay =
+            self.relays.insert(Box::new(Relay::new((key, name), Layers::new(&secret), answered, now)));
         if let Some(link) = self.links.get_mut(key) {
             link.circuits.insert(name, End::Previous(relay));
         }
