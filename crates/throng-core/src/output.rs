@@ -24,6 +24,8 @@ pub struct Outbox {
     by_destination: BTreeMap<SocketAddr, usize>,
     deliveries: Vec<(CircuitId, Range<usize>)>,
     payloads: Vec<u8>,
+    /// Room for the body of one cell in the making.
+    body: Vec<u8>,
     /// What happened, in order.
     pub events: Vec<Event>,
 }
@@ -103,6 +105,7 @@ impl Outbox {
             by_destination: BTreeMap::new(),
             deliveries: Vec::new(),
             payloads: Vec::new(),
+            body: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -147,6 +150,18 @@ impl Outbox {
         let start = datagrams.len();
         datagrams.resize(start + self.geometry.datagram(), 0);
         &mut datagrams[start..]
+    }
+
+    /// Room for the body of a cell, to be given back by [`return_body`](Self::return_body).
+    pub(crate) fn take_body(&mut self) -> Vec<u8> {
+        let mut body = core::mem::take(&mut self.body);
+        body.resize(self.geometry.body(), 0);
+        body
+    }
+
+    /// Keeps its memory for the next one.
+    pub(crate) fn return_body(&mut self, body: Vec<u8>) {
+        self.body = body;
     }
 
     pub(crate) fn deliver(&mut self, circuit: CircuitId, payload: &[u8]) {

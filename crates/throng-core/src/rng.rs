@@ -2,6 +2,8 @@
 //!
 //! Two owners that share a stream leak to each other: the order of their draws follows the load (DESIGN D7).
 
+use alloc::boxed::Box;
+
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -40,17 +42,26 @@ impl Seed {
         hash.update(self.0);
         hash.update([purpose as u8]);
         hash.update(owner.to_le_bytes());
-        Rng(ChaCha20Rng::from_seed(hash.finalize().into()))
+        Rng(State::Folded(Zeroizing::new(hash.finalize().into())))
     }
 }
 
 /// A stream of random numbers (ChaCha20).
-pub struct Rng(ChaCha20Rng);
+///
+/// It is a key of 32 bytes until something is drawn, and again after [`forget`](Self::forget): most nodes of a large
+/// simulated network draw nothing for most of the time.
+pub struct Rng(State);
+
+enum State {
+    /// The key from which the next number follows.
+    Folded(Zeroizing<[u8; 32]>),
+    Running(Box<ChaCha20Rng>),
+}
 
 impl Rng {
     /// Fills `out`.
     pub fn fill(&mut self, out: &mut [u8]) {
-        self.0.fill_bytes(out);
+        self.stream().fill_bytes(out);
     }
 
     /// `N` random bytes.
@@ -64,12 +75,22 @@ impl Rng {
     /// node must not find the secrets of its past handshakes.
     pub fn forget(&mut self) {
         let next = Zeroizing::new(self.bytes::<32>());
-        self.0 = ChaCha20Rng::from_seed(*next);
+        self.0 = State::Folded(next);
+    }
+
+    fn stream(&mut self) -> &mut ChaCha20Rng {
+        if let State::Folded(key) = &self.0 {
+            self.0 = State::Running(Box::new(ChaCha20Rng::from_seed(**key)));
+        }
+        match &mut self.0 {
+            State::Running(stream) => stream,
+            State::Folded(_) => unreachable!("it was just unfolded"),
+        }
     }
 
     /// A uniform 32-bit number.
     pub fn u32(&mut self) -> u32 {
-        self.0.next_u32()
+        self.stream().next_u32()
     }
 
     /// A uniform number below `bound`, without bias (Lemire's multiplication with rejection).
@@ -81,7 +102,7 @@ impl Rng {
         assert!(bound > 0, "a draw needs something to draw from");
         let reject_below = bound.wrapping_neg() % bound;
         loop {
-            let wide = u128::from(self.0.next_u64()) * u128::from(bound);
+            let wide = u128::from(self.stream().next_u64()) * u128::from(bound);
             if (wide as u64) >= reject_below {
                 return (wide >> 64) as usize;
             }
@@ -90,7 +111,7 @@ impl Rng {
 
     /// A uniform number in `[0, 1)` with 53 bits.
     pub fn unit(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+        (self.stream().next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Puts `items` into a uniformly random order (Fisher and Yates).

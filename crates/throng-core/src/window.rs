@@ -4,38 +4,43 @@ use alloc::boxed::Box;
 
 /// Remembers the last `N` of a sequence of 32-bit numbers that may start anywhere and wrap around.
 ///
-/// Its memory is taken when the first number comes: an idle circuit costs nothing.
+/// Its memory is taken when the first number comes, and grows with the span of what came: an idle circuit costs
+/// nothing, a quiet link little.
 pub(crate) struct Window<const N: usize> {
-    /// One bit per number, at its value modulo `N`.
+    /// One bit per number, at its value modulo the length in bits, a power of two. While that is below `N`, all numbers
+    /// that ever came lie within it.
     seen: Option<Box<[u64]>>,
     newest: u32,
+    /// How far back the oldest number lies, itself included; `N` at most.
+    reach: u32,
 }
 
 impl<const N: usize> Window<N> {
     pub(crate) const fn new() -> Self {
         assert!(N.is_power_of_two() && N >= 64, "bits are addressed by the low part of a number");
-        Self { seen: None, newest: 0 }
+        Self { seen: None, newest: 0, reach: 0 }
     }
 
     /// Whether `number` is new. If so it is not new any more.
     pub(crate) fn admit(&mut self, number: u32) -> bool {
-        let Some(seen) = self.seen.as_mut() else {
-            self.seen = Some(alloc::vec![0; N / 64].into_boxed_slice());
+        if self.seen.is_none() {
+            self.seen = Some(alloc::vec![0; 1].into_boxed_slice());
             self.newest = number;
+            self.reach = 1;
             self.mark(number);
             return true;
-        };
+        }
         let ahead = number.wrapping_sub(self.newest);
         if ahead != 0 && ahead < 1 << 31 {
-            // The numbers that were jumped over have not been seen; those that fall out are forgotten.
-            if ahead as usize >= N {
-                seen.fill(0);
-            } else {
-                (1..=ahead).for_each(|step| clear::<N>(seen, self.newest.wrapping_add(step)));
-            }
+            self.advance(ahead as usize);
             self.newest = number;
-        } else if self.newest.wrapping_sub(number) as usize >= N || self.has(number) {
-            return false;
+        } else {
+            let behind = self.newest.wrapping_sub(number) as usize;
+            if behind >= N || self.has(number) {
+                return false;
+            }
+            self.span(behind + 1);
+            self.reach = self.reach.max(behind as u32 + 1);
         }
         self.mark(number);
         true
@@ -62,22 +67,57 @@ impl<const N: usize> Window<N> {
         (ahead != 0 && ahead < 1 << 31).then(|| ahead - 1)
     }
 
+    /// Goes forward. The numbers that are jumped over have not been seen; those that fall out are forgotten.
+    fn advance(&mut self, ahead: usize) {
+        let reach = (self.reach as usize + ahead).min(N);
+        self.span(reach);
+        self.reach = reach as u32;
+        let Some(seen) = self.seen.as_mut() else { return };
+        let bits = seen.len() * 64;
+        if ahead >= bits {
+            return seen.fill(0);
+        }
+        for step in 1..=ahead as u32 {
+            let bit = self.newest.wrapping_add(step) as usize % bits;
+            seen[bit / 64] &= !(1 << (bit % 64));
+        }
+    }
+
+    /// Makes room for the last `numbers` numbers, `N` at most.
+    fn span(&mut self, numbers: usize) {
+        let (old, new) = (self.bits(), numbers.next_power_of_two().clamp(64, N));
+        if new <= old {
+            return;
+        }
+        let mut wider = alloc::vec![0u64; new / 64].into_boxed_slice();
+        for back in 0..old as u32 {
+            let number = self.newest.wrapping_sub(back);
+            if self.has(number) {
+                let bit = number as usize % new;
+                wider[bit / 64] |= 1 << (bit % 64);
+            }
+        }
+        self.seen = Some(wider);
+    }
+
+    fn bits(&self) -> usize {
+        self.seen.as_ref().map_or(0, |seen| seen.len() * 64)
+    }
+
+    /// Whether a number within `N` of the newest was seen.
     fn has(&self, number: u32) -> bool {
-        let bit = number as usize % N;
-        self.seen.as_ref().is_some_and(|seen| seen[bit / 64] & 1 << (bit % 64) != 0)
+        let Some(seen) = self.seen.as_ref() else { return false };
+        let bits = seen.len() * 64;
+        let bit = number as usize % bits;
+        (self.newest.wrapping_sub(number) as usize) < bits && seen[bit / 64] & 1 << (bit % 64) != 0
     }
 
     fn mark(&mut self, number: u32) {
-        let bit = number as usize % N;
         if let Some(seen) = self.seen.as_mut() {
+            let bit = number as usize % (seen.len() * 64);
             seen[bit / 64] |= 1 << (bit % 64);
         }
     }
-}
-
-fn clear<const N: usize>(seen: &mut [u64], number: u32) {
-    let bit = number as usize % N;
-    seen[bit / 64] &= !(1 << (bit % 64));
 }
 
 #[cfg(test)]
@@ -99,16 +139,16 @@ mod tests {
     proptest! {
         /// Against a model that remembers everything: never twice, and never refused within the window.
         #[test]
-        fn agrees_with_a_perfect_memory(start: u32, steps in proptest::collection::vec(-100i64..200, 1..500)) {
-            let mut window = Window::<64>::new();
+        fn agrees_with_a_perfect_memory(start: u32, steps in proptest::collection::vec(prop_oneof![-400i64..600, -3i64..4], 1..500)) {
+            let mut window = Window::<256>::new();
             let mut seen = BTreeSet::new();
             let (mut at, mut newest) = (0i64, i64::MIN);
             for step in steps {
                 at += step;
                 let number = start.wrapping_add(at as u32);
-                prop_assert_eq!(window.is_new(number), { let mut copy = Window::<64> { seen: window.seen.clone(), newest: window.newest }; copy.admit(number) });
+                prop_assert_eq!(window.is_new(number), { let mut copy = Window::<256> { seen: window.seen.clone(), newest: window.newest, reach: window.reach }; copy.admit(number) });
                 let admitted = window.admit(number);
-                let expected = !seen.contains(&at) && (newest == i64::MIN || at > newest - 64);
+                let expected = !seen.contains(&at) && (newest == i64::MIN || at > newest - 256);
                 prop_assert_eq!(admitted, expected, "{} of {}", at, newest);
                 seen.insert(at);
                 newest = newest.max(at);

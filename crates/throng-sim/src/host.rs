@@ -1,21 +1,57 @@
-//! A host: one node, its address, what came out of it.
+//! A host: one node, its address, its line, what came out of it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use throng_core::crypto::Suite;
-use throng_core::{CircuitId, Event, Node, Outbox, Time};
+use throng_core::{CircuitId, Event, Node, Time};
 
 /// A host of a world, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId(pub usize);
 
+/// A host's line to the rest of the world, bit/s each way; none: without bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// From the host.
+    pub up_bps: Option<u64>,
+    /// To the host.
+    pub down_bps: Option<u64>,
+}
+
 pub(crate) struct Host<S: Suite> {
     pub(crate) address: SocketAddr,
+    /// What the host's chance follows from: not its number, which says when it was made.
+    pub(crate) owner: u64,
     /// None while the host is down.
-    pub(crate) node: Option<Node<S>>,
-    pub(crate) outbox: Outbox,
-    /// The wake-up that counts; older ones in the queue are stale.
-    pub(crate) wake: Time,
+    pub(crate) node: Option<Box<Node<S>>>,
+    /// When the node wants to wake.
+    pub(crate) wants: Time,
+    /// The wake-up that counts (others in the queue are stale), and the wish for which it was made.
+    pub(crate) wakes: Time,
+    pub(crate) wakes_for: Time,
+    /// Wake-ups so far, and datagrams sent so far: which draw is the next.
+    pub(crate) woken: u64,
+    pub(crate) sent: u64,
+    pub(crate) line: Line,
+    /// When what the line carries now will have passed.
+    pub(crate) up_free: Time,
+    pub(crate) down_free: Time,
+    /// Everything takes this much longer.
+    pub(crate) slow: Duration,
+    /// Hosts reach each other only on the same one.
+    pub(crate) island: u32,
     pub(crate) events: Vec<(Time, Event)>,
     pub(crate) delivered: Vec<(CircuitId, Vec<u8>)>,
+}
+
+/// What a host's chance follows from: its address.
+pub(crate) fn owner(address: SocketAddr) -> u64 {
+    match address {
+        SocketAddr::V4(v4) => u64::from(v4.ip().to_bits()) << 16 | u64::from(v4.port()),
+        SocketAddr::V6(v6) => {
+            let ip = v6.ip().to_bits();
+            ((ip >> 64) as u64).rotate_left(17) ^ ip as u64 ^ u64::from(v6.port()) << 48
+        }
+    }
 }

@@ -1,10 +1,10 @@
-//! What lies between hosts: delay, loss, copies, and whoever listens.
+//! What lies between hosts: distance, delay, loss, copies, and whoever listens.
 
 use std::time::Duration;
 
 use throng_core::Time;
-use throng_core::rng::Rng;
 
+use crate::chance::{Chance, For};
 use crate::host::HostId;
 
 /// How the network treats datagrams.
@@ -12,7 +12,9 @@ use crate::host::HostId;
 pub struct Wire {
     /// Least time from one host to another.
     pub latency: Duration,
-    /// Up to this much is added, uniformly: datagrams overtake each other.
+    /// Up to this much is added, uniformly, to each pair of hosts: how far apart they are.
+    pub distance: Duration,
+    /// Up to this much is added, uniformly, to each datagram: they overtake each other.
     pub jitter: Duration,
     /// Share of datagrams that get lost, 0 to 1.
     pub loss: f64,
@@ -26,6 +28,7 @@ impl Default for Wire {
     fn default() -> Self {
         Self {
             latency: Duration::from_millis(10),
+            distance: Duration::ZERO,
             jitter: Duration::ZERO,
             loss: 0.0,
             doubled: 0.0,
@@ -35,16 +38,37 @@ impl Default for Wire {
 }
 
 impl Wire {
-    /// When the copies of a datagram sent `now` arrive: none, one or two.
-    pub(crate) fn arrivals(&self, now: Time, rng: &mut Rng) -> impl Iterator<Item = Time> + use<> {
-        let copies = match (rng.unit() < self.loss, rng.unit() < self.doubled) {
-            (true, _) => 0,
-            (false, false) => 1,
-            (false, true) => 2,
+    /// When the copies of the `number`-th datagram of owner `from`, sent to owner `to` `now`, arrive: none, one or two.
+    pub(crate) fn arrivals(
+        &self,
+        now: Time,
+        from: u64,
+        to: u64,
+        number: u64,
+        chance: Chance,
+    ) -> [Option<Time>; 2] {
+        let mine = |purpose| chance.of(purpose, from).of(purpose, to);
+        if self.loss > 0.0 && mine(For::Loss).unit(number) < self.loss {
+            return [None, None];
+        }
+        let mut base = now + self.latency;
+        if !self.distance.is_zero() {
+            let pair = chance.of(For::Distance, from.min(to)).of(For::Distance, from.max(to));
+            base = base + share(self.distance, pair.bits(0));
+        }
+        let with_jitter = |copy: u64| match self.jitter.is_zero() {
+            true => base,
+            false => base + share(self.jitter, mine(For::Jitter).bits(2 * number + copy)),
         };
-        let times = [(); 2].map(|()| now + self.latency + self.jitter.mul_f64(rng.unit()));
-        times.into_iter().take(copies)
+        let twice = self.doubled > 0.0 && mine(For::Copy).unit(number) < self.doubled;
+        [Some(with_jitter(0)), twice.then(|| with_jitter(1))]
     }
+}
+
+/// A uniform share of a span: in whole nanoseconds, the same on every machine.
+pub(crate) fn share(span: Duration, bits: u64) -> Duration {
+    let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(((u128::from(nanos) * u128::from(bits)) >> 64) as u64)
 }
 
 /// What an adversary on the wire sees of a datagram.
@@ -83,4 +107,23 @@ impl<F: FnMut(&Seen) -> Verdict> Tap for F {
     fn on_wire(&mut self, seen: &Seen) -> Verdict {
         self(seen)
     }
+}
+
+/// A reader of everything on all wires, for the simulator's own books: it sees, and touches nothing.
+///
+/// It is a part of the world's type, so that a world without one pays nothing for it.
+pub trait Watcher {
+    /// A datagram left a host's line: `bytes` at `at`. It may still get lost.
+    fn sent(&mut self, at: Time, from: HostId, to: HostId, bytes: &[u8]);
+    /// A datagram came to a host that is up.
+    fn arrived(&mut self, at: Time, from: HostId, to: HostId, bytes: &[u8]);
+    /// A full line dropped a datagram before it left, or before it came in.
+    fn dropped(&mut self, at: Time, at_host: HostId);
+}
+
+/// Nobody watches.
+impl Watcher for () {
+    fn sent(&mut self, _: Time, _: HostId, _: HostId, _: &[u8]) {}
+    fn arrived(&mut self, _: Time, _: HostId, _: HostId, _: &[u8]) {}
+    fn dropped(&mut self, _: Time, _: HostId) {}
 }

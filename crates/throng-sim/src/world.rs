@@ -1,6 +1,10 @@
-//! Virtual time: a queue of happenings, ordered by time and then by the order of their making.
+//! Virtual time: hosts, the wire between them, and what happens next.
+//!
+//! A world is a timing wheel around [`Node::step`]. Nothing in it follows from the order in which hosts were made: what
+//! is drawn for a host follows from its address, and what happens in one nanosecond is ordered by addresses.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,48 +12,91 @@ use std::time::Duration;
 use throng_core::crypto::Suite;
 use throng_core::membership::{Family, Membership};
 use throng_core::mixing::Mixing;
-use throng_core::rng::{Purpose, Rng, Seed};
+use throng_core::rng::{Purpose, Seed};
 use throng_core::wire::Geometry;
 use throng_core::wire::record::{Description, Record};
 use throng_core::{
     CircuitId, Command, Event, Input, Node, NodeConfig, NodeKeys, Outbox, Ports, Scrubbed, Time,
 };
 
-use crate::host::{Host, HostId};
-use crate::wire::{Seen, Tap, Verdict, Wire};
+use crate::cells::Cells;
+use crate::chance::{Chance, For};
+use crate::host::{Host, HostId, Line, owner};
+use crate::wheel::Wheel;
+use crate::wire::{Seen, Tap, Verdict, Watcher, Wire, share};
 
-/// A world of hosts and the wire between them.
-pub struct World<S: Suite> {
+/// A world of hosts and the wire between them, with somebody who watches it.
+pub struct World<S: Suite, W: Watcher = ()> {
     now: Time,
-    queue: BTreeMap<(Time, u64), Happening>,
-    made: u64,
+    queue: Wheel<Happening>,
+    cells: Cells,
     hosts: Vec<Host<S>>,
-    by_address: HashMap<SocketAddr, HostId>,
+    by_address: HashMap<SocketAddr, u32, BuildHasherDefault<AddressHasher>>,
+    outbox: Outbox,
     wire: Wire,
     taps: Vec<Box<dyn Tap>>,
-    cut: Vec<(HostId, HostId)>,
+    cut: BTreeSet<(HostId, HostId)>,
     seed: Seed,
-    rng: Rng,
+    chance: Chance,
+    happened: u64,
+    watcher: W,
 }
 
+/// Hosts are numbers of 32 bits here: what waits in the queue decides its speed.
+#[derive(Clone, Copy)]
 enum Happening {
-    Arrives { from: SocketAddr, to: HostId, bytes: Vec<u8> },
-    Wakes(HostId),
+    /// A datagram reaches the far end of the wire.
+    Arrives { from: u32, to: u32, cell: u32 },
+    /// A datagram has passed its receiver's line.
+    Enters { from: u32, to: u32, cell: u32 },
+    /// A timer fires.
+    Wakes(u32),
+    /// An application at a host asked to be called.
+    Calls { host: u32, token: u32 },
 }
+
+/// What one turn of the world brought about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing that an application has to see.
+    Quiet,
+    /// Events or deliveries wait at this host.
+    Heard(HostId),
+    /// An application wanted to be called now.
+    Called(HostId, u32),
+}
+
+/// A line holds at most what it carries in this time,
+const LINE_QUEUE_MAX: Duration = Duration::from_secs(1);
+/// or so many datagrams, if that is more.
+const LINE_DATAGRAMS_MIN: u64 = 16;
+/// IPv4 and UDP headers around a datagram, bytes.
+pub(crate) const IP_UDP_BYTES: u64 = 28;
 
 /// The configuration and record of a mix, everything of it following from `number`.
 pub fn mix_config<S: Suite>(
-    number: u8,
+    number: u32,
     address: SocketAddr,
     exit_ports: Ports,
     mixing: Mixing,
 ) -> (NodeConfig, Arc<Record>) {
-    let keys = NodeKeys::new([number; 32], [number ^ 0x80; 32]);
+    mix_with_capacity::<S>(number, address, exit_ports, mixing, 1000)
+}
+
+/// The same, for a mix that says that it can carry so much, kb/s.
+pub(crate) fn mix_with_capacity<S: Suite>(
+    number: u32,
+    address: SocketAddr,
+    exit_ports: Ports,
+    mixing: Mixing,
+    capacity: u32,
+) -> (NodeConfig, Arc<Record>) {
+    let keys = keys_of::<S>(b"mix", number);
     let description = Description {
         identity: keys.id::<S>(),
         link_key: keys.link_public::<S>(),
-        family: Some(Family([number; 16])),
-        capacity: 1000,
+        family: Some(Family(std::array::from_fn(|i| number.to_le_bytes()[i % 4]))),
+        capacity,
         addresses: vec![Scrubbed(address)],
         exit_ports: exit_ports.clone(),
         from: Time::ZERO,
@@ -68,51 +115,86 @@ pub fn mix_config<S: Suite>(
     (config, record)
 }
 
+/// The keys of the `number`-th host of a kind.
+pub(crate) fn keys_of<S: Suite>(kind: &[u8], number: u32) -> NodeKeys {
+    let secret = |of: &[u8]| S::hash(&[b"throng-sim", kind, of, &number.to_le_bytes()]);
+    NodeKeys::new(secret(b"identity"), secret(b"link"))
+}
+
 impl<S: Suite> World<S> {
     /// An empty world. Everything random follows from `seed`.
     pub fn new(seed: [u8; 32], wire: Wire) -> Self {
-        let seed = Seed::from_bytes(seed);
+        Self::watched(seed, wire, ())
+    }
+}
+
+impl<S: Suite, W: Watcher> World<S, W> {
+    /// An empty world with somebody who watches it. Everything random follows from `seed`.
+    pub fn watched(seed: [u8; 32], wire: Wire, watcher: W) -> Self {
         Self {
             now: Time::from_secs(1),
-            queue: BTreeMap::new(),
-            made: 0,
+            queue: Wheel::new(),
+            cells: Cells::new(Geometry::DEFAULT.datagram()),
             hosts: Vec::new(),
-            by_address: HashMap::new(),
+            by_address: HashMap::default(),
+            outbox: Outbox::new(Geometry::DEFAULT),
             wire,
             taps: Vec::new(),
-            cut: Vec::new(),
-            rng: seed.rng(Purpose::World, u64::MAX),
-            seed,
+            cut: BTreeSet::new(),
+            chance: Chance::new(&seed),
+            seed: Seed::from_bytes(seed),
+            happened: 0,
+            watcher,
         }
     }
 
-    /// Adds a host that runs a node.
+    /// Adds a host that runs a node. No two hosts may have one address.
     pub fn add(&mut self, address: SocketAddr, config: NodeConfig) -> HostId {
+        let id = self.add_down(address);
+        self.start(id, config);
+        id
+    }
+
+    /// Adds a host whose node does not run yet.
+    ///
+    /// # Panics
+    /// If there is a host with this address already.
+    pub fn add_down(&mut self, address: SocketAddr) -> HostId {
         let id = HostId(self.hosts.len());
-        let outbox = Outbox::new(config.geometry);
-        self.by_address.insert(address, id);
+        let before = self.by_address.insert(address, id.0 as u32);
+        assert!(before.is_none(), "an address belongs to one host");
         self.hosts.push(Host {
             address,
+            owner: owner(address),
             node: None,
-            outbox,
-            wake: Time::NEVER,
+            wants: Time::NEVER,
+            wakes: Time::NEVER,
+            wakes_for: Time::NEVER,
+            woken: 0,
+            sent: 0,
+            line: Line::default(),
+            up_free: Time::ZERO,
+            down_free: Time::ZERO,
+            slow: Duration::ZERO,
+            island: 0,
             events: Vec::new(),
             delivered: Vec::new(),
         });
-        self.start(id, config);
         id
     }
 
     /// Starts a host's node (again): it knows nothing of before but what `config` says.
     pub fn start(&mut self, id: HostId, config: NodeConfig) {
         // Another life, other chance.
-        let mut lives = self.seed.rng(Purpose::World, id.0 as u64);
-        let mut seed = lives.bytes::<32>();
+        let host = &mut self.hosts[id.0];
+        let mut seed = self.seed.rng(Purpose::World, host.owner).bytes::<32>();
         seed[..8].copy_from_slice(&self.now.as_nanos().to_le_bytes());
         let node = Node::new(config, &Seed::from_bytes(seed), self.now);
         let wake = node.next_wake();
-        self.hosts[id.0].node = Some(node);
-        self.schedule_wake(id, wake);
+        host.node = Some(Box::new(node));
+        host.wakes_for = Time::NEVER;
+        host.wakes = Time::NEVER;
+        self.wake_by(id, wake);
     }
 
     /// Stops a host's node without a farewell. What is on the way to it is lost.
@@ -120,14 +202,25 @@ impl<S: Suite> World<S> {
         self.hosts[id.0].node = None;
     }
 
-    /// Takes the wire between two hosts away, in both directions.
-    pub fn cut(&mut self, a: HostId, b: HostId) {
-        self.cut.push((a, b));
+    /// Whether a host's node runs.
+    pub fn is_up(&self, id: HostId) -> bool {
+        self.hosts[id.0].node.is_some()
     }
 
-    /// Puts all wires back.
+    /// Takes the wire between two hosts away, in both directions.
+    pub fn cut(&mut self, a: HostId, b: HostId) {
+        self.cut.insert((a.min(b), a.max(b)));
+    }
+
+    /// Puts hosts on an island: they reach only each other, and others do not reach them. Island 0 is the mainland.
+    pub fn move_to_island(&mut self, hosts: impl IntoIterator<Item = HostId>, island: u32) {
+        hosts.into_iter().for_each(|id| self.hosts[id.0].island = island);
+    }
+
+    /// Puts all wires back, and everybody on the mainland.
     pub fn heal(&mut self) {
         self.cut.clear();
+        self.hosts.iter_mut().for_each(|host| host.island = 0);
     }
 
     /// Changes how the network treats datagrams from now on.
@@ -135,14 +228,49 @@ impl<S: Suite> World<S> {
         self.wire = wire;
     }
 
+    /// Gives a host a line of this speed.
+    pub fn set_line(&mut self, id: HostId, line: Line) {
+        self.hosts[id.0].line = line;
+    }
+
+    /// Lets a host hear everything so much later, datagrams and timers.
+    pub fn set_slow(&mut self, id: HostId, by: Duration) {
+        self.hosts[id.0].slow = by;
+    }
+
     /// Puts an adversary on all wires.
     pub fn tap(&mut self, tap: impl Tap + 'static) {
         self.taps.push(Box::new(tap));
     }
 
+    /// Who watches.
+    pub fn watcher(&self) -> &W {
+        &self.watcher
+    }
+
+    /// Who watches, to give it something to note.
+    pub fn watcher_mut(&mut self) -> &mut W {
+        &mut self.watcher
+    }
+
+    /// Ends the world; its watcher stays.
+    pub fn into_watcher(self) -> W {
+        self.watcher
+    }
+
     /// What time it is.
     pub fn now(&self) -> Time {
         self.now
+    }
+
+    /// How much happened so far: datagrams, timers, calls.
+    pub fn happened(&self) -> u64 {
+        self.happened
+    }
+
+    /// Bytes of memory that queue and datagrams on their way take.
+    pub fn bytes(&self) -> usize {
+        self.queue.bytes() + self.cells.bytes() + self.hosts.capacity() * size_of::<Host<S>>()
     }
 
     /// The node of a host.
@@ -176,10 +304,7 @@ impl<S: Suite> World<S> {
     /// Lets time pass.
     pub fn run_for(&mut self, span: Duration) {
         let end = self.now + span;
-        while self.queue.first_key_value().is_some_and(|((at, _), _)| *at <= end) {
-            self.happen();
-        }
-        self.now = end;
+        while self.turn(end).is_some() {}
     }
 
     /// Lets time pass until `done`, but not longer than `at_most`. Whether it was done.
@@ -189,50 +314,121 @@ impl<S: Suite> World<S> {
             if done(self) {
                 return true;
             }
-            if self.queue.first_key_value().is_none_or(|((at, _), _)| *at > end) {
-                self.now = end;
+            if self.turn(end).is_none() {
                 return false;
             }
-            self.happen();
         }
     }
 
-    fn happen(&mut self) {
-        let Some(((at, _), happening)) = self.queue.pop_first() else { return };
-        self.now = at;
-        match happening {
-            Happening::Arrives { from, to, mut bytes } => {
-                self.step(to, Input::Datagram { from, bytes: &mut bytes })
-            }
-            Happening::Wakes(id) if self.hosts[id.0].wake == at => self.step(id, Input::Wake),
-            Happening::Wakes(_) => {}
-        }
+    /// Calls the application at a host at `at`, with a token of its own.
+    pub(crate) fn call_at(&mut self, at: Time, host: HostId, token: u32) {
+        let order = self.chance.of(For::Phase, self.hosts[host.0].owner).bits(u64::from(token));
+        self.queue.push(at.max(self.now).as_nanos(), order, Happening::Calls { host: host.0 as u32, token });
     }
 
-    fn step(&mut self, id: HostId, input: Input<'_>) {
+    /// The next thing that happens until `until`. If there is none, it is `until` afterwards.
+    pub(crate) fn turn(&mut self, until: Time) -> Option<Turn> {
+        let Some(next) = self.queue.pop_until(until.as_nanos()) else {
+            self.now = self.now.max(until);
+            return None;
+        };
+        self.now = self.now.max(Time::from_nanos(next.at));
+        self.happened += 1;
+        Some(match next.what {
+            Happening::Arrives { from, to, cell } => self.arrive(from, to, cell),
+            Happening::Enters { from, to, cell } => self.enter(from, to, cell),
+            Happening::Wakes(id) => self.wake(HostId(id as usize)),
+            Happening::Calls { host, token } => Turn::Called(HostId(host as usize), token),
+        })
+    }
+
+    /// A datagram is at the end of the wire: it has to pass the line, if that has a bound.
+    fn arrive(&mut self, from: u32, to: u32, cell: u32) -> Turn {
+        let host = &mut self.hosts[to as usize];
+        if host.line.down_bps.is_none() && host.slow.is_zero() {
+            return self.enter(from, to, cell);
+        }
+        let passed = pass(&mut host.down_free, host.line.down_bps, self.now, self.cells.get_mut(cell).len());
+        let (Some(passed), slow) = (passed, host.slow) else {
+            self.watcher.dropped(self.now, HostId(to as usize));
+            self.cells.free(cell);
+            return Turn::Quiet;
+        };
+        let order = self.chance.of(For::Delay, self.hosts[from as usize].owner).bits(self.happened);
+        self.queue.push((passed + slow).as_nanos(), order, Happening::Enters { from, to, cell });
+        Turn::Quiet
+    }
+
+    fn enter(&mut self, from: u32, to: u32, cell: u32) -> Turn {
+        let (from, to) = (HostId(from as usize), HostId(to as usize));
+        let address = self.hosts[from.0].address;
+        let bytes = self.cells.get_mut(cell);
+        let mut turn = Turn::Quiet;
+        if let Some(node) = self.hosts[to.0].node.as_mut() {
+            self.watcher.arrived(self.now, from, to, bytes);
+            let wake = node.step(self.now, Input::Datagram { from: address, bytes }, &mut self.outbox);
+            turn = self.collect(to, wake);
+        }
+        self.cells.free(cell);
+        turn
+    }
+
+    fn wake(&mut self, id: HostId) -> Turn {
         let host = &mut self.hosts[id.0];
-        let Some(node) = host.node.as_mut() else { return };
-        let wake = node.step(self.now, input, &mut host.outbox);
-        let mut outbox = std::mem::replace(&mut host.outbox, Outbox::new(Geometry::DEFAULT));
+        if host.wakes != self.now {
+            return Turn::Quiet; // another one counts
+        }
+        host.wakes_for = Time::NEVER;
+        host.wakes = Time::NEVER;
+        let wants = host.wants;
+        if wants <= self.now {
+            return self.step(id, Input::Wake);
+        }
+        self.wake_by(id, wants);
+        Turn::Quiet
+    }
+
+    fn step(&mut self, id: HostId, input: Input<'_>) -> Turn {
+        let Some(node) = self.hosts[id.0].node.as_mut() else { return Turn::Quiet };
+        let wake = node.step(self.now, input, &mut self.outbox);
+        self.collect(id, wake)
+    }
+
+    /// Takes out what a step caused.
+    fn collect(&mut self, id: HostId, wake: Time) -> Turn {
+        let mut outbox = std::mem::replace(&mut self.outbox, Outbox::new(Geometry::DEFAULT));
+        let host = &mut self.hosts[id.0];
         host.events.extend(outbox.events.drain(..).map(|event| (self.now, event)));
         host.delivered.extend(outbox.deliveries().map(|(circuit, payload)| (circuit, payload.to_vec())));
+        let heard = !host.events.is_empty() || !host.delivered.is_empty();
         for (to, datagrams) in outbox.lanes() {
             if let Some(to) = self.by_address.get(&to).copied() {
-                for datagram in datagrams.chunks(Geometry::DEFAULT.datagram()) {
-                    self.transmit(id, to, datagram.to_vec());
+                for datagram in datagrams.chunks_exact(Geometry::DEFAULT.datagram()) {
+                    self.transmit(id, HostId(to as usize), datagram);
                 }
             }
         }
         outbox.clear();
-        self.hosts[id.0].outbox = outbox;
-        self.schedule_wake(id, wake);
+        self.outbox = outbox;
+        self.wake_by(id, wake);
+        if heard { Turn::Heard(id) } else { Turn::Quiet }
     }
 
-    fn transmit(&mut self, from: HostId, to: HostId, bytes: Vec<u8>) {
-        if self.cut.contains(&(from, to)) || self.cut.contains(&(to, from)) {
+    fn transmit(&mut self, from: HostId, to: HostId, bytes: &[u8]) {
+        let host = &mut self.hosts[from.0];
+        let Some(leaves) = pass(&mut host.up_free, host.line.up_bps, self.now, bytes.len()) else {
+            return self.watcher.dropped(self.now, from);
+        };
+        self.watcher.sent(leaves, from, to, bytes);
+        if self.hosts[from.0].island != self.hosts[to.0].island
+            || (!self.cut.is_empty() && self.cut.contains(&(from.min(to), from.max(to))))
+        {
             return;
         }
-        let seen = Seen { at: self.now, from, to, bytes };
+        if self.taps.is_empty() {
+            return self.travel(leaves, from, to, bytes);
+        }
+        let seen = Seen { at: leaves, from, to, bytes: bytes.to_vec() };
         let mut copies = vec![seen.bytes.clone()];
         for tap in &mut self.taps {
             match tap.on_wire(&seen) {
@@ -242,27 +438,100 @@ impl<S: Suite> World<S> {
                 Verdict::Inject(more) => copies.extend(more),
             }
         }
-        let from = self.hosts[from.0].address;
-        for bytes in copies {
-            for at in self.wire.arrivals(self.now, &mut self.rng) {
-                self.schedule(at, Happening::Arrives { from, to, bytes: bytes.clone() });
-            }
+        copies.iter().for_each(|copy| self.travel(leaves, from, to, copy));
+    }
+
+    fn travel(&mut self, leaves: Time, from: HostId, to: HostId, bytes: &[u8]) {
+        let sender = &mut self.hosts[from.0];
+        let (number, from_owner) = (sender.sent, sender.owner);
+        sender.sent += 1;
+        let to_owner = self.hosts[to.0].owner;
+        // In one nanosecond: link by link, and on each link as they were sent.
+        let link = self.chance.of(For::Delay, from_owner).bits(to_owner);
+        let order = link << 24 | (number & 0xff_ffff);
+        for at in self.wire.arrivals(leaves, from_owner, to_owner, number, self.chance).into_iter().flatten()
+        {
+            let cell = self.cells.put(bytes);
+            let what = Happening::Arrives { from: from.0 as u32, to: to.0 as u32, cell };
+            self.queue.push(at.as_nanos(), order, what);
         }
     }
 
-    /// A timer fires late, never early.
-    fn schedule_wake(&mut self, id: HostId, wake: Time) {
-        if wake == Time::NEVER {
-            self.hosts[id.0].wake = wake;
-            return;
+    /// A timer fires late, never early. A host has one that counts.
+    fn wake_by(&mut self, id: HostId, wake: Time) {
+        let host = &mut self.hosts[id.0];
+        host.wants = wake;
+        if wake >= host.wakes_for {
+            return; // it wakes before, and looks again
         }
-        let at = wake.max(self.now) + self.wire.lateness.mul_f64(self.rng.unit());
-        self.hosts[id.0].wake = at;
-        self.schedule(at, Happening::Wakes(id));
+        let draws = self.chance.of(For::Lateness, host.owner);
+        let late = if self.wire.lateness.is_zero() {
+            Duration::ZERO
+        } else {
+            share(self.wire.lateness, draws.bits(host.woken))
+        };
+        host.woken += 1;
+        host.wakes_for = wake;
+        host.wakes = wake.max(self.now) + late + host.slow;
+        let order = draws.bits(host.woken << 32);
+        self.queue.push(host.wakes.as_nanos(), order, Happening::Wakes(id.0 as u32));
+    }
+}
+
+/// When a datagram of so many bytes has passed a line; nothing if the line is full.
+fn pass(free: &mut Time, bps: Option<u64>, now: Time, bytes: usize) -> Option<Time> {
+    let Some(bps) = bps else { return Some(now) };
+    let nanos = (bytes as u64 + IP_UDP_BYTES) * 8 * 1_000_000_000 / bps.max(1);
+    let passed = now.max(*free) + Duration::from_nanos(nanos);
+    let bound = LINE_QUEUE_MAX.max(Duration::from_nanos(nanos * LINE_DATAGRAMS_MIN));
+    if passed - now > bound {
+        return None;
+    }
+    *free = passed;
+    Some(passed)
+}
+
+/// Addresses are the world's own: nobody makes them collide on purpose.
+#[derive(Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
     }
 
-    fn schedule(&mut self, at: Time, happening: Happening) {
-        self.queue.insert((at, self.made), happening);
-        self.made += 1;
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u16(&mut self, word: u16) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_carries_its_rate_and_drops_what_does_not_fit() {
+        // 1280 + 28 bytes at 1.308 Mb/s: 8 ms each; a second holds 125.
+        let (mut free, bps) = (Time::ZERO, Some(1_308_000));
+        let passed: Vec<_> = (0..200).filter_map(|_| pass(&mut free, bps, Time::ZERO, 1280)).collect();
+        assert_eq!(passed.len(), 125);
+        assert_eq!(passed[0], Time::from_nanos(8_000_000));
+        assert_eq!(passed[124], Time::from_secs(1));
+        assert!(pass(&mut free, bps, Time::from_nanos(8_000_000), 1280).is_some(), "one has left");
+        // Even a line that needs longer than a second for it holds sixteen.
+        let (mut free, slow) = (Time::ZERO, Some(1_000));
+        assert_eq!((0..40).filter_map(|_| pass(&mut free, slow, Time::ZERO, 1280)).count(), 16);
     }
 }

@@ -39,7 +39,7 @@ fn heard(network: &mut Network, host: HostId) -> (Option<u64>, bool) {
 
 /// Many records, so that the document needs many cells.
 fn long(records: &[Arc<Record>]) -> Vec<Arc<Record>> {
-    let more = (20..150).map(|i| mix_config::<Portable>(i, address(i), Ports::none(), Mixing::None).1);
+    let more = (20..150).map(|i| mix_config::<Portable>(i.into(), address(i), Ports::none(), Mixing::None).1);
     records.iter().cloned().chain(more).collect()
 }
 

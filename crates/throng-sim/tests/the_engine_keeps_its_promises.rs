@@ -44,7 +44,7 @@ fn a_mix_that_lists_a_dead_address_too_is_reached_at_the_live_one() {
         let mut records = Vec::new();
         for i in 1..=3u8 {
             let (mut config, record) = throng_sim::mix_config::<Portable>(
-                i,
+                i.into(),
                 address(i),
                 throng_core::Ports::reduced(),
                 Mixing::None,

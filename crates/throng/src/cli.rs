@@ -10,6 +10,7 @@ use throng_core::limits::{HOPS_MAX, OPERATORS_MAX, RECORD_ADDRESSES_MAX};
 use throng_core::mixing::Mixing;
 
 use crate::plan::PlanOptions;
+use crate::sim::SimOptions;
 
 /// Practical anonymity for the masses: a mix-network that people browse through.
 #[derive(Parser)]
@@ -49,6 +50,11 @@ pub(crate) enum Command {
     /// Leave out what you want to know: with --users it says how many mixes are needed, with --mixes how many users they
     /// carry, with both how loaded they are. Exit code 3 says that a stated requirement is not met.
     Plan(Box<PlanOptions>),
+    /// Simulate a network in virtual time, with the very nodes of the real one
+    ///
+    /// A scenario says which world. The same scenario and seed give the same bytes on any machine. Exit code 3 says that
+    /// something happened in it that never should.
+    Sim(Box<SimOptions>),
 }
 
 #[derive(Subcommand)]

@@ -8,6 +8,7 @@ mod log;
 mod network;
 mod node;
 mod plan;
+mod sim;
 mod up;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         cli::Command::Node { file, record: None } => node::run(&file),
         cli::Command::Client { file } => client::run(&file),
         cli::Command::Plan(options) => return end(plan::run(&options)),
+        cli::Command::Sim(options) => return end(sim::run(&options)),
     };
     end(outcome.map(|()| ExitCode::SUCCESS))
 }

@@ -15,7 +15,9 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use throng_core::Time;
 use throng_net::clock::Clock;
 use throng_sim::swarm::{Fate, swarm};
-use throng_sim::{Options, Progress, Results, Scenario, Shard, Trace, check_memory, list, run as run_world, trace};
+use throng_sim::{
+    Options, Progress, Results, Scenario, Shard, Trace, check_memory, list, run as run_world, trace,
+};
 
 use crate::network::files;
 use crate::up;
@@ -102,7 +104,8 @@ enum SimCommand {
 }
 
 fn parse_shard(text: &str) -> Result<Shard, String> {
-    let parsed = text.split_once('/').and_then(|(number, of)| Shard::new(number.parse().ok()?, of.parse().ok()?));
+    let parsed =
+        text.split_once('/').and_then(|(number, of)| Shard::new(number.parse().ok()?, of.parse().ok()?));
     parsed.ok_or_else(|| format!("`{text}` is no shard; of eight there are 0/8 to 7/8"))
 }
 
@@ -172,9 +175,10 @@ fn show_list(folder: &Path) -> Result<ExitCode> {
 // --- Traces --------------------------------------------------------------------------------------------
 
 fn write_trace(scenario: &Scenario, options: &SimOptions, to: &Path) -> Result<ExitCode> {
-    let variant = scenario.variants.get(options.variant).with_context(|| {
-        format!("--variant: {} has 0 to {}", scenario.name, scenario.variants.len() - 1)
-    })?;
+    let variant = scenario
+        .variants
+        .get(options.variant)
+        .with_context(|| format!("--variant: {} has 0 to {}", scenario.name, scenario.variants.len() - 1))?;
     let seed = options.seed.or(scenario.seeds.first().copied()).unwrap_or_default();
     let watcher = Watcher::start();
     let told = |progress: &Progress| watcher.tell(progress);
@@ -207,8 +211,7 @@ fn export(seen: &Path, truth: Option<&Path>, csv: Option<&Path>, pcap: Option<&P
         bail!("export to what? --csv FILE or --pcap FILE");
     }
     let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
-    let mut trace =
-        Trace::seen_from_bytes(&read(seen)?).with_context(|| format!("in {}", seen.display()))?;
+    let mut trace = Trace::seen_from_bytes(&read(seen)?).with_context(|| format!("in {}", seen.display()))?;
     if let Some(truth) = truth {
         trace.add_truth(&read(truth)?).with_context(|| format!("in {}", truth.display()))?;
     }
@@ -265,7 +268,10 @@ fn show_fates(fates: &[Fate], wanted: u64, json: bool) -> Result<ExitCode> {
     } else {
         let mut text = String::new();
         for fate in &failed {
-            text += &format!("seed {} FAILED: `throng sim --replay {}`\n  {}\n", fate.seed, fate.seed, fate.world);
+            text += &format!(
+                "seed {} FAILED: `throng sim --replay {}`\n  {}\n",
+                fate.seed, fate.seed, fate.world
+            );
             fate.problems.iter().for_each(|problem| text += &format!("  {problem}\n"));
         }
         if let ([fate], 1) = (fates, wanted) {
@@ -306,8 +312,11 @@ struct Watcher {
 
 impl Watcher {
     fn start() -> Self {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(1000) } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  ({elapsed}, {eta} left)") {
+        let bar =
+            if std::io::stderr().is_terminal() { ProgressBar::new(1000) } else { ProgressBar::hidden() };
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  ({elapsed}, {eta} left)")
+        {
             bar.set_style(style);
         }
         listen_for_interrupts();

@@ -1,5 +1,6 @@
 //! All links of a node, found by session, by peer, by offer.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -14,7 +15,7 @@ use crate::time::Time;
 
 /// All links of a node.
 pub(crate) struct Links<S: Suite> {
-    links: SlotMap<LinkKey, Link<S>>,
+    links: SlotMap<LinkKey, Box<Link<S>>>,
     sessions: BTreeMap<u32, LinkKey>,
     /// The link on which the next circuit to a peer goes.
     peers: BTreeMap<NodeId, LinkKey>,
@@ -52,7 +53,7 @@ impl<S: Suite> Links<S> {
             Side::Responder { unconfirmed: Some(unconfirmed) } => Some(unconfirmed.offer),
             _ => None,
         };
-        let key = self.links.insert(link);
+        let key = self.links.insert(Box::new(link));
         self.sessions.insert(session, key);
         if let Some(peer) = peer {
             self.peers.insert(peer, key);
@@ -68,7 +69,7 @@ impl<S: Suite> Links<S> {
     /// the idlest without circuits, else (nothing may go) none.
     pub(crate) fn overfull(&mut self) -> Option<LinkKey> {
         while let Some(&oldest) = self.unconfirmed.front() {
-            let still = self.links.get(oldest).is_some_and(Link::is_unconfirmed);
+            let still = self.links.get(oldest).is_some_and(|link| link.is_unconfirmed());
             if still && (self.links.len() >= LINKS_MAX || self.unconfirmed.len() >= LINKS_UNCONFIRMED_MAX) {
                 return Some(oldest);
             }
@@ -104,7 +105,7 @@ impl<S: Suite> Links<S> {
         if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side {
             self.offers.remove(&unconfirmed.offer);
         }
-        Some(link)
+        Some(*link)
     }
 
     /// Notes that the neighbour showed that it has our answer.
@@ -126,11 +127,11 @@ impl<S: Suite> Links<S> {
     }
 
     pub(crate) fn get(&self, key: LinkKey) -> Option<&Link<S>> {
-        self.links.get(key)
+        self.links.get(key).map(Box::as_ref)
     }
 
     pub(crate) fn get_mut(&mut self, key: LinkKey) -> Option<&mut Link<S>> {
-        self.links.get_mut(key)
+        self.links.get_mut(key).map(Box::as_mut)
     }
 
     pub(crate) fn by_session(&self, session: u32) -> Option<LinkKey> {

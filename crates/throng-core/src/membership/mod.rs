@@ -19,6 +19,8 @@ use crate::wire::record::Record;
 pub enum Membership {
     /// These nodes, and whom its owner tells it of.
     Given(Vec<Arc<Record>>),
+    /// The same, from a view that many nodes share: none has a table of its own before it learns more.
+    Shared(View),
     /// The nodes of a document that the operators of a static network sign. Neighbours give each other newer ones.
     Signed {
         /// Whose signatures count.
@@ -30,10 +32,11 @@ pub enum Membership {
 
 impl Membership {
     /// Whom the node knows at the beginning.
-    pub fn records(&self) -> &[Arc<Record>] {
+    pub fn view(&self) -> View {
         match self {
-            Self::Given(records) => records,
-            Self::Signed { document, .. } => &document.statement().records,
+            Self::Given(records) => records.iter().cloned().collect(),
+            Self::Shared(view) => view.clone(),
+            Self::Signed { document, .. } => document.statement().records.iter().cloned().collect(),
         }
     }
 }

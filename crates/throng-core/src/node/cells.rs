@@ -95,10 +95,10 @@ impl<S: Suite> Node<S> {
 
     /// Puts a message between neighbours on its way like any other cell.
     pub(super) fn control(&mut self, now: Time, link: LinkKey, message: &Control<'_>, out: &mut Outbox) {
-        let mut body = core::mem::take(&mut self.body);
+        let mut body = out.take_body();
         message.write(&mut body);
         self.depart(now, link, CellHeader::CONTROL, &body, out);
-        self.body = body;
+        out.return_body(body);
     }
 
     /// The same, but past the strategy: the link's own questions and answers about itself.
@@ -109,10 +109,10 @@ impl<S: Suite> Node<S> {
         message: &Control<'_>,
         out: &mut Outbox,
     ) {
-        let mut body = core::mem::take(&mut self.body);
+        let mut body = out.take_body();
         message.write(&mut body);
         self.emit(now, Departure { link, header: CellHeader::CONTROL }, &body, out);
-        self.body = body;
+        out.return_body(body);
     }
 
     /// Seals a cell into a datagram of its link.

@@ -169,10 +169,7 @@ impl<S: Suite> Node<S> {
         let statement = document.statement();
         // Another length of datagrams needs another socket: that is for the owner, at the next start.
         if statement.geometry == self.geometry {
-            self.view = View::new();
-            for record in &statement.records {
-                self.learn(Arc::clone(record));
-            }
+            self.view = statement.records.iter().cloned().collect::<View>().without(self.id);
             if let Some(client) = &mut self.client {
                 client.route = statement.route;
             }

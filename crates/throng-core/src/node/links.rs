@@ -99,10 +99,10 @@ impl<S: Suite> Node<S> {
         offer: &Offer<'_>,
         out: &mut Outbox,
     ) -> Result<(), Refused> {
-        if !self.relays_for_others {
+        let Some(greeter) = self.greeter.as_mut().filter(|_| self.relays_for_others) else {
             return Err(Refused::NotAMix);
-        }
-        match self.greeter.judge::<S>(from, datagram, offer, &mut self.chance.keys, now)? {
+        };
+        match greeter.judge::<S>(from, datagram, offer, &mut self.chance.keys, now)? {
             Verdict::Welcome => {}
             Verdict::Cookie { nonce, sealed, tag } => {
                 let cookie = Datagram::Cookie {

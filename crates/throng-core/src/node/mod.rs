@@ -45,9 +45,10 @@ pub struct Node<S: Suite> {
     /// None where no document is signed.
     exchange: Option<Exchange>,
     links: Links<S>,
-    greeter: Greeter,
-    relays: SlotMap<RelayKey, Relay<S>>,
-    owns: SlotMap<OwnKey, Own<S>>,
+    /// Judges who wants a link; a node that does not relay answers nobody.
+    greeter: Option<Box<Greeter>>,
+    relays: SlotMap<RelayKey, Box<Relay<S>>>,
+    owns: SlotMap<OwnKey, Box<Own<S>>>,
     client: Option<ClientConfig>,
     first_hops: FirstHops,
     supply: Supply,
@@ -58,8 +59,6 @@ pub struct Node<S: Suite> {
     evictions: Bucket,
     chance: Chance,
     counts: Counts,
-    /// Room for the body of one cell in the making.
-    body: Vec<u8>,
     last: Time,
 }
 
@@ -143,10 +142,12 @@ impl<S: Suite> Node<S> {
             geometry: config.geometry,
             relays_for_others: config.relays,
             is_exit: config.is_exit,
-            view: View::new(),
+            view: config.membership.view().without(id),
             exchange: None,
             links: Links::new(),
-            greeter: Greeter::new::<S>(&id.0, &link_public, &mut chance.keys, now),
+            greeter: config
+                .relays
+                .then(|| Box::new(Greeter::new::<S>(&id.0, &link_public, &mut chance.keys, now))),
             relays: SlotMap::with_key(),
             owns: SlotMap::with_key(),
             first_hops: FirstHops::new(first_hops),
@@ -159,13 +160,9 @@ impl<S: Suite> Node<S> {
             evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now),
             chance,
             counts: Counts::default(),
-            body: alloc::vec![0; config.geometry.body()],
             keys: config.keys,
             last: now,
         };
-        for record in config.membership.records() {
-            node.learn(Arc::clone(record));
-        }
         if let Membership::Signed { roots, document } = config.membership {
             let mut exchange = Exchange::new::<S>(roots, document, now);
             node.timers.set(&mut exchange.due, now, Timer::Exchange);
@@ -235,7 +232,7 @@ impl<S: Suite> Node<S> {
     fn obey(&mut self, now: Time, command: Command<'_>, out: &mut Outbox) {
         match command {
             Command::Learn(record) => {
-                self.learn(record);
+                self.view.learn(record);
                 self.timers.by(&mut self.supply.due, now, Timer::Supply);
             }
             Command::Document(document) => self.consider(now, document, out),
@@ -255,12 +252,6 @@ impl<S: Suite> Node<S> {
             Timer::Own(own) => self.look_at_own(now, own, out),
             Timer::Supply => self.look_at_supply(now, out),
             Timer::Exchange => self.look_at_exchange(now, out),
-        }
-    }
-
-    fn learn(&mut self, record: Arc<Record>) {
-        if record.description().identity != self.id {
-            self.view.learn(record);
         }
     }
 

@@ -34,12 +34,15 @@ impl<S: Suite> Node<S> {
         }
         let Some(client) = &self.client else { return Err(NoRoute::NoExit(None)) };
         let wanted = Wanted { hops: client.route.hops(), rules: client.rules, port };
-        let path = choose(&self.view, &wanted, &mut self.first_hops, &mut self.chance.route, now)?;
+        let path = choose(&self.view, &wanted, &mut self.first_hops, &mut self.chance.route, now);
+        self.chance.route.forget();
+        let path = path?;
         let link = self.link_to(now, &path[0], out).ok_or(NoRoute::NoFirstHop)?;
         let initiation = Initiation::new(&mut self.chance.keys);
         let number = self.chance.keys.u32();
         let idle = IDLE_PROBE.mul_f64(0.75 + self.chance.timing.unit() / 2.0);
-        let own = self.owns.insert(Own::new(path, link, 0, initiation, number, idle, now));
+        self.chance.timing.forget();
+        let own = self.owns.insert(Box::new(Own::new(path, link, 0, initiation, number, idle, now)));
         match self.name_circuit(link, End::Own(own)) {
             Some(name) => self.owns[own].name = name,
             None => {
@@ -161,7 +164,7 @@ impl<S: Suite> Node<S> {
     }
 
     fn send_message(&mut self, now: Time, key: OwnKey, message: &Message<'_>, out: &mut Outbox) {
-        let mut body = core::mem::take(&mut self.body);
+        let mut body = out.take_body();
         if let Some(own) = self.owns.get_mut(key) {
             let header = own.wrap(message, &mut body);
             let link = own.link;
@@ -172,7 +175,7 @@ impl<S: Suite> Node<S> {
             }
             self.depart(now, link, header, &body, out);
         }
-        self.body = body;
+        out.return_body(body);
     }
 
     // --- Watching -------------------------------------------------------------------------------------
@@ -412,12 +415,13 @@ impl<S: Suite> Node<S> {
 
     /// Whether another circuit should be begun, and which port its exit must serve.
     fn missing(&self, now: Time, without_route: &BTreeSet<Option<u16>>) -> Option<Option<u16>> {
-        let building = self.owns.values().filter(|own| !own.is_ready());
+        let owns = || self.owns.values().map(Box::as_ref);
+        let building = owns().filter(|own| !own.is_ready());
         if building.clone().count() >= BUILDS_AT_ONCE_MAX {
             return None;
         }
         let fresh = building.filter(|own| now - own.started < SILENCE_DEAD);
-        let unused = self.owns.values().filter(|own| own.is_ready() && own.use_.isolation.is_none());
+        let unused = owns().filter(|own| own.is_ready() && own.use_.isolation.is_none());
         let coming: Vec<&Own<S>> = fresh.chain(unused.filter(|own| !own.is_doubtful(now))).collect();
 
         // Every isolation that waits needs a circuit to a fitting exit; and some are kept in store.

@@ -46,7 +46,8 @@ impl<S: Suite> Node<S> {
         }
         let (secret, answer) = self.answer(HandshakePurpose::Circuit, offer)?;
         let answered = Answered { offer_head, answer: *answer };
-        let relay = self.relays.insert(Relay::new((key, name), Layers::new(&secret), answered, now));
+        let relay =
+            self.relays.insert(Box::new(Relay::new((key, name), Layers::new(&secret), answered, now)));
         if let Some(link) = self.links.get_mut(key) {
             link.circuits.insert(name, End::Previous(relay));
         }
@@ -322,24 +323,24 @@ impl<S: Suite> Node<S> {
     }
 
     fn send_message_back(&mut self, now: Time, key: RelayKey, message: &Message<'_>, out: &mut Outbox) {
-        let mut body = core::mem::take(&mut self.body);
+        let mut body = out.take_body();
         if let Some(relay) = self.relays.get_mut(key).filter(|relay| matches!(relay.next, Next::End)) {
             let header = relay.wrap_own(message, &mut body);
             let link = relay.previous.0;
             self.depart(now, link, header, &body, out);
         }
-        self.body = body;
+        out.return_body(body);
     }
 
     /// Our answer to the origin's request of this number.
     fn reply(&mut self, now: Time, key: RelayKey, request: u32, message: &Message<'_>, out: &mut Outbox) {
-        let mut body = core::mem::take(&mut self.body);
+        let mut body = out.take_body();
         if let Some(relay) = self.relays.get(key) {
             let header = relay.wrap_reply(request, message, &mut body);
             let link = relay.previous.0;
             self.depart(now, link, header, &body, out);
         }
-        self.body = body;
+        out.return_body(body);
     }
 
     /// A name for a circuit on a link, entered there. None if the link has no room or is gone.

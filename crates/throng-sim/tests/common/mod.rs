@@ -84,7 +84,7 @@ impl Network {
         let mixes: Vec<_> = (1..=plan.mixes)
             .map(|i| {
                 let ports = if i <= plan.exits { Ports::reduced() } else { Ports::none() };
-                mix_config::<Portable>(i, address(i), ports, plan.mixing)
+                mix_config::<Portable>(i.into(), address(i), ports, plan.mixing)
             })
             .collect();
         let records: Vec<_> = mixes.iter().map(|(_, record)| Arc::clone(record)).collect();

@@ -1,0 +1,169 @@
+//! Worlds to measure speed with. The clock is the caller's: prepare, start the watch, run, stop it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use throng_core::crypto::Suite;
+use throng_core::membership::{Membership, View};
+use throng_core::mixing::Mixing;
+use throng_core::route::{PathRules, Route};
+use throng_core::wire::Geometry;
+use throng_core::{CircuitId, ClientConfig, Command, Event, NodeConfig, Ports, Time};
+
+use crate::host::HostId;
+use crate::wire::{Watcher, Wire};
+use crate::world::{Turn, World, keys_of, mix_config};
+
+/// A world of real nodes in which every user sends one cell forward each 64 ms.
+pub struct CellHops<S: Suite> {
+    world: World<S, Counter>,
+    circuits: Vec<Option<CircuitId>>,
+    mixes: usize,
+}
+
+/// What a run of [`CellHops`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Datagrams that came to a node and were worked on there.
+    pub cell_hops: u64,
+    /// Of these, cells that reached their exit.
+    pub delivered: u64,
+    /// Everything that happened: datagrams, timers, calls.
+    pub happened: u64,
+}
+
+const EVERY: Duration = Duration::from_millis(64);
+const HOPS: usize = 3;
+
+impl<S: Suite> CellHops<S> {
+    /// `users` users with a circuit each through `mixes` mixes. (Handshakes are done here.)
+    ///
+    /// # Panics
+    /// If a circuit does not come up, which would be an error of the network.
+    pub fn prepare(users: usize, mixes: usize) -> Self {
+        let (mut world, users) = crowd::<S, _>(users, mixes, 1, Counter::default());
+        let mut circuits = vec![None; mixes + users.len()];
+        for (place, user) in users.iter().enumerate() {
+            world.call_at(world.now() + EVERY.mul_f64(place as f64 / users.len() as f64), *user, 0);
+        }
+        for _ in 0..100 {
+            world.run_for(Duration::from_millis(200));
+            for user in &users {
+                for (_, event) in world.take_events(*user) {
+                    if let Event::CircuitReady { circuit, .. } = event {
+                        circuits[user.0] = Some(circuit);
+                    }
+                }
+            }
+        }
+        assert!(circuits[mixes..].iter().all(Option::is_some), "every user has a circuit");
+        for user in users {
+            world.call_at(world.now() + EVERY.mul_f64(user.0 as f64 / circuits.len() as f64), user, 0);
+        }
+        Self { world, circuits, mixes }
+    }
+
+    /// Lets virtual time pass.
+    pub fn run(&mut self, span: Duration) -> Measured {
+        let (before, happened) = (self.world.watcher().arrived, self.world.happened());
+        let end = self.world.now() + span;
+        let payload = vec![7; Geometry::DEFAULT.payload()];
+        let mut delivered = 0;
+        while let Some(turn) = self.world.turn(end) {
+            match turn {
+                Turn::Called(user, token) => {
+                    if let Some(circuit) = self.circuits[user.0] {
+                        self.world.command(user, Command::Send { circuit, payload: &payload });
+                    }
+                    let next = self.world.now() + EVERY;
+                    self.world.call_at(next, user, token);
+                }
+                Turn::Heard(host) => {
+                    delivered += self.world.take_delivered(host).len() as u64;
+                    self.world.take_events(host);
+                }
+                Turn::Quiet => {}
+            }
+        }
+        Measured {
+            cell_hops: self.world.watcher().arrived - before,
+            delivered,
+            happened: self.world.happened() - happened,
+        }
+    }
+
+    /// Users with a circuit.
+    pub fn users(&self) -> usize {
+        self.circuits.len() - self.mixes
+    }
+}
+
+/// A world with `users` idle users, each with so many circuits in store: to measure memory with.
+pub fn idle<S: Suite>(users: usize, mixes: usize, circuits: usize) -> World<S, impl Watcher + use<S>> {
+    let (mut world, users) = crowd::<S, _>(users, mixes, circuits, ());
+    world.run_for(Duration::from_secs(5));
+    for user in users {
+        world.take_events(user);
+    }
+    world
+}
+
+fn crowd<S: Suite, W: Watcher>(
+    users: usize,
+    mixes: usize,
+    circuits: usize,
+    watcher: W,
+) -> (World<S, W>, Vec<HostId>) {
+    let wire = Wire { distance: Duration::from_millis(40), ..Wire::default() };
+    let mut world = World::watched([1; 32], wire, watcher);
+    let address = |number: usize| -> SocketAddr {
+        ([10 + (number / 256) as u8, (number % 256) as u8, 0, 1], 9000).into()
+    };
+    let hosts: Vec<_> = (0..mixes)
+        .map(|number| mix_config::<S>(number as u32, address(number), Ports::reduced(), Mixing::None))
+        .collect();
+    let view: View = hosts.iter().map(|(_, record)| std::sync::Arc::clone(record)).collect();
+    for (number, (config, _)) in hosts.into_iter().enumerate() {
+        world.add(address(number), NodeConfig { membership: Membership::Shared(view.clone()), ..config });
+    }
+    let client = ClientConfig {
+        route: Route::free(HOPS).expect("within the bound"),
+        rules: PathRules::Diverse,
+        spare: circuits,
+        first_hops: Vec::new(),
+    };
+    let hosts = (0..users as u32)
+        .map(|number| {
+            // Not all in one moment: a mix does so many handshakes a second.
+            if number % 500 == 499 {
+                world.run_for(Duration::from_millis(100));
+            }
+            let [_, a, b, c] = number.to_be_bytes();
+            let config = NodeConfig {
+                keys: keys_of::<S>(b"user", number),
+                geometry: Geometry::DEFAULT,
+                relays: false,
+                is_exit: false,
+                mixing: Mixing::None,
+                client: Some(client.clone()),
+                membership: Membership::Shared(view.clone()),
+            };
+            world.add(([100 + a, b, c, 1], 9000).into(), config)
+        })
+        .collect();
+    (world, hosts)
+}
+
+/// Counts what arrives.
+#[derive(Default)]
+struct Counter {
+    arrived: u64,
+}
+
+impl Watcher for Counter {
+    fn sent(&mut self, _: Time, _: HostId, _: HostId, _: &[u8]) {}
+    fn arrived(&mut self, _: Time, _: HostId, _: HostId, _: &[u8]) {
+        self.arrived += 1;
+    }
+    fn dropped(&mut self, _: Time, _: HostId) {}
+}

@@ -1,0 +1,504 @@
+//! One world, completely said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use throng_core::limits::{BATCH_EVERY_MAX, HOPS_MAX};
+use throng_core::mixing::Mixing;
+
+use super::fields::{Fields, Value, Wrong};
+use super::{SEEDS_MAX, USERS_MAX};
+use crate::host::Line;
+use crate::population;
+use crate::traffic::{Recorded, Traffic};
+use crate::wire::Wire;
+
+/// How closely the world is simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The network's own nodes, datagram by datagram.
+    Nodes,
+    /// Exact counts, without datagrams.
+    Population,
+}
+
+/// What nodes encrypt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuiteName {
+    /// [`Toy`](crate::Toy).
+    Toy,
+    /// [`Portable`](throng_core::crypto::Portable).
+    Real,
+}
+
+/// A cover scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cover {
+    /// None.
+    None,
+    /// A constant rate on the user's link to the first mix, in both directions.
+    UserLink {
+        /// Useful bits per second each way: what payloads could carry.
+        bps: u64,
+    },
+    /// A constant rate from the user to the last mix, in both directions.
+    EndToEnd {
+        /// Useful bits per second each way.
+        bps: u64,
+    },
+}
+
+/// The lines of hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// All the same.
+    Same(Line),
+    /// By the node levels of FC04, table 1 (reference A.7.6).
+    Fc04,
+}
+
+/// Users come and go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Churn {
+    /// They stay so long on average (exponential),
+    pub up_mean: Duration,
+    /// and are away so long.
+    pub down_mean: Duration,
+}
+
+/// Something goes wrong on purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// When, from the beginning.
+    pub at: Duration,
+    /// What.
+    pub kind: FaultKind,
+    /// To which mixes, by number.
+    pub mixes: Vec<usize>,
+    /// To which users.
+    pub users: Vec<usize>,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The hosts stop without a farewell.
+    Crash,
+    /// They start again, with their keys and without their memory. (Those that run, too.)
+    Restart,
+    /// They and the others do not reach each other.
+    Partition,
+    /// Everybody reaches everybody again.
+    Heal,
+    /// They hear everything so much later; zero: they are quick again.
+    Slow(Duration),
+}
+
+/// Where an adversary listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TapAt {
+    /// Nowhere.
+    Nowhere,
+    /// On all links.
+    Everywhere,
+    /// On all links between a user and a mix.
+    UserLinks,
+    /// On all links of these mixes.
+    Mixes(Vec<usize>),
+}
+
+/// A world, completely said.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How closely it is simulated.
+    pub level: Level,
+    /// What nodes encrypt with.
+    pub suite: SuiteName,
+    /// How long it runs.
+    pub duration: Duration,
+    /// What mixes do with cells.
+    pub mixing: Mixing,
+    /// The cover scheme.
+    pub cover: Cover,
+    /// Mixes in a circuit.
+    pub hops: usize,
+    /// Circuits that a user keeps ready.
+    pub spare: usize,
+    /// Whether every user is a mix; there are no others then.
+    pub dynamic: bool,
+    /// Mixes; in a dynamic network as many as users.
+    pub mixes: usize,
+    /// How many of them are exits: the first ones.
+    pub exits: usize,
+    /// Users.
+    pub users: usize,
+    /// Time a day that a user is online; who when is spread evenly over the day (population level).
+    pub online: Duration,
+    /// What users do.
+    pub traffic: Traffic,
+    /// Users' lines.
+    pub user_lines: Lines,
+    /// Mixes' lines, in a static network.
+    pub mix_lines: Lines,
+    /// The network between hosts.
+    pub wire: Wire,
+    /// Users' coming and going.
+    pub churn: Option<Churn>,
+    /// What goes wrong, in the order of time.
+    pub faults: Vec<Fault>,
+    /// Where the adversary listens.
+    pub taps: TapAt,
+}
+
+impl Plan {
+    /// Bytes of memory that a run will need at most, from what was measured per host (see `tests/`).
+    pub fn memory_bytes(&self) -> u64 {
+        let (users, mixes) = (self.users as u64, if self.dynamic { 0 } else { self.mixes as u64 });
+        match self.level {
+            Level::Population => population::memory_bytes(self),
+            Level::Nodes => {
+                let circuits = self.spare as u64 + 1;
+                let hops = self.hops as u64;
+                BASE_BYTES
+                    + users * (USER_BYTES + circuits * (OWN_BYTES + hops * RELAYED_BYTES))
+                    + mixes * MIX_BYTES
+                    + self.tapped_bytes()
+            }
+        }
+    }
+
+    /// What a tap keeps of each datagram, if users did nothing but what their traffic says.
+    fn tapped_bytes(&self) -> u64 {
+        if self.taps == TapAt::Nowhere {
+            return 0;
+        }
+        let datagrams = self.traffic.bytes_per_second() * self.duration.as_secs_f64() / 500.0 + 100.0;
+        (datagrams * self.users as f64 * (self.hops as f64 + 1.0)) as u64 * 32
+    }
+}
+
+// Measured with the toy suite (`tests/a_user_costs_little.rs`), rounded up.
+const BASE_BYTES: u64 = 16 << 20;
+const USER_BYTES: u64 = 2_600;
+const OWN_BYTES: u64 = 1_800;
+const RELAYED_BYTES: u64 = 2_400;
+const MIX_BYTES: u64 = 64 << 10;
+
+const MS: f64 = 1e6;
+const S: f64 = 1e9;
+const HOUR: f64 = 3600e9;
+
+/// Reads a world and its seeds.
+pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
+    let mut root = Fields::new(file, tree)?;
+    let level = root.word("level", &[("nodes", Level::Nodes), ("population", Level::Population)])?;
+    let suite = root.word("suite", &[("toy", SuiteName::Toy), ("real", SuiteName::Real)])?;
+    let duration = root.span("duration_s", S, None, 0.001..=31_536_000.0)?;
+    let seeds = root.integer("seeds", Some(10), 1..=SEEDS_MAX)?;
+    let first = root.integer("first_seed", Some(1), 0..=u64::from(u32::MAX))?;
+
+    let mut design = root.table("design")?;
+    let cover = read_cover(&mut design, level)?;
+    let mixing = read_mixing(&mut design)?;
+    let hops = design.integer("hops", Some(3), 1..=HOPS_MAX as u64)? as usize;
+    let spare = design.integer("spare", Some(1), 0..=16)? as usize;
+    let dynamic = design.word("network", &[("static", false), ("dynamic", true)])?;
+    design.end()?;
+
+    let mut users = root.table("users")?;
+    let count = users.integer("count", None, 0..=USERS_MAX)? as usize;
+    let online = users.span("online_h", HOUR, Some(24.0), 0.0..=24.0)?;
+    if level == Level::Nodes && online < DAY {
+        return Err(users.wrong("online_h", None, "is for the population level; here, use [churn]"));
+    }
+    users.end()?;
+
+    let (mixes, exits) = read_mixes(&mut root, dynamic, count, hops)?;
+    let traffic = read_traffic(file, &mut root)?;
+
+    let mut lines = root.table("lines")?;
+    let user_lines = read_lines(&mut lines, "users", "users_up_kbps", "users_down_kbps")?;
+    let mix_lines = read_lines(&mut lines, "mixes", "mixes_up_kbps", "mixes_down_kbps")?;
+    lines.end()?;
+
+    let mut wire = root.table("wire")?;
+    let wire_plan = Wire {
+        latency: wire.span("latency_ms", MS, Some(10.0), 0.0..=10_000.0)?,
+        distance: wire.span("distance_ms", MS, Some(0.0), 0.0..=10_000.0)?,
+        jitter: wire.span("jitter_ms", MS, Some(0.0), 0.0..=10_000.0)?,
+        loss: wire.number("loss", Some(0.0), 0.0..=1.0)?,
+        doubled: wire.number("doubled", Some(0.0), 0.0..=1.0)?,
+        lateness: wire.span("lateness_ms", MS, Some(1.0), 0.0..=10_000.0)?,
+    };
+    wire.end()?;
+
+    let churn = if root.has("churn") {
+        let mut churn = root.table("churn")?;
+        let plan = Churn {
+            up_mean: churn.span("up_mean_s", S, None, 0.1..=1e7)?,
+            down_mean: churn.span("down_mean_s", S, None, 0.1..=1e7)?,
+        };
+        churn.end()?;
+        Some(plan)
+    } else {
+        None
+    };
+    let faults = read_faults(&mut root, mixes, count, duration)?;
+    let taps = read_taps(&mut root, mixes)?;
+    if level == Level::Population {
+        for (name, given) in [("churn", churn.is_some()), ("faults", !faults.is_empty())] {
+            if given {
+                return Err(root.wrong(
+                    name,
+                    None,
+                    "needs level = \"nodes\": there are no cells to lose here",
+                ));
+            }
+        }
+        if taps != TapAt::Nowhere {
+            return Err(root.wrong(
+                "taps",
+                None,
+                "needs level = \"nodes\": counts are kept here, not datagrams",
+            ));
+        }
+    }
+    root.end()?;
+    let plan = Plan {
+        level,
+        suite,
+        duration,
+        mixing,
+        cover,
+        hops,
+        spare,
+        dynamic,
+        mixes,
+        exits,
+        users: count,
+        online,
+        traffic,
+        user_lines,
+        mix_lines,
+        wire: wire_plan,
+        churn,
+        faults,
+        taps,
+    };
+    Ok((plan, (first..first + seeds).collect()))
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Scheme {
+    None,
+    UserLink,
+    EndToEnd,
+}
+
+fn read_cover(design: &mut Fields<'_>, level: Level) -> Result<Cover, Wrong> {
+    let words = [("none", Scheme::None), ("user-link", Scheme::UserLink), ("end-to-end", Scheme::EndToEnd)];
+    let scheme = design.word("cover", &words)?;
+    let bps = design.integer("cover_bps", Some(64_000), 100..=100_000_000)?;
+    if scheme == Scheme::None {
+        return Ok(Cover::None);
+    }
+    if level == Level::Nodes {
+        return Err(design.wrong(
+            "cover",
+            None,
+            "the nodes of this version speak only when they have something to say; a cover scheme runs with \
+             level = \"population\"",
+        ));
+    }
+    Ok(if scheme == Scheme::UserLink { Cover::UserLink { bps } } else { Cover::EndToEnd { bps } })
+}
+
+fn read_mixing(design: &mut Fields<'_>) -> Result<Mixing, Wrong> {
+    if !design.word("mixing", &[("none", false), ("batch", true)])? {
+        return Ok(Mixing::None);
+    }
+    let most = BATCH_EVERY_MAX.as_millis() as f64;
+    let every = design.span("batch_ms", MS, Some(20.0), 0.001..=most)?;
+    Mixing::batch(every).ok_or_else(|| design.wrong("batch_ms", None, "is not possible"))
+}
+
+fn read_mixes(
+    root: &mut Fields<'_>,
+    dynamic: bool,
+    users: usize,
+    hops: usize,
+) -> Result<(usize, usize), Wrong> {
+    let mut mixes = root.table("mixes")?;
+    let found = if dynamic {
+        if mixes.has("count") {
+            return Err(mixes.wrong("count", None, "in a dynamic network, users are the mixes"));
+        }
+        if users <= hops {
+            return Err(root.wrong(
+                "users",
+                None,
+                format!("circuits of {hops} mixes need more users than that"),
+            ));
+        }
+        (users, users)
+    } else {
+        let count = mixes.integer("count", None, hops as u64..=50_000)? as usize;
+        (count, mixes.integer("exits", Some(count as u64), 1..=count as u64)? as usize)
+    };
+    mixes.end()?;
+    Ok(found)
+}
+
+#[derive(Clone, Copy)]
+enum Model {
+    Idle,
+    Web,
+    Constant,
+    OnOff,
+    Trace,
+}
+
+fn read_traffic(file: &str, root: &mut Fields<'_>) -> Result<Traffic, Wrong> {
+    let mut fields = root.table("traffic")?;
+    let model = fields.word(
+        "model",
+        &[
+            ("idle", Model::Idle),
+            ("web", Model::Web),
+            ("constant", Model::Constant),
+            ("on-off", Model::OnOff),
+            ("trace", Model::Trace),
+        ],
+    )?;
+    const BYTES_MAX: f64 = 1e12;
+    let traffic = match model {
+        Model::Idle => Traffic::Idle,
+        Model::Web => Traffic::Web {
+            reading: fields.span("reading_s", S, Some(10.0), 0.1..=1e6)?,
+            largest_bytes: fields.integer("largest_kb", Some(10_000), 1..=10_000_000)? * 1000,
+        },
+        Model::Constant => Traffic::Constant {
+            up_bytes_per_day: fields.number("up_mb_per_day", None, 0.0..=BYTES_MAX / 1e6)? * 1e6,
+            down_bytes_per_day: fields.number("down_mb_per_day", None, 0.0..=BYTES_MAX / 1e6)? * 1e6,
+            every: fields.span("every_s", S, Some(10.0), 0.01..=86_400.0)?,
+        },
+        Model::OnOff => Traffic::OnOff {
+            on: fields.span("on_mean_s", S, None, 0.01..=1e6)?,
+            off: fields.span("off_mean_s", S, None, 0.01..=1e6)?,
+            up_bps: fields.number("up_bps", None, 0.0..=1e10)?,
+            down_bps: fields.number("down_bps", None, 0.0..=1e10)?,
+            every: fields.span("every_s", S, Some(1.0), 0.01..=86_400.0)?,
+        },
+        Model::Trace => {
+            let Some(name) = fields.text("file")? else {
+                return Err(fields.wrong("file", None, "is missing; allowed: a file beside the scenario"));
+            };
+            let path = std::path::Path::new(file).with_file_name(&name);
+            let recorded = std::fs::read_to_string(&path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display()))
+                .and_then(|text| Recorded::parse(&text).map_err(|why| format!("{}: {why}", path.display())))
+                .map_err(|why| fields.wrong("file", None, why))?;
+            Traffic::Trace(Arc::new(recorded))
+        }
+    };
+    fields.end()?;
+    Ok(traffic)
+}
+
+fn read_lines(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    up: &'static str,
+    down: &'static str,
+) -> Result<Lines, Wrong> {
+    let fc04 = fields.word(name, &[("unbounded", false), ("fc04", true)])?;
+    let mut speed = |name| -> Result<Option<u64>, Wrong> {
+        let given = fields.has(name);
+        if given && fc04 {
+            return Err(fields.wrong(name, None, "FC04's classes say it already"));
+        }
+        let kbps = fields.number(name, Some(1.0), 1.0..=1e9)?;
+        Ok(given.then_some((kbps * 1000.0) as u64))
+    };
+    let line = Line { up_bps: speed(up)?, down_bps: speed(down)? };
+    Ok(if fc04 { Lines::Fc04 } else { Lines::Same(line) })
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Crash,
+    Restart,
+    Partition,
+    Heal,
+    Slow,
+}
+
+fn read_faults(
+    root: &mut Fields<'_>,
+    mixes: usize,
+    users: usize,
+    duration: Duration,
+) -> Result<Vec<Fault>, Wrong> {
+    let mut faults = Vec::new();
+    for mut fields in root.tables("faults")? {
+        let at = fields.span("at_s", S, None, 0.0..=duration.as_secs_f64())?;
+        let kind = fields.word(
+            "kind",
+            &[
+                ("crash", Kind::Crash),
+                ("restart", Kind::Restart),
+                ("partition", Kind::Partition),
+                ("heal", Kind::Heal),
+                ("slow", Kind::Slow),
+            ],
+        )?;
+        let kind = match kind {
+            Kind::Crash => FaultKind::Crash,
+            Kind::Restart => FaultKind::Restart,
+            Kind::Partition => FaultKind::Partition,
+            Kind::Heal => FaultKind::Heal,
+            Kind::Slow => FaultKind::Slow(fields.span("slow_ms", MS, None, 0.0..=60_000.0)?),
+        };
+        let fault = Fault {
+            at,
+            kind,
+            mixes: fields.numbers("mixes", mixes)?,
+            users: fields.numbers("users", users)?,
+        };
+        fields.end()?;
+        faults.push(fault);
+    }
+    faults.sort_by_key(|fault| fault.at);
+    Ok(faults)
+}
+
+#[derive(Clone, Copy)]
+enum At {
+    Nowhere,
+    Everywhere,
+    UserLinks,
+    Mixes,
+}
+
+fn read_taps(root: &mut Fields<'_>, mixes: usize) -> Result<TapAt, Wrong> {
+    let mut fields = root.table("taps")?;
+    let at = fields.word(
+        "at",
+        &[
+            ("nowhere", At::Nowhere),
+            ("everywhere", At::Everywhere),
+            ("user-links", At::UserLinks),
+            ("mixes", At::Mixes),
+        ],
+    )?;
+    let taps = match at {
+        At::Nowhere => TapAt::Nowhere,
+        At::Everywhere => TapAt::Everywhere,
+        At::UserLinks => TapAt::UserLinks,
+        At::Mixes => TapAt::Mixes(fields.numbers("mixes", mixes)?),
+    };
+    fields.end()?;
+    Ok(taps)
+}

@@ -1,0 +1,78 @@
+use super::*;
+
+fn wrong(text: &str) -> String {
+    Scenario::parse("x.toml", text).expect_err("it is wrong").to_string()
+}
+
+const GOOD: &str = "# Two lines\n# of header.\n\nduration_s = 10\nmixes.count = 5\nusers.count = 3\n";
+
+#[test]
+fn a_wrong_scenario_is_refused_with_line_field_and_range() {
+    let cases = [
+        (
+            "duration_s = 10\nusers.count = 3\n",
+            "x.toml:1: mixes.count: is missing; allowed: whole numbers from 3 to 50000",
+        ),
+        (
+            &format!("{GOOD}design.hops = 12\n"),
+            "x.toml:7: design.hops: 12 is not possible; allowed: whole numbers from 1 to 8",
+        ),
+        (
+            &format!("{GOOD}\n[wire]\nloss = 1.5\n"),
+            "x.toml:9: wire.loss: 1.5 is not possible; allowed: 0 to 1",
+        ),
+        (
+            &format!("{GOOD}[traffic]\nmodel = \"wep\"\n"),
+            "x.toml:8: traffic.model: wep is not possible; allowed: idle, web, constant, on-off, trace",
+        ),
+        (
+            &format!("{GOOD}[wire]\nlos = 0.1\n"),
+            "x.toml:8: wire.los: is not known here; allowed: latency_ms, distance_ms, jitter_ms, loss, doubled, lateness_ms",
+        ),
+        (
+            &format!("{GOOD}[[faults]]\nat_s = 1\nmixes = [5]\n"),
+            "x.toml:9: faults[0].mixes: 5 is not possible; allowed: a list of numbers from 0 to 4",
+        ),
+        (
+            &format!("{GOOD}[sweep]\n\"design.hops\" = [2, 9]\n"),
+            "x.toml:8: design.hops: 9 is not possible; allowed: whole numbers from 1 to 8",
+        ),
+        ("duration_s = = 1", "x.toml:1: "),
+    ];
+    for (text, expected) in cases {
+        let said = wrong(text);
+        assert!(said.starts_with(expected), "{said}\ninstead of\n{expected}");
+    }
+}
+
+#[test]
+fn cover_at_node_level_is_refused_with_the_reason() {
+    let said = wrong(&format!("{GOOD}[design]\ncover = \"end-to-end\"\n"));
+    assert!(said.contains("design.cover") && said.contains("level = \"population\""), "{said}");
+    let population = format!("level = \"population\"\n{GOOD}[design]\ncover = \"end-to-end\"\n");
+    assert!(Scenario::parse("x.toml", &population).is_ok());
+    let said = wrong(&format!("level = \"population\"\n{GOOD}[[faults]]\nat_s = 1\n"));
+    assert!(said.contains("faults") && said.contains("level = \"nodes\""), "{said}");
+}
+
+#[test]
+fn a_sweep_is_a_product_and_its_values_stand_in_the_labels() {
+    let text = format!("{GOOD}[sweep]\n\"design.hops\" = [2, 3]\n\"users.count\" = [1, 2, 4]\n");
+    let scenario = Scenario::parse("dir/x.toml", &text).unwrap();
+    assert_eq!((scenario.name.as_str(), scenario.headline()), ("x", "Two lines"));
+    let labels: Vec<_> = scenario.variants.iter().map(Variant::label).collect();
+    assert_eq!(labels.len(), 6);
+    assert_eq!(labels[1], "design.hops=2 users.count=2");
+    let plan = &scenario.variants[5].plan;
+    assert_eq!((plan.hops, plan.users), (3, 4));
+}
+
+#[test]
+fn the_digest_knows_what_matters_and_nothing_else() {
+    let digest = |text: &str| Scenario::parse("x.toml", text).unwrap().digest;
+    let commented = GOOD.replace("# of header", "# another");
+    assert_eq!(digest(GOOD), digest(&commented));
+    assert_eq!(digest(GOOD), digest(&format!("{GOOD}design.hops = 3\n")), "a default may be said");
+    assert_ne!(digest(GOOD), digest(&format!("{GOOD}design.hops = 2\n")));
+    assert_ne!(digest(GOOD), digest(&format!("seeds = 3\n{GOOD}")));
+}

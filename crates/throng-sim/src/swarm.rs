@@ -1,0 +1,186 @@
+//! Swarm: random worlds in which random things go wrong, each from one seed.
+//!
+//! First comes safety: whatever goes wrong, nothing may happen that never should (see `checkers`). Then everything is
+//! healed, and liveness: everybody must come up, ask once more, and be answered. A seed that fails replays with
+//! [`replay`].
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use throng_core::mixing::Mixing;
+
+use crate::chance::{Chance, For};
+use crate::host::Line;
+use crate::nodes::How;
+use crate::run::alone;
+use crate::scenario::{Churn, Cover, Fault, FaultKind, Level, Lines, Plan, SuiteName, TapAt};
+use crate::stop::Told;
+use crate::toy;
+use crate::traffic::Traffic;
+use crate::wire::Wire;
+
+/// What became of one seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// The seed.
+    pub seed: u64,
+    /// What should not have happened. Empty: all is well.
+    pub problems: Vec<String>,
+    /// The world and its faults, in one line.
+    pub world: String,
+    /// A digest of the whole run.
+    pub digest: String,
+    /// Whether it came to its end, and was not stopped.
+    pub complete: bool,
+}
+
+/// Runs these seeds one after the other and hands each fate to `each`, which may end it (`false`).
+pub fn swarm(
+    seeds: impl IntoIterator<Item = u64>,
+    told: &Told<'_>,
+    stop: &AtomicBool,
+    mut each: impl FnMut(Fate) -> bool,
+) {
+    for seed in seeds {
+        let fate = replay_watched(seed, told, stop);
+        if !each(fate) {
+            return;
+        }
+    }
+}
+
+/// Runs one seed again, exactly.
+pub fn replay(seed: u64) -> Fate {
+    replay_watched(seed, &|_| {}, &AtomicBool::new(false))
+}
+
+fn replay_watched(seed: u64, told: &Told<'_>, stop: &AtomicBool) -> Fate {
+    let plan = plan(seed);
+    let how = How { must_heal: true, ..How::default() };
+    let (outcome, reuse) = toy::watch(|| alone(&plan, seed, how, told, stop));
+    let mut problems = outcome.problems;
+    problems.extend(reuse.iter().map(|kind| format!("a key was used twice with one nonce: {kind:?}")));
+    problems.truncate(20);
+    Fate { seed, problems, world: describe(&plan), digest: outcome.digest, complete: outcome.complete }
+}
+
+/// A small random world, and what goes wrong in it.
+fn plan(seed: u64) -> Plan {
+    let mut draws = Draws { chance: Chance::new(&[0x5a; 32]).of(For::Fault, seed), number: 0 };
+    let hops = draws.from(1, 4) as usize;
+    let mixes = hops + 1 + draws.from(0, 7) as usize;
+    let users = draws.from(1, 8) as usize;
+    let duration = Duration::from_secs(draws.from(15, 60));
+    let mixing = match draws.from(0, 2) {
+        0 => Mixing::Batch { every: Duration::from_millis(draws.from(5, 100)) },
+        _ => Mixing::None,
+    };
+    let ms = Duration::from_millis;
+    let wire = Wire {
+        latency: ms(draws.from(1, 60)),
+        distance: ms(draws.from(0, 100)),
+        jitter: ms(draws.rarely(80)),
+        loss: draws.rarely(200) as f64 / 1000.0,
+        doubled: draws.rarely(100) as f64 / 1000.0,
+        lateness: ms(draws.from(0, 20)),
+    };
+    let traffic = match draws.from(0, 2) {
+        0 => Traffic::Web { reading: Duration::from_secs(3), largest_bytes: 200_000 },
+        1 => Traffic::Constant {
+            up_bytes_per_day: 86_400.0 * draws.from(0, 4_000) as f64,
+            down_bytes_per_day: 86_400.0 * draws.from(0, 8_000) as f64,
+            every: Duration::from_secs(2),
+        },
+        _ => Traffic::OnOff {
+            on: Duration::from_secs(5),
+            off: Duration::from_secs(5),
+            up_bps: 20_000.0,
+            down_bps: 80_000.0,
+            every: Duration::from_millis(500),
+        },
+    };
+    let line = match draws.from(0, 3) {
+        0 => Line {
+            up_bps: Some(draws.from(256, 2_000) * 1000),
+            down_bps: Some(draws.from(512, 4_000) * 1000),
+        },
+        _ => Line::default(),
+    };
+    let churn = (draws.from(0, 2) == 0).then(|| Churn {
+        up_mean: Duration::from_secs(draws.from(5, 30)),
+        down_mean: Duration::from_secs(draws.from(1, 10)),
+    });
+    let faults = (0..draws.from(0, 8)).map(|_| draws.fault(duration, mixes, users));
+    let mut faults: Vec<Fault> = faults.collect();
+    faults.sort_by_key(|fault| fault.at);
+    Plan {
+        level: Level::Nodes,
+        suite: SuiteName::Toy,
+        duration,
+        mixing,
+        cover: Cover::None,
+        hops,
+        spare: draws.from(0, 3) as usize,
+        dynamic: false,
+        mixes,
+        exits: draws.from(1, mixes as u64) as usize,
+        users,
+        online: Duration::from_secs(86_400),
+        traffic,
+        user_lines: Lines::Same(line),
+        mix_lines: Lines::Same(Line::default()),
+        wire,
+        churn,
+        faults,
+        taps: TapAt::Nowhere,
+    }
+}
+
+/// Draws, one after the other.
+struct Draws {
+    chance: Chance,
+    number: u64,
+}
+
+impl Draws {
+    /// A whole number from `least` to `most`.
+    fn from(&mut self, least: u64, most: u64) -> u64 {
+        self.number += 1;
+        least + self.chance.below(self.number, most - least + 1)
+    }
+
+    /// Zero in half of all cases, else up to `most`.
+    fn rarely(&mut self, most: u64) -> u64 {
+        if self.from(0, 1) == 0 { 0 } else { self.from(0, most) }
+    }
+
+    fn fault(&mut self, duration: Duration, mixes: usize, users: usize) -> Fault {
+        let kind = match self.from(0, 4) {
+            0 => FaultKind::Crash,
+            1 => FaultKind::Restart,
+            2 => FaultKind::Partition,
+            3 => FaultKind::Heal,
+            _ => FaultKind::Slow(Duration::from_millis(self.from(1, 500))),
+        };
+        let mut some = |of: usize| (0..of).filter(|_| self.from(0, 4) == 0).collect::<Vec<_>>();
+        let (mixes, users) = (some(mixes), some(users));
+        Fault { at: duration.mul_f64(self.from(0, 900) as f64 / 1000.0), kind, mixes, users }
+    }
+}
+
+fn describe(plan: &Plan) -> String {
+    let Plan { hops, mixes, users, duration, mixing, wire, churn, faults, .. } = plan;
+    let faults: Vec<String> = faults
+        .iter()
+        .map(|fault| {
+            format!("{:?} {:?} mixes {:?} users {:?}", fault.at, fault.kind, fault.mixes, fault.users)
+        })
+        .collect();
+    format!(
+        "{users} users, {mixes} mixes, {hops} hops, {duration:?}, {mixing:?}, loss {}, doubled {}, {}; {}",
+        wire.loss,
+        wire.doubled,
+        if churn.is_some() { "churn" } else { "no churn" },
+        faults.join("; ")
+    )
+}
