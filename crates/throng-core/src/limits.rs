@@ -65,10 +65,10 @@ pub const CIRCUIT_WINDOW_CELLS: usize = 2048;
 const _: () =
     assert!(CIRCUIT_WINDOW_CELLS >= 2 * HELD_CELLS_PER_CIRCUIT_MAX, "mixing must not outrun the window");
 
-/// Numbers that a circuit's cells may leave out backward, at once: as many as an exit may have under way when all of
-/// them are lost. Whoever chooses numbers could write messages into the gaps; every cell that comes earns a quarter
+/// Numbers that a circuit's cells may leave out in a direction, at once: as many as an end may have under way when all
+/// of them are lost. Whoever chooses numbers could write messages into the gaps; every cell that comes earns a quarter
 /// of a number, so that they hold little more than dropped cells would.
-pub const BACKWARD_GAP_MAX: u32 = 16_384;
+pub const CIRCUIT_GAP_MAX: u32 = 16_384;
 
 // --- Rates ---------------------------------------------------------------------------------------------
 
@@ -147,14 +147,27 @@ pub const COOKIE_SECRET_LIFE: Duration = Duration::from_secs(120);
 pub const FETCH_PARTS_AT_ONCE_MAX: usize = 32;
 /// Parts that were asked for and do not come are asked for again after this.
 pub const FETCH_PAUSE: Duration = Duration::from_millis(500);
-/// So many such pauses in a row, and another neighbour is asked.
+/// So many such pauses in a row, and the neighbour is given up.
 pub const FETCH_PAUSES_MAX: u32 = 6;
 /// A document that is not complete after this is given up.
-pub const FETCH_TIME_MAX: Duration = Duration::from_secs(120);
+pub const FETCH_TIME_MAX: Duration = Duration::from_secs(60);
+/// Documents fetched at once, each from another neighbour: a slow one must not keep the others away.
+pub const FETCHES_MAX: usize = 3;
+/// A neighbour that began to give a document and did not end is not asked for this long.
+pub const FETCH_REST: Duration = Duration::from_secs(600);
+/// One that gave something else than it had announced, or what nobody signed, for this long.
+pub const FETCH_REST_FORGED: Duration = Duration::from_secs(24 * 3600);
+/// Neighbours of whom that is remembered.
+pub const FETCH_RESTING_MAX: usize = 256;
 /// A node says this often to one neighbour which document it holds (up to a quarter more or less).
 pub const DOCUMENT_ROUND: Duration = Duration::from_secs(60);
 /// Neighbours that are told of a new document at once; the others hear of it in their own rounds.
 pub const DOCUMENT_TELL_AT_ONCE_MAX: usize = 256;
+
+// --- Routes --------------------------------------------------------------------------------------------
+
+/// Capacities count up to so many times the median: what a mix says of itself must not draw all circuits to it.
+pub const CAPACITY_MEDIANS_MAX: u32 = 8;
 
 // --- Own circuits --------------------------------------------------------------------------------------
 

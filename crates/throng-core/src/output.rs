@@ -8,6 +8,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use crate::circuit::CircuitId;
+use crate::membership::document::DocumentError;
 use crate::membership::{Document, NodeId};
 use crate::route::NoRoute;
 use crate::wire::Geometry;
@@ -67,6 +68,8 @@ pub enum Event {
     Document(Arc<Document>),
     /// Operators signed this one too, with the serial of the one in force: neither is used.
     Conflict(Arc<Document>),
+    /// A neighbour has another document that we cannot use: our clock is wrong, our program old, or it has expired.
+    DocumentRefused(DocumentError),
     /// A stream may use this circuit.
     Attached {
         /// As in the command.

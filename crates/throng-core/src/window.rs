@@ -2,6 +2,9 @@
 
 use alloc::boxed::Box;
 
+use crate::limits::CIRCUIT_GAP_MAX;
+use crate::refused::Refused;
+
 /// Remembers the last `N` of a sequence of 32-bit numbers that may start anywhere and wrap around.
 ///
 /// Its memory is taken when the first number comes, and grows with the span of what came: an idle circuit costs
@@ -120,6 +123,39 @@ impl<const N: usize> Window<N> {
     }
 }
 
+/// A window in which numbers that are left out cost, and are given back when they come late; every number that comes
+/// earns a quarter of one.
+///
+/// Whoever chooses numbers can write messages into gaps, past honest mixes to another one in the same hands; and with two
+/// jumps of 2^31 all that was seen would be new again.
+pub(crate) struct Rationed<const N: usize> {
+    window: Window<N>,
+    /// Numbers that may still be left out, in quarters.
+    quarters: u32,
+}
+
+impl<const N: usize> Rationed<N> {
+    pub(crate) const fn new() -> Self {
+        Self { window: Window::new(), quarters: 4 * CIRCUIT_GAP_MAX }
+    }
+
+    /// Takes a number that is new.
+    ///
+    /// # Errors
+    /// [`Refused::OutOfPlace`] if it leaves out too many, [`Refused::ReplayedCell`] if it is not new.
+    pub(crate) fn admit(&mut self, number: u32) -> Result<(), Refused> {
+        let left = match self.window.gap(number) {
+            Some(gap) => self.quarters.checked_sub(gap.saturating_mul(4)).ok_or(Refused::OutOfPlace)?,
+            None => self.quarters + 4,
+        };
+        if !self.window.admit(number) {
+            return Err(Refused::ReplayedCell);
+        }
+        self.quarters = (left + 1).min(4 * CIRCUIT_GAP_MAX);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +170,21 @@ mod tests {
             assert!(!window.admit(number), "{number} again");
         }
         assert!(!window.admit(u32::MAX - 5), "older than the window");
+    }
+
+    #[test]
+    fn no_jumps_make_an_old_number_new() {
+        let mut rationed = Rationed::<64>::new();
+        assert_eq!(rationed.admit(7), Ok(()));
+        assert_eq!(rationed.admit(7 + (1 << 31) - 1), Err(Refused::OutOfPlace));
+        assert_eq!(rationed.admit(8 + CIRCUIT_GAP_MAX), Ok(()), "what may be under way may be lost");
+        assert_eq!(
+            rationed.admit(8 + 2 * CIRCUIT_GAP_MAX),
+            Err(Refused::OutOfPlace),
+            "but not again at once"
+        );
+        assert_eq!(rationed.admit(9 + CIRCUIT_GAP_MAX), Ok(()));
+        assert_eq!(rationed.admit(9 + CIRCUIT_GAP_MAX), Err(Refused::ReplayedCell));
     }
 
     proptest! {

@@ -228,7 +228,7 @@ impl Watcher {
             Event::Attached { stream, circuit } => self.answer(stream, Ok(circuit)),
             Event::NotAttached { stream, why } => self.answer(stream, Err(why)),
             Event::NoRoute(why) => self.problem(why.to_string()),
-            Event::Document(_) | Event::Conflict(_) => {} // the driver tells its owner
+            Event::Document(_) | Event::Conflict(_) | Event::DocumentRefused(_) => {} // the driver tells its owner
             Event::CircuitNotBuilt { hops, why } => {
                 self.problem(format!("a circuit ended after {hops} of its hops: {}", reason(why)));
             }

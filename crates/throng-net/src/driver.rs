@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use throng_core::membership::Document;
+use throng_core::membership::document::DocumentError;
 use throng_core::refused::Counts;
 use throng_core::rng::Seed;
 use throng_core::wire::record::Record;
@@ -75,6 +76,8 @@ pub enum News {
     Document(Arc<Document>),
     /// Operators signed this one too, with the serial of the one in force: neither is used.
     Conflict(Arc<Document>),
+    /// A neighbour has another one that cannot be used here: the clock is wrong, or the program old, or it has expired.
+    Refused(DocumentError),
 }
 
 /// A running node. Dropping it ends the node without a farewell.
@@ -244,6 +247,7 @@ impl Running {
             let _ = match event {
                 Event::Document(document) => self.tell.send(News::Document(document)).is_ok(),
                 Event::Conflict(document) => self.tell.send(News::Conflict(document)).is_ok(),
+                Event::DocumentRefused(why) => self.tell.send(News::Refused(why)).is_ok(),
                 event => self.events.send(event).is_ok(),
             };
         }

@@ -78,7 +78,7 @@ impl Socket {
         };
         let mut count = 0;
         for (meta, buffer) in meta.iter().zip(&mut self.buffers).take(messages) {
-            let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+            let from = plain(meta.addr);
             for datagram in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
                 each(from, datagram);
                 count += 1;
@@ -113,5 +113,13 @@ impl Socket {
         let io = &self.io;
         io.try_io(Interest::WRITABLE, || self.state.send(io.into(), &transmit))?;
         Ok(bytes)
+    }
+}
+
+/// An IPv4 address in its own form; others as they are, with their scope.
+fn plain(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => SocketAddr::new(ip.to_canonical(), address.port()),
+        _ => address,
     }
 }

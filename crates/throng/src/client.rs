@@ -67,15 +67,15 @@ async fn client(path: &Path) -> Result<()> {
                 is_ready = true;
                 progress.finish_and_clear();
                 eprintln!("proxy on {}", file.proxy);
-                first_hops.keep(&driver).await?;
+                first_hops.keep(&driver).await;
             }
-            () = document.keep(&mut driver) => {}
-            _ = look.tick() => first_hops.keep(&driver).await?,
+            ended = document.keep(&mut driver) => return ended,
+            _ = look.tick() => first_hops.keep(&driver).await,
             () = &mut interrupted => break,
         }
     }
     progress.finish_and_clear();
-    first_hops.keep(&driver).await?;
+    first_hops.keep(&driver).await;
     stop.send_replace(true);
     let farewell = async {
         let _ = serving.await;
@@ -111,14 +111,15 @@ struct FirstHopsFile {
 }
 
 impl FirstHopsFile {
-    /// Writes them if they changed.
-    async fn keep(&mut self, driver: &Driver) -> Result<()> {
-        let Some(status) = driver.status().await else { return Ok(()) };
-        if status.first_hops != self.kept {
-            let text: String = status.first_hops.iter().map(|id| format!("{id}\n")).collect();
-            files::write_secret(&self.path, text.as_bytes())?;
-            self.kept = status.first_hops;
+    /// Writes them if they changed. If that fails it is said, and tried again the next time.
+    async fn keep(&mut self, driver: &Driver) {
+        let Some(status) = driver.status().await.filter(|status| status.first_hops != self.kept) else {
+            return;
+        };
+        let text: String = status.first_hops.iter().map(|id| format!("{id}\n")).collect();
+        match files::write_secret(&self.path, text.as_bytes()) {
+            Ok(()) => self.kept = status.first_hops,
+            Err(error) => eprintln!("throng: {error:#}"),
         }
-        Ok(())
     }
 }

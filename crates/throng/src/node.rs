@@ -73,7 +73,7 @@ async fn node(path: &Path) -> Result<()> {
     let mut driver = start_mix(setup, socket, clock).context("starting QUIC")?;
     eprintln!("mix {} runs", id.fingerprint());
     tokio::select! {
-        () = document.keep(&mut driver) => {}
+        ended = document.keep(&mut driver) => return ended,
         () = up::interrupted() => {}
     }
     let _ = timeout(up::LEAVE_TIME_MAX, driver.leave()).await;

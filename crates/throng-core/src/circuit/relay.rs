@@ -4,14 +4,12 @@ use alloc::boxed::Box;
 
 use super::Layers;
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
-use crate::limits::{
-    BACKWARD_GAP_MAX, BUILD_TIME_MAX, CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX,
-};
+use crate::limits::{BUILD_TIME_MAX, CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX};
 use crate::link::LinkKey;
 use crate::refused::Refused;
 use crate::time::Time;
 use crate::timers::Due;
-use crate::window::Window;
+use crate::window::{Rationed, Window};
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::{Message, is_recognised};
 
@@ -26,11 +24,9 @@ pub(crate) struct Relay<S: Suite> {
     pub(crate) answer: Option<Box<Answered>>,
     layers: Layers<S>,
     next_number: u32,
-    seen_forward: Window<CIRCUIT_WINDOW_CELLS>,
-    seen_stream: Window<CIRCUIT_WINDOW_CELLS>,
+    seen_forward: Rationed<CIRCUIT_WINDOW_CELLS>,
+    seen_stream: Rationed<CIRCUIT_WINDOW_CELLS>,
     seen_reply: Window<64>,
-    /// Numbers that may still be left out backward, in quarters.
-    gap_quarters: u32,
     made: Time,
     heard: Time,
 }
@@ -93,10 +89,9 @@ impl<S: Suite> Relay<S> {
             answer: Some(Box::new(answer)),
             next_number: layers.first_number,
             layers,
-            seen_forward: Window::new(),
-            seen_stream: Window::new(),
+            seen_forward: Rationed::new(),
+            seen_stream: Rationed::new(),
             seen_reply: Window::new(),
-            gap_quarters: 4 * BACKWARD_GAP_MAX,
             made: now,
             heard: now,
         }
@@ -109,9 +104,7 @@ impl<S: Suite> Relay<S> {
         body: &'b mut [u8],
         now: Time,
     ) -> Result<Peeled<'b>, Refused> {
-        if !self.seen_forward.admit(number) {
-            return Err(Refused::ReplayedCell);
-        }
+        self.seen_forward.admit(number)?;
         self.layers.forward(number, body);
         self.heard = now;
         if is_recognised(body) {
@@ -130,8 +123,8 @@ impl<S: Suite> Relay<S> {
 
     /// Puts our layer onto a cell that travels backward; under which header it goes on, on the previous link.
     ///
-    /// The last hop chooses the numbers, and a first hop in the same hands can read them: so gaps are rationed, and
-    /// replies are for the set-up only.
+    /// The last hop chooses the numbers, and a first hop in the same hands can read them: so gaps are rationed, as they
+    /// are forward, and replies are for the set-up only.
     pub(crate) fn wrap(
         &mut self,
         space: Space,
@@ -139,31 +132,16 @@ impl<S: Suite> Relay<S> {
         body: &mut [u8],
         now: Time,
     ) -> Result<CellHeader, Refused> {
-        let new = match space {
-            Space::Stream => self.admit_rationed(number)?,
+        match space {
+            Space::Stream => self.seen_stream.admit(number)?,
             Space::Reply if now - self.made > BUILD_TIME_MAX => return Err(Refused::OutOfPlace),
-            Space::Reply => self.seen_reply.admit(number),
-        };
-        if !new {
-            return Err(Refused::ReplayedCell);
+            Space::Reply if !self.seen_reply.admit(number) => return Err(Refused::ReplayedCell),
+            Space::Reply => {}
         }
         self.heard = now;
         let number = self.layers.number_before(space, number);
         self.layers.backward(space, number, body);
         Ok(CellHeader { circuit: self.previous.1, space, number })
-    }
-
-    /// Whether a backward number is new. Numbers that are left out cost; those that come late are given back.
-    fn admit_rationed(&mut self, number: u32) -> Result<bool, Refused> {
-        let left = match self.seen_stream.gap(number) {
-            Some(gap) => self.gap_quarters.checked_sub(gap.saturating_mul(4)).ok_or(Refused::OutOfPlace)?,
-            None => self.gap_quarters + 4,
-        };
-        let new = self.seen_stream.admit(number);
-        if new {
-            self.gap_quarters = (left + 1).min(4 * BACKWARD_GAP_MAX);
-        }
-        Ok(new)
     }
 
     /// Wraps a message of ours, as the last hop.

@@ -89,8 +89,6 @@ pub(crate) struct Link<S: Suite> {
     pub(crate) waiting: Vec<End>,
     pub(crate) creates: Bucket,
     pub(crate) due: Due,
-    /// It gave us a network document that nobody signed.
-    pub(crate) distrusted: bool,
     /// As a mix that opened the link: how often we proved who we are, until we are believed.
     pub(crate) identify: Option<Identify>,
     keys: Option<Keys<S>>,
@@ -195,7 +193,6 @@ impl<S: Suite> Link<S> {
             waiting: Vec::new(),
             creates: Bucket::new(CREATES_PER_LINK_PER_SECOND_MAX, now),
             due: Due::NONE,
-            distrusted: false,
             identify: None,
             keys: None,
             opened: now,

@@ -148,13 +148,6 @@ impl<S: Suite> Links<S> {
         self.links.get(key)?.takes_circuits(now).then_some(key)
     }
 
-    /// Notes that a neighbour gave us a network document that nobody signed.
-    pub(crate) fn distrust(&mut self, key: LinkKey) {
-        if let Some(link) = self.links.get_mut(key) {
-            link.distrusted = true;
-        }
-    }
-
     /// At most `count` of the links that are up, drawn at random.
     pub(crate) fn some(&self, count: usize, rng: &mut Rng) -> Vec<LinkKey> {
         let up = self.links.iter().filter(|(_, link)| link.is_up() && !link.is_unconfirmed());

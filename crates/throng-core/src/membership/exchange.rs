@@ -4,14 +4,17 @@
 //! nothing of it before all of it is there and verified. A lost cell is asked for again; a lost word is said again in
 //! the next round.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::document::{Conflict, Document, DocumentError, Roots};
+use super::NodeId;
+use super::document::{Conflict, Document, DocumentError, Roots, claim};
 use crate::crypto::Suite;
 use crate::limits::{
-    DOCUMENT_BYTES_MAX, FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE, FETCH_PAUSES_MAX, FETCH_TIME_MAX,
+    DOCUMENT_BYTES_MAX, FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE, FETCH_PAUSES_MAX, FETCH_REST,
+    FETCH_REST_FORGED, FETCH_RESTING_MAX, FETCH_TIME_MAX, FETCHES_MAX,
 };
 use crate::link::LinkKey;
 use crate::refused::Refused;
@@ -29,15 +32,28 @@ pub struct Holding {
     pub length: u32,
 }
 
-/// The document in force, and the one that is on its way.
+/// The document in force, and those that are on their way.
 pub(crate) struct Exchange {
     roots: Roots,
     held: Held,
     /// Another valid document of the same serial: evidence that operators signed two truths, for everybody to see.
     rival: Option<Held>,
-    fetch: Option<Fetch>,
+    fetches: Vec<Fetch>,
+    /// Neighbours that did not give what they had announced, and until when they are not asked.
+    resting: BTreeMap<NodeId, Time>,
     pub(crate) due: Due,
     pub(crate) next_round: Time,
+}
+
+/// Who said what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Teller {
+    /// A client, or a mix that did not prove its name: it is told, and never asked.
+    Nobody,
+    /// A mix that our own document does not name.
+    Stranger,
+    /// A mix that our own document names.
+    Mix(NodeId),
 }
 
 /// A document, and what we say of it.
@@ -49,6 +65,7 @@ struct Held {
 /// A document on its way, part by part.
 struct Fetch {
     from: LinkKey,
+    mix: NodeId,
     what: Holding,
     part_bytes: usize,
     bytes: Vec<u8>,
@@ -66,8 +83,8 @@ struct Fetch {
 pub(crate) enum Heard {
     /// The same as we do, or nothing that we can use.
     Nothing,
-    /// An older one: tell it of ours.
-    Older,
+    /// Something that it should not: tell it of ours.
+    Tell,
     /// A newer one, or another truth of the same serial: ask for these parts.
     Fetching(Vec<u32>),
 }
@@ -77,8 +94,8 @@ pub(crate) enum Heard {
 pub(crate) enum Arrived {
     /// Ask for these parts.
     Ask(Vec<u32>),
-    /// It is complete: these are its bytes.
-    Complete(Vec<u8>),
+    /// It is complete, and turned out to be this.
+    Complete(Turned),
 }
 
 /// What a document that arrived turned out to be.
@@ -90,12 +107,15 @@ pub(crate) enum Turned {
     Conflict(Arc<Document>),
     /// Not newer.
     Old,
+    /// It cannot be used, and that may be our fault: our clock, or our program's age.
+    Unusable(DocumentError),
 }
 
 impl Exchange {
     pub(crate) fn new<S: Suite>(roots: Roots, document: Arc<Document>, now: Time) -> Self {
         let held = Held::new::<S>(document);
-        Self { roots, held, rival: None, fetch: None, due: Due::NONE, next_round: now }
+        let (fetches, resting) = (Vec::new(), BTreeMap::new());
+        Self { roots, held, rival: None, fetches, resting, due: Due::NONE, next_round: now }
     }
 
     /// The document in force.
@@ -103,14 +123,10 @@ impl Exchange {
         &self.held.document
     }
 
-    /// What we say of it.
-    pub(crate) const fn holding(&self) -> Holding {
-        self.held.holding
-    }
-
-    /// What we say of the other one of two truths.
-    pub(crate) fn rival(&self) -> Option<Holding> {
-        self.rival.as_ref().map(|rival| rival.holding)
+    /// What we say: what we hold, and the other one of two truths.
+    pub(crate) fn holdings(&self) -> impl Iterator<Item = Holding> + use<> {
+        let rival = self.rival.as_ref().map(|rival| rival.holding);
+        [Some(self.held.holding), rival].into_iter().flatten()
     }
 
     /// Whether operators signed two truths.
@@ -118,27 +134,43 @@ impl Exchange {
         self.rival.is_some()
     }
 
-    /// A neighbour that we know said what it holds.
-    pub(crate) fn hear(&mut self, from: LinkKey, what: Holding, part_bytes: usize, now: Time) -> Heard {
+    /// A neighbour said what it holds.
+    pub(crate) fn hear(
+        &mut self,
+        from: LinkKey,
+        teller: Teller,
+        what: Holding,
+        part_bytes: usize,
+        now: Time,
+    ) -> Heard {
         let ours = self.held.holding;
-        if what.serial < ours.serial {
-            return Heard::Older;
+        let two_truths = what.serial == ours.serial && what.digest != ours.digest;
+        match teller {
+            // A client that holds another truth shall see ours, and ask. It does not answer, or we would tell each other
+            // for ever.
+            _ if what.serial < ours.serial => return Heard::Tell,
+            Teller::Nobody if two_truths => return Heard::Tell,
+            Teller::Nobody | Teller::Stranger => return Heard::Nothing,
+            Teller::Mix(_) if what.serial == ours.serial && !two_truths => return Heard::Nothing,
+            Teller::Mix(_) => {}
         }
-        let same_truth = what.digest == ours.digest;
-        let busy = self.fetch.is_some();
+        let Teller::Mix(mix) = teller else { return Heard::Nothing };
+        self.resting.retain(|_, until| *until > now);
+        let known = two_truths && self.rival.is_some();
         let fits = (1..=DOCUMENT_BYTES_MAX).contains(&(what.length as usize));
-        let known_conflict = self.rival.is_some() && what.serial == ours.serial;
-        if same_truth || busy || !fits || known_conflict {
+        let busy = self.fetches.len() >= FETCHES_MAX
+            || self.fetches.iter().any(|fetch| fetch.mix == mix || fetch.what.digest == what.digest);
+        if known || busy || !fits || self.resting.contains_key(&mix) {
             return Heard::Nothing;
         }
-        let mut fetch = Fetch::new(from, what, part_bytes, now);
+        let mut fetch = Fetch::new(from, mix, what, part_bytes, now);
         let parts = fetch.next_parts();
-        self.fetch = Some(fetch);
+        self.fetches.push(fetch);
         Heard::Fetching(parts)
     }
 
     /// A part of a document came.
-    pub(crate) fn arrive(
+    pub(crate) fn arrive<S: Suite>(
         &mut self,
         from: LinkKey,
         digest: &[u8; 32],
@@ -146,20 +178,44 @@ impl Exchange {
         bytes: &[u8],
         now: Time,
     ) -> Result<Arrived, Refused> {
-        let fetch = self.fetch.as_mut().filter(|fetch| fetch.from == from && fetch.what.digest == *digest);
-        let fetch = fetch.ok_or(Refused::OutOfPlace)?;
+        let place = self.fetches.iter().position(|fetch| fetch.from == from && fetch.what.digest == *digest);
+        let place = place.ok_or(Refused::OutOfPlace)?;
+        let fetch = &mut self.fetches[place];
         fetch.take(part, bytes, now)?;
         if fetch.have.iter().all(|have| *have) {
-            let bytes = self.fetch.take().map(|fetch| fetch.bytes).unwrap_or_default();
-            return Ok(Arrived::Complete(bytes));
+            let fetch = self.fetches.swap_remove(place);
+            return self.complete::<S>(&fetch, now).map(Arrived::Complete);
         }
         Ok(Arrived::Ask(fetch.next_parts()))
     }
 
     /// Verifies a document that is complete, and puts it in force if it is newer.
-    pub(crate) fn complete<S: Suite>(&mut self, bytes: &[u8], now: Time) -> Result<Turned, DocumentError> {
-        let document = Document::verify::<S>(bytes, &self.roots, now)?;
-        Ok(self.consider::<S>(Arc::new(document)))
+    fn complete<S: Suite>(&mut self, fetch: &Fetch, now: Time) -> Result<Turned, Refused> {
+        // First what costs little: whether it is what was announced.
+        let announced = claim::<S>(&fetch.bytes) == Ok((fetch.what.serial, fetch.what.digest));
+        let verified = announced.then(|| Document::verify::<S>(&fetch.bytes, &self.roots, now));
+        match verified {
+            Some(Ok(document)) => Ok(self.consider::<S>(Arc::new(document))),
+            Some(Err(
+                why @ (DocumentError::UnknownVersion(_)
+                | DocumentError::Expired
+                | DocumentError::NotYet
+                | DocumentError::BadRecord(_)),
+            )) => {
+                self.rest(fetch.mix, now + FETCH_REST);
+                Ok(Turned::Unusable(why))
+            }
+            _ => {
+                self.rest(fetch.mix, now + FETCH_REST_FORGED);
+                Err(Refused::Forged)
+            }
+        }
+    }
+
+    fn rest(&mut self, mix: NodeId, until: Time) {
+        if self.resting.len() < FETCH_RESTING_MAX {
+            self.resting.insert(mix, until);
+        }
     }
 
     /// Puts a document in force if it is newer.
@@ -178,30 +234,25 @@ impl Exchange {
         }
     }
 
-    /// Whom to ask again for which parts, if what was asked for stays away for too long. A neighbour that goes on
-    /// giving nothing is given up.
-    pub(crate) fn ask_again(&mut self, now: Time) -> Option<(LinkKey, Vec<u32>)> {
-        let fetch = self.fetch.as_mut()?;
-        if fetch.pauses >= FETCH_PAUSES_MAX || now - fetch.begun >= FETCH_TIME_MAX {
-            self.fetch = None;
-            return None;
-        }
-        if now - fetch.moved < FETCH_PAUSE {
-            return None;
-        }
-        fetch.pauses += 1;
-        fetch.moved = now;
-        Some((fetch.from, fetch.missing()))
-    }
-
-    /// The digest of the document that is on its way.
-    pub(crate) fn fetching(&self) -> Option<[u8; 32]> {
-        self.fetch.as_ref().map(|fetch| fetch.what.digest)
+    /// Whom to ask again for which parts of which document, where what was asked for stays away for too long. A neighbour
+    /// that goes on giving nothing, or too slowly, is given up and rests.
+    pub(crate) fn ask_again(&mut self, now: Time) -> Vec<(LinkKey, [u8; 32], Vec<u32>)> {
+        let given_up: Vec<NodeId> =
+            self.fetches.extract_if(.., |fetch| fetch.is_hopeless(now)).map(|f| f.mix).collect();
+        given_up.into_iter().for_each(|mix| self.rest(mix, now + FETCH_REST));
+        let late = self.fetches.iter_mut().filter(|fetch| now - fetch.moved >= FETCH_PAUSE);
+        late.map(|fetch| {
+            fetch.pauses += 1;
+            fetch.moved = now;
+            (fetch.from, fetch.what.digest, fetch.missing())
+        })
+        .collect()
     }
 
     /// When to look again.
     pub(crate) fn next_look(&self) -> Time {
-        self.fetch.as_ref().map_or(self.next_round, |fetch| (fetch.moved + FETCH_PAUSE).min(self.next_round))
+        let pauses = self.fetches.iter().map(|fetch| fetch.moved + FETCH_PAUSE);
+        pauses.fold(self.next_round, Time::min)
     }
 
     /// The document with this digest, if we hold it, and where a part of it lies.
@@ -220,10 +271,11 @@ impl Exchange {
 }
 
 impl Fetch {
-    fn new(from: LinkKey, what: Holding, part_bytes: usize, now: Time) -> Self {
+    fn new(from: LinkKey, mix: NodeId, what: Holding, part_bytes: usize, now: Time) -> Self {
         let length = what.length as usize;
         Self {
             from,
+            mix,
             what,
             part_bytes,
             bytes: alloc::vec![0; length],
@@ -248,6 +300,10 @@ impl Fetch {
             self.pauses = 0;
         }
         Ok(())
+    }
+
+    fn is_hopeless(&self, now: Time) -> bool {
+        self.pauses >= FETCH_PAUSES_MAX || now - self.begun >= FETCH_TIME_MAX
     }
 
     /// Parts never asked for, as many as may be under way.
@@ -281,14 +337,28 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::Portable;
+    use crate::membership::document::tests::{example, roots};
     use slotmap::SlotMap;
 
     const PART: usize = 100;
     const NOW: Time = Time::from_secs(150);
 
-    fn links() -> (LinkKey, LinkKey) {
-        let mut links = SlotMap::with_key();
-        (links.insert(()), links.insert(()))
+    struct Neighbours(Vec<LinkKey>);
+
+    impl Neighbours {
+        fn new() -> Self {
+            let mut links = SlotMap::with_key();
+            Self((0..8).map(|_| links.insert(())).collect())
+        }
+
+        fn mix(number: usize) -> Teller {
+            Teller::Mix(NodeId([number as u8; 32]))
+        }
+
+        fn offers(&self, number: usize, exchange: &mut Exchange, what: Holding, now: Time) -> Heard {
+            exchange.hear(self.0[number], Self::mix(number), what, PART, now)
+        }
     }
 
     fn newer(length: usize) -> Holding {
@@ -296,76 +366,170 @@ mod tests {
     }
 
     fn exchange() -> Exchange {
-        use crate::membership::document::tests::{example, roots};
-        Exchange::new::<crate::crypto::Portable>(roots(), Arc::new(example(5)), NOW)
+        Exchange::new::<Portable>(roots(), Arc::new(example(5)), NOW)
     }
 
-    #[test]
-    fn parts_arrive_in_any_order_and_twice() {
-        let (link, _) = links();
-        let mut exchange = exchange();
-        let bytes: Vec<u8> = (0..PART * 40 + 7).map(|i| i as u8).collect();
-        let Heard::Fetching(mut asked) = exchange.hear(link, newer(bytes.len()), PART, NOW) else {
-            panic!("a newer one is fetched")
-        };
-        assert_eq!(asked.len(), FETCH_PARTS_AT_ONCE_MAX);
-        let mut complete = None;
+    fn holding_of(document: &Document) -> Holding {
+        Held::new::<Portable>(Arc::new(document.clone())).holding
+    }
+
+    /// Gives all parts of these bytes, each twice and the last first; what came of it.
+    fn give(
+        exchange: &mut Exchange,
+        from: LinkKey,
+        what: Holding,
+        asked: Vec<u32>,
+        bytes: &[u8],
+    ) -> Result<Turned, Refused> {
+        let mut asked = asked;
         while let Some(part) = asked.pop() {
             let start = part as usize * PART;
             let piece = &bytes[start..bytes.len().min(start + PART)];
             for _ in 0..2 {
-                match exchange.arrive(link, &[9; 32], part, piece, NOW) {
-                    Ok(Arrived::Ask(more)) => asked.extend(more),
-                    Ok(Arrived::Complete(all)) => complete = Some(all),
-                    Err(why) => assert_eq!((why, complete.is_some()), (Refused::OutOfPlace, true)),
+                match exchange.arrive::<Portable>(from, &what.digest, part, piece, NOW)? {
+                    Arrived::Ask(more) => asked.extend(more),
+                    Arrived::Complete(turned) => return Ok(turned),
                 }
             }
         }
-        assert_eq!(complete.expect("all parts came"), bytes);
+        panic!("all parts were given")
+    }
+
+    fn fetching(heard: Heard) -> Vec<u32> {
+        match heard {
+            Heard::Fetching(parts) => parts,
+            other => panic!("a newer one is fetched, not {other:?}"),
+        }
     }
 
     #[test]
-    fn what_stays_away_is_asked_for_again_and_then_given_up() {
-        let (link, other) = links();
-        let mut exchange = exchange();
-        assert!(matches!(exchange.hear(link, newer(1000), PART, NOW), Heard::Fetching(_)));
-        assert_eq!(exchange.hear(other, newer(1000), PART, NOW), Heard::Nothing, "one at a time");
+    fn a_newer_document_is_put_together_from_parts_in_any_order_and_is_in_force() {
+        let (neighbours, mut exchange, document) = (Neighbours::new(), exchange(), example(6));
+        let what = holding_of(&document);
+        let asked = fetching(neighbours.offers(0, &mut exchange, what, NOW));
+        let turned = give(&mut exchange, neighbours.0[0], what, asked, document.as_bytes()).unwrap();
+        assert!(matches!(turned, Turned::InForce(_)));
+        assert_eq!(exchange.holdings().collect::<Vec<_>>(), [what]);
+    }
+
+    #[test]
+    fn who_gives_something_else_than_announced_is_not_asked_again_whatever_the_link() {
+        let (neighbours, document) = (Neighbours::new(), example(5));
+        // A forged one; and an old one under another serial, or under another digest.
+        let ours = holding_of(&document);
+        for what in [
+            newer(document.as_bytes().len()),
+            Holding { serial: 7, ..ours },
+            Holding { digest: [1; 32], ..ours },
+        ] {
+            let mut exchange = exchange();
+            let heard = neighbours.offers(0, &mut exchange, what, NOW);
+            if heard == Heard::Nothing {
+                continue;
+            }
+            let outcome = give(&mut exchange, neighbours.0[0], what, fetching(heard), document.as_bytes());
+            assert_eq!(outcome, Err(Refused::Forged), "{what:?}");
+            let again = exchange.hear(neighbours.0[1], Neighbours::mix(0), newer(500), PART, NOW);
+            assert_eq!(again, Heard::Nothing, "on another link");
+            fetching(neighbours.offers(2, &mut exchange, newer(500), NOW));
+        }
+    }
+
+    #[test]
+    fn a_document_that_our_clock_or_program_cannot_judge_is_told_and_no_forgery() {
+        let (neighbours, mut exchange) = (Neighbours::new(), exchange());
+        let mut bytes = example(6).as_bytes().to_vec();
+        let what = holding_of(&example(6));
+        let asked = fetching(neighbours.offers(0, &mut exchange, what, Time::from_secs(99)));
+        bytes[0] = 1;
+        let mut turned = None;
+        for part in asked {
+            let start = part as usize * PART;
+            let piece = &bytes[start..bytes.len().min(start + PART)];
+            // It is valid from second 100 on.
+            turned = Some(exchange.arrive::<Portable>(
+                neighbours.0[0],
+                &what.digest,
+                part,
+                piece,
+                Time::from_secs(99),
+            ));
+        }
+        assert_eq!(turned, Some(Ok(Arrived::Complete(Turned::Unusable(DocumentError::NotYet)))));
+    }
+
+    #[test]
+    fn what_stays_away_is_asked_for_again_and_then_given_up_for_a_while() {
+        let (neighbours, mut exchange) = (Neighbours::new(), exchange());
+        fetching(neighbours.offers(0, &mut exchange, newer(1000), NOW));
+        assert_eq!(neighbours.offers(1, &mut exchange, newer(1000), NOW), Heard::Nothing, "one is enough");
         let mut now = NOW;
         let mut again = 0;
-        while exchange.fetching().is_some() {
-            now = exchange.next_look().max(now + FETCH_PAUSE);
-            if let Some((from, parts)) = exchange.ask_again(now) {
-                assert_eq!((from, parts.len()), (link, 10));
+        while !exchange.fetches.is_empty() {
+            now = now + FETCH_PAUSE;
+            for (from, digest, parts) in exchange.ask_again(now) {
+                assert_eq!((from, digest, parts.len()), (neighbours.0[0], [9; 32], 10));
                 again += 1;
             }
         }
         assert_eq!(again, FETCH_PAUSES_MAX);
-        assert!(matches!(exchange.hear(other, newer(1000), PART, now), Heard::Fetching(_)));
+        assert_eq!(neighbours.offers(0, &mut exchange, newer(1000), now), Heard::Nothing, "it rests");
+        fetching(neighbours.offers(1, &mut exchange, newer(1000), now));
+        fetching(neighbours.offers(
+            0,
+            &mut exchange,
+            Holding { digest: [8; 32], ..newer(1000) },
+            now + FETCH_REST,
+        ));
     }
 
     #[test]
-    fn older_and_equal_ones_are_not_fetched() {
-        let (link, _) = links();
-        let mut exchange = exchange();
-        let ours = exchange.holding();
-        assert_eq!(exchange.hear(link, ours, PART, NOW), Heard::Nothing);
-        assert_eq!(exchange.hear(link, Holding { serial: 4, ..ours }, PART, NOW), Heard::Older);
-        let other_signers = Holding { length: ours.length - 1, ..ours };
-        assert_eq!(exchange.hear(link, other_signers, PART, NOW), Heard::Nothing);
+    fn one_that_drips_keeps_no_other_away_and_does_not_drip_for_long() {
+        let (neighbours, mut exchange) = (Neighbours::new(), exchange());
+        let lie = Holding { serial: u64::MAX, digest: [7; 32], length: DOCUMENT_BYTES_MAX as u32 };
+        fetching(neighbours.offers(0, &mut exchange, lie, NOW));
+        fetching(neighbours.offers(1, &mut exchange, newer(1000), NOW));
+        let mut now = NOW;
+        for part in 0.. {
+            now = now + FETCH_PAUSE;
+            exchange.ask_again(now);
+            if exchange.arrive::<Portable>(neighbours.0[0], &lie.digest, part, &[0; PART], now).is_err() {
+                break;
+            }
+        }
+        assert!(now - NOW <= FETCH_TIME_MAX + FETCH_PAUSE);
+        assert_eq!(neighbours.offers(0, &mut exchange, lie, now), Heard::Nothing);
+    }
+
+    #[test]
+    fn older_equal_and_endless_ones_and_those_of_strangers_are_not_fetched() {
+        let (neighbours, mut exchange) = (Neighbours::new(), exchange());
+        let ours = exchange.held.holding;
+        assert_eq!(neighbours.offers(0, &mut exchange, ours, NOW), Heard::Nothing);
+        assert_eq!(neighbours.offers(0, &mut exchange, Holding { serial: 4, ..ours }, NOW), Heard::Tell);
         let endless = Holding { serial: 6, digest: [1; 32], length: u32::MAX };
-        assert_eq!(exchange.hear(link, endless, PART, NOW), Heard::Nothing);
+        assert_eq!(neighbours.offers(0, &mut exchange, endless, NOW), Heard::Nothing);
+        for teller in [Teller::Nobody, Teller::Stranger] {
+            assert_eq!(exchange.hear(neighbours.0[0], teller, newer(100), PART, NOW), Heard::Nothing);
+        }
+        let rival = Holding { digest: [1; 32], ..ours };
+        assert_eq!(exchange.hear(neighbours.0[0], Teller::Nobody, rival, PART, NOW), Heard::Tell);
+        assert_eq!(exchange.hear(neighbours.0[0], Teller::Stranger, rival, PART, NOW), Heard::Nothing);
     }
 
     #[test]
     fn a_part_of_nothing_is_refused() {
-        let (link, other) = links();
-        let mut exchange = exchange();
-        assert!(exchange.arrive(link, &[9; 32], 0, &[0; PART], NOW).is_err());
-        assert!(matches!(exchange.hear(link, newer(150), PART, NOW), Heard::Fetching(_)));
-        assert!(exchange.arrive(other, &[9; 32], 0, &[0; PART], NOW).is_err(), "of another neighbour");
-        assert!(exchange.arrive(link, &[8; 32], 0, &[0; PART], NOW).is_err(), "of another document");
-        assert!(exchange.arrive(link, &[9; 32], 2, &[0; PART], NOW).is_err(), "behind the end");
-        assert!(exchange.arrive(link, &[9; 32], 0, &[0; PART - 1], NOW).is_err(), "too short");
-        assert!(exchange.arrive(link, &[9; 32], 0, &[0; PART], NOW).is_ok());
+        let (neighbours, mut exchange) = (Neighbours::new(), exchange());
+        let (link, other) = (neighbours.0[0], neighbours.0[1]);
+        let arrive = |exchange: &mut Exchange, link, digest: u8, part, length: usize| {
+            exchange.arrive::<Portable>(link, &[digest; 32], part, &vec![0; length], NOW).is_ok()
+        };
+        assert!(!arrive(&mut exchange, link, 9, 0, PART));
+        fetching(neighbours.offers(0, &mut exchange, newer(150), NOW));
+        assert!(!arrive(&mut exchange, other, 9, 0, PART), "of another neighbour");
+        assert!(!arrive(&mut exchange, link, 8, 0, PART), "of another document");
+        assert!(!arrive(&mut exchange, link, 9, 2, PART), "behind the end");
+        assert!(!arrive(&mut exchange, link, 9, 0, PART - 1), "too short");
+        assert!(arrive(&mut exchange, link, 9, 0, PART));
     }
 }

@@ -7,7 +7,7 @@ use super::Node;
 use crate::crypto::Suite;
 use crate::limits::{DOCUMENT_ROUND, DOCUMENT_TELL_AT_ONCE_MAX};
 use crate::link::LinkKey;
-use crate::membership::exchange::{Arrived, Heard, Turned};
+use crate::membership::exchange::{Arrived, Heard, Teller, Turned};
 use crate::membership::{Document, Holding, View};
 use crate::output::{Event, Outbox};
 use crate::refused::Refused;
@@ -20,13 +20,13 @@ use crate::wire::record::Record;
 impl<S: Suite> Node<S> {
     /// Tells a neighbour which document we hold.
     pub(super) fn tell_holding(&mut self, now: Time, link: LinkKey, out: &mut Outbox) {
-        let Some(exchange) = &self.exchange else { return };
-        for holding in [Some(exchange.holding()), exchange.rival()].into_iter().flatten() {
+        let holdings = self.exchange.as_ref().map(|exchange| exchange.holdings());
+        for holding in holdings.into_iter().flatten() {
             self.control(now, link, &Control::Holding(holding), out);
         }
     }
 
-    /// A neighbour told us. Only those are asked for theirs whom our own document names.
+    /// A neighbour told us.
     pub(super) fn receive_holding(
         &mut self,
         now: Time,
@@ -34,29 +34,18 @@ impl<S: Suite> Node<S> {
         what: Holding,
         out: &mut Outbox,
     ) -> Result<(), Refused> {
-        let part_bytes = part_bytes(self.geometry);
-        let is_known = self.is_known(key);
+        let (teller, part_bytes) = (self.teller(key), part_bytes(self.geometry));
         let exchange = self.exchange.as_mut().ok_or(Refused::OutOfPlace)?;
-        let ours = exchange.holding();
-        // Who has an older one shall have ours; and a client shall see that there are two truths. (It asks us then; it
-        // does not answer, or we would tell each other for ever.)
-        let is_client = self.links.get(key).is_some_and(|link| link.peer.is_none());
-        let two_truths = what.serial == ours.serial && what.digest != ours.digest;
-        if what.serial < ours.serial || (is_client && two_truths) {
-            self.tell_holding(now, key, out);
-            return Ok(());
-        }
-        if !is_known {
-            return Ok(());
-        }
-        match exchange.hear(key, what, part_bytes, now) {
-            Heard::Nothing | Heard::Older => {}
+        match exchange.hear(key, teller, what, part_bytes, now) {
+            Heard::Nothing => {}
+            Heard::Tell => self.tell_holding(now, key, out),
             Heard::Fetching(parts) => self.ask_parts(now, key, &what.digest, &parts, out),
         }
         Ok(())
     }
 
-    /// A neighbour wants a part of the document that we hold. One cell answers one cell.
+    /// A neighbour wants a part of the document that we hold. One cell answers one cell. Clients answer nobody: what
+    /// they have could tell who they are.
     pub(super) fn receive_want(
         &mut self,
         now: Time,
@@ -65,7 +54,11 @@ impl<S: Suite> Node<S> {
         part: u32,
         out: &mut Outbox,
     ) -> Result<(), Refused> {
-        let exchange = self.exchange.as_ref().ok_or(Refused::OutOfPlace)?;
+        let exchange = self.exchange.as_ref().filter(|_| self.relays_for_others).ok_or(Refused::NotAMix)?;
+        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
+        if !link.creates.take(now) {
+            return Err(Refused::TooMany);
+        }
         let part_bytes = part_bytes(self.geometry);
         let (document, place) = exchange.part(&digest, part, part_bytes).ok_or(Refused::OutOfPlace)?;
         let bytes = &document.as_bytes()[place];
@@ -84,16 +77,9 @@ impl<S: Suite> Node<S> {
         out: &mut Outbox,
     ) -> Result<(), Refused> {
         let exchange = self.exchange.as_mut().ok_or(Refused::OutOfPlace)?;
-        match exchange.arrive(key, digest, part, bytes, now)? {
+        match exchange.arrive::<S>(key, digest, part, bytes, now)? {
             Arrived::Ask(parts) => self.ask_parts(now, key, digest, &parts, out),
-            Arrived::Complete(bytes) => match exchange.complete::<S>(&bytes, now) {
-                Ok(turned) => self.follow(now, turned, out),
-                Err(_) => {
-                    // Whoever gives us what nobody signed is not asked again.
-                    self.links.distrust(key);
-                    return Err(Refused::Forged);
-                }
-            },
+            Arrived::Complete(turned) => self.follow(now, turned, out),
         }
         Ok(())
     }
@@ -110,12 +96,11 @@ impl<S: Suite> Node<S> {
         let Some(exchange) = &mut self.exchange else { return };
         self.timers.unset(&mut exchange.due, Timer::Exchange);
         let again = exchange.ask_again(now);
-        let digest = exchange.fetching();
         let round = now >= exchange.next_round;
         if round {
             exchange.next_round = now + DOCUMENT_ROUND.mul_f64(0.75 + self.chance.timing.unit() / 2.0);
         }
-        if let (Some((link, parts)), Some(digest)) = (again, digest) {
+        for (link, digest, parts) in again {
             self.ask_parts(now, link, &digest, &parts, out);
         }
         if round && let Some(neighbour) = self.neighbour_to_tell(now) {
@@ -160,6 +145,7 @@ impl<S: Suite> Node<S> {
         match turned {
             Turned::InForce(document) => self.adopt(now, document, out),
             Turned::Conflict(other) => self.stop_for_conflict(now, other, out),
+            Turned::Unusable(why) => out.events.push(Event::DocumentRefused(why)),
             Turned::Old => {}
         }
     }
@@ -176,7 +162,12 @@ impl<S: Suite> Node<S> {
             if self.relays_for_others {
                 self.mixer.change(statement.mixing, now);
             }
-            self.end_unused(now, out, |record, view| view.get(record.description().identity).is_none());
+            // Circuits in store are as the new document would have them, or they go.
+            let hops = statement.route.hops();
+            self.end_unused(now, out, |path, view| {
+                let known = |record: &Arc<Record>| view.get(record.description().identity) == Some(record);
+                path.len() != hops || !path.iter().all(known)
+            });
         }
         out.events.push(Event::Document(document));
         self.timers.by(&mut self.supply.due, now, Timer::Supply);
@@ -196,13 +187,11 @@ impl<S: Suite> Node<S> {
         }
     }
 
-    /// Ends circuits in store that contain a mix which is not wanted any more.
-    fn end_unused(&mut self, now: Time, out: &mut Outbox, unwanted: impl Fn(&Record, &View) -> bool) {
+    /// Ends circuits in store whose path is not wanted any more.
+    fn end_unused(&mut self, now: Time, out: &mut Outbox, unwanted: impl Fn(&[Arc<Record>], &View) -> bool) {
         let unused = self.owns.iter().filter(|(_, own)| own.use_.isolation.is_none());
-        let ended: Vec<_> = unused
-            .filter(|(_, own)| own.path.iter().any(|record| unwanted(record, &self.view)))
-            .map(|(key, _)| key)
-            .collect();
+        let unwanted = unused.filter(|(_, own)| unwanted(&own.path, &self.view));
+        let ended: Vec<_> = unwanted.map(|(key, _)| key).collect();
         for key in ended {
             self.end_own(now, key, Ended::Finished, out);
         }
@@ -217,9 +206,12 @@ impl<S: Suite> Node<S> {
         (now >= exchange.document().statement().until).then_some(NoRoute::Expired)
     }
 
-    /// Whether the neighbour is a mix that our view names, and was not caught giving forged documents.
-    fn is_known(&self, key: LinkKey) -> bool {
-        let Some(link) = self.links.get(key) else { return false };
-        !link.distrusted && link.peer.is_some_and(|peer| self.view.get(peer).is_some())
+    /// Who the neighbour is, as far as documents go.
+    fn teller(&self, key: LinkKey) -> Teller {
+        match self.links.get(key).and_then(|link| link.peer) {
+            None => Teller::Nobody,
+            Some(peer) if self.view.get(peer).is_some() => Teller::Mix(peer),
+            Some(_) => Teller::Stranger,
+        }
     }
 }

@@ -6,6 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::free::pick_by_capacity;
 use crate::limits::{FIRST_HOP_REST, FIRST_HOPS, FIRST_HOPS_MAX};
 use crate::membership::{NodeId, View};
 use crate::rng::Rng;
@@ -79,7 +80,7 @@ impl FirstHops {
             mix.until > now && self.hops.iter().all(|hop| hop.id != mix.identity)
         };
         let candidates: Vec<_> = view.records().filter(new).collect();
-        if let Some(record) = rng.pick_by_weight(&candidates, |record| record.description().capacity) {
+        if let Some(record) = pick_by_capacity(&candidates, rng) {
             self.hops.push(FirstHop { id: record.description().identity, rests_until: Time::ZERO });
         }
     }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::{FirstHops, NoRoute, PathRules};
+use crate::limits::CAPACITY_MEDIANS_MAX;
 use crate::membership::View;
 use crate::rng::Rng;
 use crate::time::Time;
@@ -64,7 +65,17 @@ fn pick(
 ) -> Option<Arc<Record>> {
     let valid = view.records().filter(|record| record.description().until > now);
     let candidates: Vec<_> = valid.filter(|record| allowed(record.description())).collect();
-    rng.pick_by_weight(&candidates, |record| record.description().capacity).map(|record| Arc::clone(record))
+    pick_by_capacity(&candidates, rng).map(Arc::clone)
+}
+
+/// One of these mixes, in proportion to what they say that they can carry, up to [`CAPACITY_MEDIANS_MAX`] times the
+/// median.
+pub(super) fn pick_by_capacity<'r>(mixes: &[&'r Arc<Record>], rng: &mut Rng) -> Option<&'r Arc<Record>> {
+    let mut capacities: Vec<u32> = mixes.iter().map(|record| record.description().capacity).collect();
+    let middle = capacities.len() / 2;
+    let (_, median, _) = (!capacities.is_empty()).then(|| capacities.select_nth_unstable(middle))?;
+    let most = median.saturating_mul(CAPACITY_MEDIANS_MAX);
+    rng.pick_by_weight(mixes, |record| record.description().capacity.min(most)).copied()
 }
 
 /// Whether `mix` may join `path`.
@@ -158,6 +169,21 @@ mod tests {
             draw(&view, 5, 0),
             Err(NoRoute::TooFewMixes { hops: 5, .. }) | Err(NoRoute::NoFirstHop)
         ));
+    }
+
+    #[test]
+    fn a_mix_is_chosen_by_what_it_carries_but_boasting_has_an_end() {
+        let mut mixes: Vec<_> =
+            (1..=9).map(|i| mix(i, &alloc::format!("10.{i}.0.1:1"), None, true)).collect();
+        let boast = Description { capacity: u32::MAX, ..mixes[8].description().clone() };
+        mixes[8] = Arc::new(Record::sign::<Portable>(boast, &[9; 32]));
+        let mut rng = Seed::from_bytes([9; 32]).rng(Purpose::Route, 0);
+        let candidates: Vec<_> = mixes.iter().collect();
+        let boasted = (0..16_000)
+            .filter(|_| pick_by_capacity(&candidates, &mut rng).unwrap().description().capacity == u32::MAX)
+            .count();
+        // 8 of 16 parts; the standard deviation is 63.
+        assert!(boasted.abs_diff(8_000) < 320, "{boasted}");
     }
 
     #[test]

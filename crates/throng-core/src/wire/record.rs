@@ -167,6 +167,9 @@ impl Description {
                     6 => IpAddr::V6(Ipv6Addr::from(*fields.array::<16>()?)),
                     _ => return Err(Malformed),
                 };
+                if ip != ip.to_canonical() {
+                    return Err(Malformed); // an IPv4 address in disguise
+                }
                 Ok(Scrubbed(SocketAddr::new(ip, fields.u16()?)))
             })
             .collect();

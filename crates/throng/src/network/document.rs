@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use throng_core::Time;
 use throng_core::membership::document::Conflict;
 use throng_core::membership::{Document, Membership, Roots};
@@ -33,8 +33,13 @@ impl DocumentFile {
     pub(crate) fn open(path: PathBuf, roots: Roots, clock: Clock) -> Result<Self> {
         let modified = modified(&path);
         let document = Arc::new(read(&path, &roots, clock.now())?);
-        if let Ok(other) = read(&contradiction(&path), &roots, clock.now()) {
-            document.replaces(&other).with_context(|| refused(&path))?;
+        let evidence = contradiction(&path);
+        if evidence.exists() {
+            // An old one says nothing about the one in force; but it must be readable to know that.
+            let bytes = fs::read(&evidence).with_context(|| format!("reading {}", evidence.display()))?;
+            if let Ok(other) = Document::verify::<Fast>(&bytes, &roots, clock.now()) {
+                document.replaces(&other).with_context(|| refused(&path))?;
+            }
         }
         Ok(Self { path, roots, document, clock, modified })
     }
@@ -49,15 +54,15 @@ impl DocumentFile {
         Membership::Signed { roots: self.roots.clone(), document: Arc::clone(&self.document) }
     }
 
-    /// Keeps node and file in step, for ever: what a neighbour had that is newer goes to the file, what the operator
-    /// put into the file goes to the node. Cancel-safe.
-    pub(crate) async fn keep(&mut self, driver: &mut Driver) {
+    /// Keeps node and file in step: what a neighbour had that is newer goes to the file, what the operator put into the
+    /// file goes to the node. Cancel-safe. Ends when the node has ended.
+    pub(crate) async fn keep(&mut self, driver: &mut Driver) -> Result<()> {
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             let news = tokio::select! {
                 news = driver.news() => match news {
                     Some(news) => Some(news),
-                    None => std::future::pending().await, // the node has ended
+                    None => bail!("the node has ended: its socket failed"),
                 },
                 _ = look.tick() => None,
             };
@@ -67,7 +72,7 @@ impl DocumentFile {
                 self.write(&news);
             }
             if let Some(document) = put {
-                let _ = driver.orders().try_send(Order::Document(document));
+                driver.orders().send(Order::Document(document)).await.context("the node has ended")?;
             }
         }
     }
@@ -80,7 +85,16 @@ impl DocumentFile {
         }
         self.modified = now;
         match read(&self.path, &self.roots, self.clock.now()) {
-            Ok(document) => (document != *self.document).then(|| Arc::new(document)),
+            Ok(document) if document == *self.document => None,
+            Ok(document) if document.statement().serial < self.document.statement().serial => {
+                eprintln!(
+                    "throng: {} is older than the one in force, which takes its place again",
+                    self.path.display()
+                );
+                self.put_in_force();
+                None
+            }
+            Ok(document) => Some(Arc::new(document)),
             Err(error) => {
                 eprintln!("throng: {error:#}; the one before stays in force");
                 None
@@ -90,22 +104,41 @@ impl DocumentFile {
 
     /// Keeps what the node heard of its network, and says so.
     fn write(&mut self, news: &News) {
-        let (path, document, said) = match news {
+        match news {
             News::Document(document) => {
-                let serial = document.statement().serial;
+                let (old, new) = (self.document.statement(), document.statement());
+                if old.geometry == new.geometry {
+                    eprintln!("throng: network document {} is in force", new.serial);
+                } else {
+                    eprintln!(
+                        "throng: network document {} has datagrams of another length: restart to use it",
+                        new.serial
+                    );
+                }
                 self.document = Arc::clone(document);
-                (self.path.clone(), document, format!("network document {serial} is in force"))
             }
             News::Conflict(other) => {
-                let conflict = Conflict { serial: other.statement().serial };
-                (contradiction(&self.path), other, conflict.to_string())
+                eprintln!("throng: {}", Conflict { serial: other.statement().serial });
+                write(&contradiction(&self.path), other.as_bytes());
             }
-        };
-        eprintln!("throng: {said}");
-        if let Err(error) = files::write(&path, document.as_bytes()) {
-            eprintln!("throng: {error:#}");
+            News::Refused(why) => {
+                return eprintln!("throng: a neighbour's network document is refused: {why}");
+            }
         }
+        self.put_in_force();
+    }
+
+    /// Writes the document in force.
+    fn put_in_force(&mut self) {
+        write(&self.path, self.document.as_bytes());
         self.modified = modified(&self.path);
+    }
+}
+
+/// A file that cannot be written is no reason to end: it is said.
+fn write(path: &Path, bytes: &[u8]) {
+    if let Err(error) = files::write(path, bytes) {
+        eprintln!("throng: {error:#}");
     }
 }
 

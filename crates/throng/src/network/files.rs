@@ -127,9 +127,11 @@ pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn write_with(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let beside = path.with_extension("part");
+    // A name of its own: others may write the same file at the same time.
+    let beside = path.with_extension(format!("part-{}", std::process::id()));
+    let _ = fs::remove_file(&beside); // of an earlier process of this number, with whatever rights
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     let done = options

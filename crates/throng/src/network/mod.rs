@@ -211,17 +211,30 @@ fn successor(options: &SignOptions, roots: &Roots, now: Time) -> Result<Vec<u8>>
     let current =
         read_any(&bytes, roots, now).with_context(|| format!("in {}", options.document.display()))?;
     let mut statement = current.statement().clone();
-    statement.serial += 1;
+    statement.serial = statement.serial.checked_add(1).context("there is no serial behind this one")?;
     statement.from = earlier(now);
     statement.until = now + days(options.days);
     for path in &options.record {
         let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         let record = Record::verify::<Fast>(&bytes, now);
         let record = record.map_err(|why| anyhow::anyhow!("{} is refused ({why:?})", path.display()))?;
+        eprintln!("signing in {}", in_words(record.description()));
         statement.records.retain(|other| other.description().identity != record.description().identity);
         statement.records.push(Arc::new(record));
     }
     Ok(unsigned(&statement))
+}
+
+/// What an operator should look at before signing: paths choose mixes by what they say of themselves.
+fn in_words(mix: &Description) -> String {
+    let addresses: Vec<String> = mix.addresses.iter().map(|address| address.0.to_string()).collect();
+    format!(
+        "{} at {}, {} kbit/s, exit ports {}",
+        mix.identity.fingerprint(),
+        addresses.join(" and "),
+        mix.capacity,
+        mix.exit_ports
+    )
 }
 
 /// Verifies a document as of its own last moment, if it has expired.
