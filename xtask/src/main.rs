@@ -25,6 +25,8 @@ enum Task {
     },
     /// Speed, cost and memory beside Tor's, a floor's and nothing's, by turns; as tables
     Bench(Box<bench::Bench>),
+    /// Accept the scenarios' new results as their golden tables: look at the difference before you commit it
+    Bless,
     /// Known vulnerabilities of the libraries (needs the network)
     Audit,
 }
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test { long } => test::run_all(long),
         Task::Bench(bench) => bench::run(*bench),
+        Task::Bless => test::bless(),
         Task::Audit => tools::run("cargo", &["deny", "check"]),
     };
     match outcome {

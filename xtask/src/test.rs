@@ -7,18 +7,27 @@ use anyhow::Result;
 use crate::tools::{is_here, run, succeeds};
 
 /// Programs that tests drive, and the Debian packages that bring them.
-const NEEDED: [(&str, &str); 6] = [
+const NEEDED: [(&str, &str); 7] = [
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
+    ("nsenter", "util-linux"),
     ("tcpdump", "tcpdump"),
     ("unshare", "util-linux"),
 ];
 
+/// The same for tests that take long.
+const NEEDED_LONG: [(&str, &str); 4] =
+    [("munged", "munge"), ("sbatch", "slurm-client"), ("slurmctld", "slurmctld"), ("slurmd", "slurmd")];
+
 /// Runs all checks; the test runner's summary comes last.
 pub(crate) fn run_all(long: bool) -> Result<()> {
-    install_needed();
+    install(&NEEDED);
+    if long {
+        install(&NEEDED_LONG);
+    }
+    ask_for_namespaces();
     let nextest = cargo_tool("nextest", "cargo-nextest");
     run("cargo", &["fmt", "--all", "--check"])?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
@@ -39,9 +48,22 @@ pub(crate) fn run_all(long: bool) -> Result<()> {
     }
 }
 
+/// Writes the golden tables of the scenarios anew.
+pub(crate) fn bless() -> Result<()> {
+    let test = [
+        "test",
+        "--locked",
+        "--package",
+        "throng-sim",
+        "--test",
+        "every_shipped_scenario_gives_its_golden_table",
+    ];
+    run("env", &[&["THRONG_BLESS=1", "cargo"][..], &test].concat())
+}
+
 /// Installs what is missing where that is possible; says loudly what stays missing.
-fn install_needed() {
-    let missing = || NEEDED.iter().filter(|(program, _)| !is_here(program));
+fn install(needed: &[(&str, &str)]) {
+    let missing = || needed.iter().filter(|(program, _)| !is_here(program));
     if missing().next().is_some() && is_here("apt-get") && succeeds("test", &["-w", "/var/lib/dpkg"]) {
         let _ = run("apt-get", &["update", "--quiet"]);
         for (_, package) in missing() {
@@ -54,6 +76,9 @@ fn install_needed() {
     for (program, package) in missing() {
         skipped(&format!("what needs `{program}` (package {package}), which could not be installed"));
     }
+}
+
+fn ask_for_namespaces() {
     let namespaces = succeeds("unshare", &["--net", "true"])
         || succeeds("unshare", &["--user", "--map-root-user", "--net", "true"]);
     if !namespaces {

@@ -46,6 +46,8 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum Kind {
+    /// The simulator: cell-hops a second, memory of a user, populations, sweeps
+    Sim,
     /// What runs in the namespace
     #[command(hide = true)]
     Inside {
@@ -66,6 +68,9 @@ enum Kind {
 pub(crate) fn run(bench: Bench) -> Result<()> {
     match bench.kind {
         None => outside(&bench.options),
+        Some(Kind::Sim) => {
+            crate::tools::run("cargo", &["bench", "--package", "throng-sim", "--bench", "speed", "--locked"])
+        }
         Some(Kind::Inside { throng, options }) => inside(&throng, &options),
         Some(Kind::Load(load)) => load::run(load),
         Some(Kind::Floor(part)) => floor::run(part),
