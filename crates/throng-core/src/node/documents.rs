@@ -9,6 +9,7 @@ use crate::limits::{DOCUMENT_ROUND, DOCUMENT_TELL_AT_ONCE_MAX};
 use crate::link::LinkKey;
 use crate::membership::exchange::{Arrived, Heard, Turned};
 use crate::membership::{Document, Holding, View};
+use crate::mixing::Waiting;
 use crate::output::{Event, Outbox};
 use crate::refused::Refused;
 use crate::route::NoRoute;
@@ -174,7 +175,10 @@ impl<S: Suite> Node<S> {
                 client.route = statement.route;
             }
             if self.relays_for_others {
-                self.mixer.change(statement.mixing, now);
+                match &mut self.waiting {
+                    Some(waiting) => waiting.mixer.change(statement.mixing, now),
+                    None => self.waiting = Waiting::new(statement.mixing, self.chance.timing.fork(), now),
+                }
             }
             self.end_unused(now, out, |record, view| view.get(record.description().identity).is_none());
         }
