@@ -177,7 +177,7 @@ impl Plan {
     }
 }
 
-// Measured with the toy suite (`tests/a_user_costs_little.rs`), rounded up.
+// Measured with the toy suite (`tests/a_user_costs_little_memory.rs`), rounded up.
 const BASE_BYTES: u64 = 16 << 20;
 const USER_BYTES: u64 = 2_600;
 const OWN_BYTES: u64 = 1_800;
