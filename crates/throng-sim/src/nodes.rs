@@ -186,7 +186,7 @@ impl<'p, S: Suite> Run<'p, S> {
         for (name, member) in placed {
             let is_user = plan.dynamic || name as usize >= plan.mixes;
             if (name as usize) < plan.exits {
-                self.apps.add_exit(member.host, name);
+                self.apps.add_exit(member.host, name, member.config.keys.id::<S>());
             }
             if is_user {
                 let number = self.users.len() as u64;
@@ -261,7 +261,7 @@ impl<'p, S: Suite> Run<'p, S> {
 
     /// A user's time has come: it starts, or goes away.
     fn come_or_go(&mut self, host: HostId) {
-        let Some(user) = self.users.iter().position(|member| member.host == host) else { return };
+        let Some(user) = self.apps.user_at(host) else { return };
         let is_up = self.world.is_up(host);
         if self.is_healed {
             return;
