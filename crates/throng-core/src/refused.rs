@@ -1,5 +1,7 @@
 //! Why a peer's bytes were not acted on. The peer learns nothing; we count.
 
+use alloc::boxed::Box;
+
 use crate::wire::Malformed;
 
 /// The rule that was broken.
@@ -67,7 +69,8 @@ impl From<crate::crypto::Forged> for Refused {
 /// What a node has seen and done, in numbers that name nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    refused: [u64; Refused::COUNT],
+    /// None as long as nothing was refused, as at most nodes of a simulated population.
+    refused: Option<Box<[u64; Refused::COUNT]>>,
     /// Datagrams that were authentic and new.
     pub datagrams_in: u64,
     /// Datagrams sent.
@@ -86,11 +89,11 @@ pub struct Counts {
 
 impl Counts {
     pub(crate) fn refuse(&mut self, why: Refused) {
-        self.refused[why as usize] += 1;
+        self.refused.get_or_insert_default()[why as usize] += 1;
     }
 
     /// How often `why` was the reason.
     pub fn refused(&self, why: Refused) -> u64 {
-        self.refused[why as usize]
+        self.refused.as_ref().map_or(0, |refused| refused[why as usize])
     }
 }

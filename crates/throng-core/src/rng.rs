@@ -78,6 +78,11 @@ impl Rng {
         self.0 = State::Folded(next);
     }
 
+    /// Another stream, for an owner that comes later.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(State::Folded(Zeroizing::new(self.bytes())))
+    }
+
     fn stream(&mut self) -> &mut ChaCha20Rng {
         if let State::Folded(key) = &self.0 {
             self.0 = State::Running(Box::new(ChaCha20Rng::from_seed(**key)));

@@ -63,6 +63,9 @@ impl Timers {
             return None;
         }
         self.0.pop_first();
+        if self.0.is_empty() {
+            self.0 = BTreeSet::new(); // an empty tree may keep a node's memory
+        }
         Some(timer)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use throng_core::crypto::Suite;
-use throng_core::{CircuitId, Command, Event, Time};
+use throng_core::{CircuitId, Command, Event, NodeId, Time};
 
 use crate::books::{Books, Name};
 use crate::host::HostId;
@@ -27,6 +27,8 @@ pub(crate) const CHURN: u32 = u32::MAX - 1;
 pub(crate) struct Apps<'p> {
     users: Vec<User<'p>>,
     exits: BTreeMap<HostId, Exit>,
+    /// What users know exits by.
+    exit_names: BTreeMap<NodeId, Name>,
     /// By host number: which user lives there.
     user_at: BTreeMap<HostId, usize>,
     /// Virtual time begins for users here.
@@ -93,6 +95,7 @@ impl<'p> Apps<'p> {
         Self {
             users: Vec::new(),
             exits: BTreeMap::new(),
+            exit_names: BTreeMap::new(),
             user_at: BTreeMap::new(),
             begin: Time::NEVER,
             end: Time::NEVER,
@@ -109,7 +112,8 @@ impl<'p> Apps<'p> {
         self.users.push(User { host, visits, next, exchanges, made: 0, paths });
     }
 
-    pub(crate) fn add_exit(&mut self, host: HostId, name: Name) {
+    pub(crate) fn add_exit(&mut self, host: HostId, name: Name, id: NodeId) {
+        self.exit_names.insert(id, name);
         let (serves, whose, calls) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         self.exits.insert(host, Exit { name, serves, whose, calls, called: 0 });
     }
@@ -130,6 +134,11 @@ impl<'p> Apps<'p> {
         for user in 0..self.users.len() {
             self.ask(world, user, Exchange { up: 300, down: 20_000 }, None);
         }
+    }
+
+    /// Which user lives at a host.
+    pub(crate) fn user_at(&self, host: HostId) -> Option<usize> {
+        self.user_at.get(&host).copied()
     }
 
     /// Exchanges that are neither done nor failed.
@@ -191,8 +200,8 @@ impl<'p> Apps<'p> {
             (Event::CircuitReady { circuit, path, took }, Some(user)) => {
                 self.tally.circuits += 1;
                 self.tally.circuits_took += took.as_nanos();
-                let last = path.last().and_then(|last| self.exit_of(world, last));
-                self.users[user].paths.insert(circuit, last.unwrap_or(Name::MAX));
+                let exit = path.last().and_then(|last| self.exit_names.get(last)).copied();
+                self.users[user].paths.insert(circuit, exit.unwrap_or(Name::MAX));
             }
             (Event::CircuitNotBuilt { .. }, Some(_)) => self.tally.circuits_failed += 1,
             (Event::Attached { stream, circuit }, Some(user)) => {
@@ -225,12 +234,6 @@ impl<'p> Apps<'p> {
             }
             _ => {}
         }
-    }
-
-    /// Which exit has this identity. (A client knows names; who made the world knows numbers.)
-    fn exit_of<S: Suite>(&self, world: &World<S, Books>, id: &throng_core::NodeId) -> Option<Name> {
-        let is_it = |host: &HostId| world.is_up(*host) && world.node(*host).id() == *id;
-        self.exits.iter().find(|(host, _)| is_it(host)).map(|(_, exit)| exit.name)
     }
 
     fn delivery<S: Suite>(

@@ -33,16 +33,30 @@ pub(crate) struct Host<S: Suite> {
     /// Wake-ups so far, and datagrams sent so far: which draw is the next.
     pub(crate) woken: u64,
     pub(crate) sent: u64,
+    /// None: its line has no bound, and it is not slow.
+    pub(crate) limits: Option<Box<Limits>>,
+    /// Hosts reach each other only on the same one.
+    pub(crate) island: u32,
+    /// None before anything came.
+    pub(crate) inbox: Option<Box<Inbox>>,
+}
+
+/// What waits for an application.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    pub(crate) events: Vec<(Time, Event)>,
+    pub(crate) delivered: Vec<(CircuitId, Vec<u8>)>,
+}
+
+/// What holds a host up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
     pub(crate) line: Line,
     /// When what the line carries now will have passed.
     pub(crate) up_free: Time,
     pub(crate) down_free: Time,
     /// Everything takes this much longer.
     pub(crate) slow: Duration,
-    /// Hosts reach each other only on the same one.
-    pub(crate) island: u32,
-    pub(crate) events: Vec<(Time, Event)>,
-    pub(crate) delivered: Vec<(CircuitId, Vec<u8>)>,
 }
 
 /// What a host's chance follows from: its address.

@@ -75,6 +75,8 @@ struct Run<'p, S: Suite> {
     users: Vec<Member>,
     view: View,
     begin: Time,
+    /// Everything was healed: nobody goes any more.
+    is_healed: bool,
     ticks: Ticks,
 }
 
@@ -104,6 +106,7 @@ impl<'p, S: Suite> Run<'p, S> {
             users: Vec::new(),
             view: View::new(),
             begin: Time::ZERO,
+            is_healed: false,
             ticks: Ticks::new(),
         };
         let made = run.make_mixes(mixes);
@@ -183,7 +186,7 @@ impl<'p, S: Suite> Run<'p, S> {
         for (name, member) in placed {
             let is_user = plan.dynamic || name as usize >= plan.mixes;
             if (name as usize) < plan.exits {
-                self.apps.add_exit(member.host, name);
+                self.apps.add_exit(member.host, name, member.config.keys.id::<S>());
             }
             if is_user {
                 let number = self.users.len() as u64;
@@ -258,8 +261,11 @@ impl<'p, S: Suite> Run<'p, S> {
 
     /// A user's time has come: it starts, or goes away.
     fn come_or_go(&mut self, host: HostId) {
-        let Some(user) = self.users.iter().position(|member| member.host == host) else { return };
+        let Some(user) = self.apps.user_at(host) else { return };
         let is_up = self.world.is_up(host);
+        if self.is_healed {
+            return;
+        }
         if is_up {
             self.stop(host, Some(user));
         } else {
@@ -312,6 +318,7 @@ impl<'p, S: Suite> Run<'p, S> {
 
     /// Everything is put right: then everybody is up, asks once more and is answered.
     fn heal(&mut self, watch: &Watch<'_>) -> bool {
+        self.is_healed = true;
         self.world.heal();
         self.world.set_wire(Wire { loss: 0.0, doubled: 0.0, ..self.plan.wire });
         let everybody: Vec<(HostId, NodeConfig)> =

@@ -127,7 +127,8 @@ pub fn run(scenario: &Scenario, options: &Options<'_>) -> Results {
     }
 }
 
-/// Runs one variant with one seed, and gives its traces, too.
+/// Runs one variant with one seed, and gives its trace, too: what its taps saw, and the truth. (None is made at
+/// population level, where scenarios with taps are refused.)
 pub fn trace(plan: &Plan, seed: u64, told: &Told<'_>, stop: &AtomicBool) -> (RunResult, Trace) {
     let one = alone(plan, seed, How::default(), told, stop);
     let trace = one.trace.clone();

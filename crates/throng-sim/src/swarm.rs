@@ -35,6 +35,8 @@ pub struct Fate {
 }
 
 /// Runs these seeds one after the other and hands each fate to `each`, which may end it (`false`).
+///
+/// To use more cores, call it from more threads, each with seeds of its own.
 pub fn swarm(
     seeds: impl IntoIterator<Item = u64>,
     told: &Told<'_>,

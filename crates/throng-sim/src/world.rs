@@ -21,7 +21,7 @@ use throng_core::{
 
 use crate::cells::Cells;
 use crate::chance::{Chance, For};
-use crate::host::{Host, HostId, Line, owner};
+use crate::host::{Host, HostId, Inbox, Line, owner};
 use crate::wheel::Wheel;
 use crate::wire::{Seen, Tap, Verdict, Watcher, Wire, share};
 
@@ -31,7 +31,7 @@ pub struct World<S: Suite, W: Watcher = ()> {
     queue: Wheel<Happening>,
     cells: Cells,
     hosts: Vec<Host<S>>,
-    by_address: HashMap<SocketAddr, u32, BuildHasherDefault<AddressHasher>>,
+    by_address: HashMap<u64, u32, BuildHasherDefault<AddressHasher>>,
     outbox: Outbox,
     wire: Wire,
     taps: Vec<Box<dyn Tap>>,
@@ -161,7 +161,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
     /// If there is a host with this address already.
     pub fn add_down(&mut self, address: SocketAddr) -> HostId {
         let id = HostId(self.hosts.len());
-        let before = self.by_address.insert(address, id.0 as u32);
+        let before = self.by_address.insert(owner(address), id.0 as u32);
         assert!(before.is_none(), "an address belongs to one host");
         self.hosts.push(Host {
             address,
@@ -172,13 +172,9 @@ impl<S: Suite, W: Watcher> World<S, W> {
             wakes_for: Time::NEVER,
             woken: 0,
             sent: 0,
-            line: Line::default(),
-            up_free: Time::ZERO,
-            down_free: Time::ZERO,
-            slow: Duration::ZERO,
+            limits: None,
             island: 0,
-            events: Vec::new(),
-            delivered: Vec::new(),
+            inbox: None,
         });
         id
     }
@@ -230,12 +226,16 @@ impl<S: Suite, W: Watcher> World<S, W> {
 
     /// Gives a host a line of this speed.
     pub fn set_line(&mut self, id: HostId, line: Line) {
-        self.hosts[id.0].line = line;
+        if line != Line::default() || self.hosts[id.0].limits.is_some() {
+            self.hosts[id.0].limits.get_or_insert_default().line = line;
+        }
     }
 
     /// Lets a host hear everything so much later, datagrams and timers.
     pub fn set_slow(&mut self, id: HostId, by: Duration) {
-        self.hosts[id.0].slow = by;
+        if !by.is_zero() || self.hosts[id.0].limits.is_some() {
+            self.hosts[id.0].limits.get_or_insert_default().slow = by;
+        }
     }
 
     /// Puts an adversary on all wires.
@@ -293,12 +293,16 @@ impl<S: Suite, W: Watcher> World<S, W> {
 
     /// What happened at a host since the last question.
     pub fn take_events(&mut self, id: HostId) -> Vec<(Time, Event)> {
-        std::mem::take(&mut self.hosts[id.0].events)
+        self.inbox(id).map_or(Vec::new(), |inbox| std::mem::take(&mut inbox.events))
     }
 
     /// Payloads that came to a host since the last question.
     pub fn take_delivered(&mut self, id: HostId) -> Vec<(CircuitId, Vec<u8>)> {
-        std::mem::take(&mut self.hosts[id.0].delivered)
+        self.inbox(id).map_or(Vec::new(), |inbox| std::mem::take(&mut inbox.delivered))
+    }
+
+    fn inbox(&mut self, id: HostId) -> Option<&mut Inbox> {
+        self.hosts[id.0].inbox.as_deref_mut()
     }
 
     /// Lets time pass.
@@ -344,12 +348,10 @@ impl<S: Suite, W: Watcher> World<S, W> {
 
     /// A datagram is at the end of the wire: it has to pass the line, if that has a bound.
     fn arrive(&mut self, from: u32, to: u32, cell: u32) -> Turn {
-        let host = &mut self.hosts[to as usize];
-        if host.line.down_bps.is_none() && host.slow.is_zero() {
-            return self.enter(from, to, cell);
-        }
-        let passed = pass(&mut host.down_free, host.line.down_bps, self.now, self.cells.get_mut(cell).len());
-        let (Some(passed), slow) = (passed, host.slow) else {
+        let Some(limits) = self.hosts[to as usize].limits.as_mut() else { return self.enter(from, to, cell) };
+        let bytes = self.cells.get_mut(cell).len();
+        let passed = pass(&mut limits.down_free, limits.line.down_bps, self.now, bytes);
+        let (Some(passed), slow) = (passed, limits.slow) else {
             self.watcher.dropped(self.now, HostId(to as usize));
             self.cells.free(cell);
             return Turn::Quiet;
@@ -397,12 +399,14 @@ impl<S: Suite, W: Watcher> World<S, W> {
     /// Takes out what a step caused.
     fn collect(&mut self, id: HostId, wake: Time) -> Turn {
         let mut outbox = std::mem::replace(&mut self.outbox, Outbox::new(Geometry::DEFAULT));
-        let host = &mut self.hosts[id.0];
-        host.events.extend(outbox.events.drain(..).map(|event| (self.now, event)));
-        host.delivered.extend(outbox.deliveries().map(|(circuit, payload)| (circuit, payload.to_vec())));
-        let heard = !host.events.is_empty() || !host.delivered.is_empty();
+        let heard = !outbox.events.is_empty() || outbox.payloads().is_some();
+        if heard {
+            let inbox = self.hosts[id.0].inbox.get_or_insert_default();
+            inbox.events.extend(outbox.events.drain(..).map(|event| (self.now, event)));
+            inbox.delivered.extend(outbox.deliveries().map(|(circuit, payload)| (circuit, payload.to_vec())));
+        }
         for (to, datagrams) in outbox.lanes() {
-            if let Some(to) = self.by_address.get(&to).copied() {
+            if let Some(to) = self.by_address.get(&owner(to)).copied() {
                 for datagram in datagrams.chunks_exact(Geometry::DEFAULT.datagram()) {
                     self.transmit(id, HostId(to as usize), datagram);
                 }
@@ -415,9 +419,12 @@ impl<S: Suite, W: Watcher> World<S, W> {
     }
 
     fn transmit(&mut self, from: HostId, to: HostId, bytes: &[u8]) {
-        let host = &mut self.hosts[from.0];
-        let Some(leaves) = pass(&mut host.up_free, host.line.up_bps, self.now, bytes.len()) else {
-            return self.watcher.dropped(self.now, from);
+        let leaves = match self.hosts[from.0].limits.as_mut() {
+            None => self.now,
+            Some(limits) => match pass(&mut limits.up_free, limits.line.up_bps, self.now, bytes.len()) {
+                Some(leaves) => leaves,
+                None => return self.watcher.dropped(self.now, from),
+            },
         };
         self.watcher.sent(leaves, from, to, bytes);
         if self.hosts[from.0].island != self.hosts[to.0].island
@@ -472,7 +479,8 @@ impl<S: Suite, W: Watcher> World<S, W> {
         };
         host.woken += 1;
         host.wakes_for = wake;
-        host.wakes = wake.max(self.now) + late + host.slow;
+        let slow = host.limits.as_ref().map_or(Duration::ZERO, |limits| limits.slow);
+        host.wakes = wake.max(self.now) + late + slow;
         let order = draws.bits(host.woken << 32);
         self.queue.push(host.wakes.as_nanos(), order, Happening::Wakes(id.0 as u32));
     }
@@ -502,14 +510,6 @@ impl Hasher for AddressHasher {
 
     fn write(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u16(&mut self, word: u16) {
-        self.write_u64(u64::from(word));
-    }
-
-    fn write_u32(&mut self, word: u32) {
-        self.write_u64(u64::from(word));
     }
 
     fn write_u64(&mut self, word: u64) {

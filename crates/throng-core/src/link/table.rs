@@ -19,20 +19,20 @@ pub(crate) struct Links<S: Suite> {
     sessions: BTreeMap<u32, LinkKey>,
     /// The link on which the next circuit to a peer goes.
     peers: BTreeMap<NodeId, LinkKey>,
-    /// Handshakes that were answered and not confirmed, by the first code of their offer, and in their order.
+    /// None before the first handshake was answered: clients answer none.
+    answered: Option<Box<Answered>>,
+}
+
+/// Handshakes that were answered and not confirmed, by the first code of their offer, and in their order.
+#[derive(Default)]
+struct Answered {
     offers: BTreeMap<[u8; 16], LinkKey>,
     unconfirmed: VecDeque<LinkKey>,
 }
 
 impl<S: Suite> Links<S> {
     pub(crate) fn new() -> Self {
-        Self {
-            links: SlotMap::with_key(),
-            sessions: BTreeMap::new(),
-            peers: BTreeMap::new(),
-            offers: BTreeMap::new(),
-            unconfirmed: VecDeque::new(),
-        }
+        Self { links: SlotMap::with_key(), sessions: BTreeMap::new(), peers: BTreeMap::new(), answered: None }
     }
 
     /// A session identifier that no link has.
@@ -59,8 +59,9 @@ impl<S: Suite> Links<S> {
             self.peers.insert(peer, key);
         }
         if let Some(offer) = offer {
-            self.offers.insert(offer, key);
-            self.unconfirmed.push_back(key);
+            let answered = self.answered.get_or_insert_default();
+            answered.offers.insert(offer, key);
+            answered.unconfirmed.push_back(key);
         }
         key
     }
@@ -68,15 +69,18 @@ impl<S: Suite> Links<S> {
     /// Which link must go before another one comes in, if the table is full: the oldest unconfirmed one, else
     /// the idlest without circuits, else (nothing may go) none.
     pub(crate) fn overfull(&mut self) -> Option<LinkKey> {
-        while let Some(&oldest) = self.unconfirmed.front() {
+        let links = self.links.len();
+        while let Some(unconfirmed) = self.answered.as_mut().map(|answered| &mut answered.unconfirmed)
+            && let Some(&oldest) = unconfirmed.front()
+        {
             let still = self.links.get(oldest).is_some_and(|link| link.is_unconfirmed());
-            if still && (self.links.len() >= LINKS_MAX || self.unconfirmed.len() >= LINKS_UNCONFIRMED_MAX) {
+            if still && (links >= LINKS_MAX || unconfirmed.len() >= LINKS_UNCONFIRMED_MAX) {
                 return Some(oldest);
             }
             if still {
                 break;
             }
-            self.unconfirmed.pop_front();
+            unconfirmed.pop_front();
         }
         if self.links.len() < LINKS_MAX {
             return None;
@@ -102,8 +106,10 @@ impl<S: Suite> Links<S> {
         if let Some(peer) = link.peer.filter(|peer| self.peers.get(peer) == Some(&key)) {
             self.peers.remove(&peer);
         }
-        if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side {
-            self.offers.remove(&unconfirmed.offer);
+        if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side
+            && let Some(answered) = &mut self.answered
+        {
+            answered.offers.remove(&unconfirmed.offer);
         }
         Some(*link)
     }
@@ -112,8 +118,9 @@ impl<S: Suite> Links<S> {
     pub(crate) fn confirm(&mut self, key: LinkKey) {
         if let Some(Side::Responder { unconfirmed }) = self.links.get_mut(key).map(|link| &mut link.side)
             && let Some(unconfirmed) = unconfirmed.take()
+            && let Some(answered) = &mut self.answered
         {
-            self.offers.remove(&unconfirmed.offer);
+            answered.offers.remove(&unconfirmed.offer);
         }
     }
 
@@ -139,7 +146,7 @@ impl<S: Suite> Links<S> {
     }
 
     pub(crate) fn by_offer(&self, code: &[u8; 16]) -> Option<LinkKey> {
-        self.offers.get(code).copied()
+        self.answered.as_ref()?.offers.get(code).copied()
     }
 
     /// The link to `peer` on which a new circuit may go.

@@ -13,7 +13,7 @@ use crate::wire::record::Record;
 pub struct View {
     records: Arc<BTreeMap<Fingerprint, Arc<Record>>>,
     /// Who looks: nobody is in its own view.
-    own: Option<NodeId>,
+    own: Option<Fingerprint>,
 }
 
 impl View {
@@ -24,7 +24,7 @@ impl View {
 
     /// The view of this node, in which it is not itself.
     pub fn without(self, own: NodeId) -> Self {
-        Self { own: Some(own), ..self }
+        Self { own: Some(own.fingerprint()), ..self }
     }
 
     /// Takes a record in, unless a newer one of the same node is known or the view is full. A second node that
@@ -32,7 +32,7 @@ impl View {
     pub fn learn(&mut self, record: Arc<Record>) -> bool {
         let new = record.description();
         let name = new.identity.fingerprint();
-        if self.own == Some(new.identity) {
+        if self.own == Some(name) {
             return false;
         }
         if let Some(known) = self.records.get(&name) {
@@ -64,8 +64,8 @@ impl View {
 
     /// How many.
     pub fn len(&self) -> usize {
-        let hidden = self.own.and_then(|own| self.records.get(&own.fingerprint()));
-        self.records.len() - usize::from(hidden.is_some_and(|record| !self.shows(record)))
+        let hidden = self.own.is_some_and(|own| self.records.contains_key(&own));
+        self.records.len() - usize::from(hidden)
     }
 
     /// Whether there is none.
@@ -74,7 +74,7 @@ impl View {
     }
 
     fn shows(&self, record: &Record) -> bool {
-        self.own != Some(record.description().identity)
+        self.own != Some(record.description().identity.fingerprint())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod held;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -39,6 +40,24 @@ impl Mixing {
             Self::None => Duration::ZERO,
             Self::Batch { every } => every / 2,
         }
+    }
+}
+
+/// A strategy at work, and the cells that it holds.
+pub(crate) struct Waiting {
+    pub(crate) mixer: Mixer,
+    pub(crate) held: Held,
+    /// Room for tickets that leave.
+    pub(crate) released: Vec<Ticket>,
+    /// For order and delay.
+    pub(crate) chance: Rng,
+}
+
+impl Waiting {
+    /// Nothing, if cells leave at once.
+    pub(crate) fn new(strategy: Mixing, chance: Rng, now: Time) -> Option<Box<Self>> {
+        let mixer = Mixer::new(strategy, now);
+        mixer.holds().then(|| Box::new(Self { mixer, held: Held::default(), released: Vec::new(), chance }))
     }
 }
 

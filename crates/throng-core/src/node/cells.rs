@@ -6,7 +6,7 @@ use super::Node;
 use crate::circuit::CircuitId;
 use crate::crypto::Suite;
 use crate::link::{End, LinkKey};
-use crate::mixing::Departure;
+use crate::mixing::{Departure, Waiting};
 use crate::output::Outbox;
 use crate::refused::Refused;
 use crate::time::Time;
@@ -68,29 +68,27 @@ impl<S: Suite> Node<S> {
         out: &mut Outbox,
     ) {
         let departure = Departure { link, header };
-        if !self.mixer.holds() {
+        let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.mixer.holds()) else {
             return self.emit(now, departure, body, out);
+        };
+        if let Some(ticket) = waiting.held.hold(departure, body) {
+            waiting.mixer.admit(ticket, now);
         }
-        if let Some(ticket) = self.held.hold(departure, body) {
-            self.mixer.admit(ticket, now);
-        }
-        self.counts.cells_dropped += self.held.take_dropped();
+        self.counts.cells_dropped += waiting.held.take_dropped();
     }
 
     /// Lets leave whose time has come.
     pub(super) fn release(&mut self, now: Time, out: &mut Outbox) {
-        if self.mixer.wake() > now {
-            return;
-        }
-        let mut released = core::mem::take(&mut self.released);
-        self.mixer.release(now, &mut self.chance.mixing, &mut released);
+        let Some(mut waiting) = self.waiting.take_if(|waiting| waiting.mixer.wake() <= now) else { return };
+        let Waiting { mixer, held, released, chance } = &mut *waiting;
+        mixer.release(now, chance, released);
         for ticket in released.drain(..) {
-            if let Some((departure, body)) = self.held.redeem(ticket) {
+            if let Some((departure, body)) = held.redeem(ticket) {
                 self.emit(now, departure, &body, out);
-                self.held.reuse(body);
+                held.reuse(body);
             }
         }
-        self.released = released;
+        self.waiting = Some(waiting);
     }
 
     /// Puts a message between neighbours on its way like any other cell.

@@ -9,6 +9,7 @@ use crate::limits::{DOCUMENT_ROUND, DOCUMENT_TELL_AT_ONCE_MAX};
 use crate::link::LinkKey;
 use crate::membership::exchange::{Arrived, Heard, Teller, Turned};
 use crate::membership::{Document, Holding, View};
+use crate::mixing::Waiting;
 use crate::output::{Event, Outbox};
 use crate::refused::Refused;
 use crate::route::NoRoute;
@@ -160,7 +161,10 @@ impl<S: Suite> Node<S> {
                 client.route = statement.route;
             }
             if self.relays_for_others {
-                self.mixer.change(statement.mixing, now);
+                match &mut self.waiting {
+                    Some(waiting) => waiting.mixer.change(statement.mixing, now),
+                    None => self.waiting = Waiting::new(statement.mixing, self.chance.timing.fork(), now),
+                }
             }
             // Circuits in store are as the new document would have them, or they go.
             let hops = statement.route.hops();

@@ -20,7 +20,7 @@ use crate::limits::EVICTIONS_PER_SECOND_MAX;
 use crate::link::{Greeter, Links};
 use crate::membership::exchange::Exchange;
 use crate::membership::{Document, Membership, NodeId, View};
-use crate::mixing::{Held, Mixer, Ticket};
+use crate::mixing::Waiting;
 use crate::output::Outbox;
 use crate::rate::Bucket;
 use crate::refused::{Counts, Refused};
@@ -43,7 +43,7 @@ pub struct Node<S: Suite> {
     is_exit: bool,
     view: View,
     /// None where no document is signed.
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
     links: Links<S>,
     /// Judges who wants a link; a node that does not relay answers nobody.
     greeter: Option<Box<Greeter>>,
@@ -52,9 +52,8 @@ pub struct Node<S: Suite> {
     client: Option<ClientConfig>,
     first_hops: FirstHops,
     supply: Supply,
-    mixer: Mixer,
-    held: Held,
-    released: Vec<Ticket>,
+    /// None where cells leave at once.
+    waiting: Option<Box<Waiting>>,
     timers: Timers,
     evictions: Bucket,
     chance: Chance,
@@ -66,7 +65,6 @@ pub struct Node<S: Suite> {
 struct Chance {
     keys: Rng,
     route: Rng,
-    mixing: Rng,
     timing: Rng,
 }
 
@@ -130,7 +128,6 @@ impl<S: Suite> Node<S> {
         let mut chance = Chance {
             keys: seed.rng(Purpose::Keys, 0),
             route: seed.rng(Purpose::Route, 0),
-            mixing: seed.rng(Purpose::Mixing, 0),
             timing: seed.rng(Purpose::Timing, 0),
         };
         let id = config.keys.id::<S>();
@@ -153,9 +150,7 @@ impl<S: Suite> Node<S> {
             first_hops: FirstHops::new(first_hops),
             supply: Supply::new(config.client.as_ref().map_or(0, |client| client.spare)),
             client: config.client,
-            mixer: Mixer::new(config.mixing, now),
-            held: Held::default(),
-            released: Vec::new(),
+            waiting: Waiting::new(config.mixing, seed.rng(Purpose::Mixing, 0), now),
             timers: Timers::default(),
             evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now),
             chance,
@@ -166,7 +161,7 @@ impl<S: Suite> Node<S> {
         if let Membership::Signed { roots, document } = config.membership {
             let mut exchange = Exchange::new::<S>(roots, document, now);
             node.timers.set(&mut exchange.due, now, Timer::Exchange);
-            node.exchange = Some(exchange);
+            node.exchange = Some(Box::new(exchange));
         }
         node.timers.set(&mut node.supply.due, now, Timer::Supply);
         node
@@ -202,7 +197,7 @@ impl<S: Suite> Node<S> {
 
     /// When the node wants to be woken.
     pub fn next_wake(&self) -> Time {
-        self.timers.next().min(self.mixer.wake())
+        self.timers.next().min(self.waiting.as_ref().map_or(Time::NEVER, |waiting| waiting.mixer.wake()))
     }
 
     fn receive(

@@ -5,13 +5,15 @@
 //! level = "nodes"            # "nodes": the network's own code; "population": exact counts without cells
 //! suite = "toy"              # or "real": what nodes encrypt with (nodes only)
 //! duration_s = 60
-//! seeds = 10                 # runs with the seeds 1 to 10
+//! seeds = 10                 # runs with the seeds 1 to 10,
+//! first_seed = 1             # or from another one on
 //!
 //! [design]
 //! mixing = "batch"           # or "none"
 //! batch_ms = 20
 //! cover = "none"             # "user-link", "end-to-end": at population level only
 //! cover_bps = 64000
+//! route = "free"             # every hop drawn, in proportion to what mixes can carry
 //! hops = 3
 //! spare = 1                  # circuits that a user keeps ready
 //! network = "static"         # "dynamic": every user is a mix too
@@ -83,7 +85,7 @@ pub struct Scenario {
     pub name: String,
     /// What the header comment says.
     pub about: String,
-    /// What it is run with.
+    /// What it is run with. May be replaced, to run one seed again; results are those of the same seeds in full.
     pub seeds: Vec<u64>,
     /// One for each combination of swept values; one in all if nothing is swept.
     pub variants: Vec<Variant>,
