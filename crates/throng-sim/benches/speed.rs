@@ -1,0 +1,105 @@
+//! How fast the simulator is: `cargo xtask bench sim`. Ratios of one run on one machine; the clock is read here only.
+#![allow(clippy::disallowed_methods, reason = "a benchmark is where a clock is read")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
+
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use throng_core::crypto::{Portable, Suite};
+use throng_sim::{Options, Scenario, Shard, Toy, bench, nobody, run};
+
+const TURNS: usize = 5;
+
+fn main() {
+    let toy = hops::<Toy>(10_000, Duration::from_secs(5));
+    let real = hops::<Portable>(500, Duration::from_secs(5));
+    let idle = bytes_per_idle_user();
+    let hour = "duration_s = 3600\n";
+    let minute = "duration_s = 60\n";
+    let hundred_thousand = population(100_000, hour);
+    let million = population(1_000_000, hour);
+    let (one, two) = (sweep(1, minute), sweep(2, minute));
+    println!("\n| figure | target | measured: min – median – max |\n|---|---:|---:|");
+    row("node level, toy suite, 10 000 users, M cell-hops/s", "≥ 1", &toy, 1e6);
+    row("node level, real suite, 500 users, M cell-hops/s", "≥ 0.3", &real, 1e6);
+    println!("| state of an idle user, bytes | ≤ 1024 | {idle} |");
+    row("100 000 users, one hour, end-to-end cover at 64 kb/s, s", "< 10", &hundred_thousand, 1.0);
+    row("1 000 000 users, the same, s", "< 120", &million, 1.0);
+    let speed_up: Vec<f64> = one.iter().zip(&two).map(|(one, two)| one / two).collect();
+    row("a sweep with two jobs, times as fast as with one", "≥ 1.7", &speed_up, 1.0);
+    let median = sorted(&toy)[TURNS / 2];
+    println!(
+        "\nBeside public simulators, as their own papers and runs give them (not run here): {:.0} × MiXiM (9 thousand \
+         hops/s), {:.1} × nexosim (0.28 million events/s).",
+        median / 9e3,
+        median / 0.28e6
+    );
+}
+
+/// Cell-hops per second of worlds of real nodes.
+fn hops<S: Suite>(users: usize, span: Duration) -> Vec<f64> {
+    eprintln!("{users} users, their circuits first …");
+    let mut world = bench::CellHops::<S>::prepare(users, 50);
+    let turn = |_| {
+        let begun = Instant::now();
+        let measured = world.run(span);
+        measured.cell_hops as f64 / begun.elapsed().as_secs_f64()
+    };
+    (0..TURNS).map(turn).collect()
+}
+
+/// What a user more takes, from worlds of 10 000 and of 30 000 users.
+fn bytes_per_idle_user() -> u64 {
+    let resident = || {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+    };
+    let before = resident();
+    let small = bench::idle::<Toy>(10_000, 50, 0);
+    let between = resident();
+    let large = bench::idle::<Toy>(30_000, 50, 0);
+    let after = resident();
+    drop((small, large));
+    (after - between).saturating_sub(between - before) / 20_000
+}
+
+/// Seconds for a population.
+fn population(users: u32, duration: &str) -> Vec<f64> {
+    eprintln!("{users} users …");
+    let text = format!(
+        "level = \"population\"\n{duration}seeds = 1\nmixes.count = 400\nusers.count = {users}\n\
+         design = {{ hops = 4, cover = \"end-to-end\", cover_bps = 64000 }}\n\
+         traffic = {{ model = \"web\" }}\n"
+    );
+    let scenario = Scenario::parse("population.toml", &text).unwrap();
+    (0..TURNS.min(3)).map(|_| seconds(&scenario, 1)).collect()
+}
+
+/// Seconds for the same sixteen runs with so many jobs.
+fn sweep(jobs: usize, duration: &str) -> Vec<f64> {
+    eprintln!("a sweep with {jobs} jobs …");
+    let text = format!("{duration}seeds = 16\nmixes.count = 20\nusers.count = 200\ntraffic = {{ model = \"web\" }}\n");
+    let scenario = Scenario::parse("sweep.toml", &text).unwrap();
+    (0..TURNS.min(3)).map(|_| seconds(&scenario, jobs)).collect()
+}
+
+fn seconds(scenario: &Scenario, jobs: usize) -> f64 {
+    let stop = AtomicBool::new(false);
+    let begun = Instant::now();
+    let results = run(scenario, &Options { jobs, shard: Shard::ALL, told: &nobody, stop: &stop });
+    assert!(results.is_clean() && results.missing().is_empty());
+    begun.elapsed().as_secs_f64()
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn row(what: &str, target: &str, values: &[f64], unit: f64) {
+    let values = sorted(values);
+    let [least, median, most] =
+        [values[0], values[values.len() / 2], values[values.len() - 1]].map(|value| value / unit);
+    println!("| {what} | {target} | {least:.2} – **{median:.2}** – {most:.2} |");
+}
