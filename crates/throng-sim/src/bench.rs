@@ -11,6 +11,7 @@ use throng_core::wire::Geometry;
 use throng_core::{CircuitId, ClientConfig, Command, Event, NodeConfig, Ports, Time};
 
 use crate::host::HostId;
+use crate::scenario::Scenario;
 use crate::wire::{Watcher, Wire};
 use crate::world::{Turn, World, keys_of, mix_config};
 
@@ -98,6 +99,19 @@ impl<S: Suite> CellHops<S> {
     }
 }
 
+/// The population's busy hour: so many users browse (FC04's web model, a visit each 48 s: 75 an hour) under cover of
+/// 64 kb/s from end to end, through a thousand mixes of which each circuit has three.
+///
+/// # Panics
+/// If there are more users than [`USERS_MAX`](crate::USERS_MAX).
+pub fn busy_hour(users: usize) -> Scenario {
+    let text = format!(
+        "level = \"population\"\nduration_s = 3600\nseeds = 1\nmixes.count = 1000\nusers.count = {users}\n\
+         design = {{ cover = \"end-to-end\", cover_bps = 64000 }}\ntraffic = {{ model = \"web\", reading_s = 48 }}\n"
+    );
+    Scenario::parse("busy-hour.toml", &text).expect("it is a right scenario")
+}
+
 /// A world with `users` idle users, each with so many circuits in store: to measure memory with.
 pub fn idle<S: Suite>(users: usize, mixes: usize, circuits: usize) -> World<S, impl Watcher + use<S>> {
     let (mut world, users) = crowd::<S, _>(users, mixes, circuits, ());
@@ -166,4 +180,28 @@ impl Watcher for Counter {
         self.arrived += 1;
     }
     fn dropped(&mut self, _: Time, _: HostId) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::Toy;
+
+    #[test]
+    fn every_cell_that_a_user_sends_makes_its_hops_and_arrives() {
+        let mut world = CellHops::<Toy>::prepare(30, 6);
+        world.run(Duration::from_secs(1));
+        let measured = world.run(Duration::from_secs(4));
+        // 30 users, a cell each 64 ms: 1875 in four seconds, give or take those under way.
+        assert!(measured.delivered.abs_diff(1875) <= 60, "{measured:?}");
+        assert!(measured.cell_hops >= 3 * measured.delivered - 180, "{measured:?}");
+        assert!(measured.happened > measured.cell_hops);
+        assert_eq!(world.users(), 30);
+    }
+
+    #[test]
+    fn a_busy_hour_is_a_population_under_full_cover() {
+        let plan = &busy_hour(1000).variants[0].plan;
+        assert_eq!((plan.users, plan.cover), (1000, crate::Cover::EndToEnd { bps: 64_000 }));
+    }
 }
