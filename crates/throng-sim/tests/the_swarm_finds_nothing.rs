@@ -31,7 +31,6 @@ fn a_seed_replays_to_the_last_datagram() {
 /// answer to a set-up message. The repeated message then counted as the one that was answered, so the circuit took its
 /// way for a short one, and itself for dead as soon as somebody used it (Karn's ambiguity, RFC 6298 section 3).
 #[test]
-#[ignore = "found by the swarm; waits for `Building::asked_at` in throng-core to keep the time of the first request"]
 fn a_circuit_whose_set_up_was_repeated_knows_how_long_its_way_is() {
     for seed in [129, 1143, 1373, 1455] {
         let fate = replay(seed);

@@ -52,7 +52,7 @@ pub(crate) enum Stage<S: Suite> {
 pub(crate) struct Building<S: Suite> {
     pub(crate) initiation: Initiation<S>,
     pub(crate) sends: u32,
-    /// When it was asked last.
+    /// When it was asked first.
     pub(crate) asked_at: Time,
 }
 

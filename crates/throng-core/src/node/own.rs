@@ -64,7 +64,11 @@ impl<S: Suite> Node<S> {
         let Some(own) = self.owns.get_mut(key) else { return };
         let Stage::Building(building) = &mut own.stage else { return };
         building.sends += 1;
-        building.asked_at = now;
+        if building.sends == 1 {
+            // The answer may be to any of the requests: time counts from the first, or a way that was once slow would
+            // look short (Karn).
+            building.asked_at = now;
+        }
         let retry = now + retry_after(building.sends);
         let offer = *building.initiation.offer();
         let (link, name, done) = (own.link, own.name, own.hops_done());
