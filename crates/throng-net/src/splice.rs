@@ -17,6 +17,8 @@ use crate::request::Abort;
 
 /// What one direction holds at most, in user space.
 pub(crate) const COPY_BUFFER_BYTES: usize = 32 * 1024;
+/// What it holds before it was full once: most streams are short or silent, and there are thousands.
+const COPY_BUFFER_FIRST_BYTES: usize = 2 * 1024;
 
 /// How long we still read, and throw away, what a side sends after all is said: closing with unread bytes
 /// would make the kernel send a reset, which can overtake our last words.
@@ -125,7 +127,7 @@ where
     if !early.is_empty() && write(to, early).await.is_err() {
         return Copied::WriteFailed;
     }
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    let mut buffer = vec![0; COPY_BUFFER_FIRST_BYTES];
     loop {
         match from.read(&mut buffer).await {
             Err(_) => return Copied::ReadFailed,
@@ -136,6 +138,9 @@ where
                     return Copied::WriteFailed;
                 }
                 moved.fetch_add(1, Relaxed);
+                if length == buffer.len() && length < COPY_BUFFER_BYTES {
+                    buffer = vec![0; COPY_BUFFER_BYTES];
+                }
             }
         }
     }

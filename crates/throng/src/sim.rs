@@ -91,9 +91,6 @@ enum SimCommand {
     Export {
         /// A file that `--trace` wrote: FILE.seen
         seen: PathBuf,
-        /// Its truth, for the columns that an adversary has not
-        #[arg(long)]
-        truth: Option<PathBuf>,
         /// Write CSV here
         #[arg(long)]
         csv: Option<PathBuf>,
@@ -113,9 +110,7 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
 pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
     match &options.command {
         Some(SimCommand::Merge { files, out, json }) => return merge(files, out.as_deref(), *json),
-        Some(SimCommand::Export { seen, truth, csv, pcap }) => {
-            return export(seen, truth.as_deref(), csv.as_deref(), pcap.as_deref());
-        }
+        Some(SimCommand::Export { seen, csv, pcap }) => return export(seen, csv.as_deref(), pcap.as_deref()),
         None => {}
     }
     if let Some(folder) = &options.list {
@@ -206,15 +201,12 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-fn export(seen: &Path, truth: Option<&Path>, csv: Option<&Path>, pcap: Option<&Path>) -> Result<ExitCode> {
+fn export(seen: &Path, csv: Option<&Path>, pcap: Option<&Path>) -> Result<ExitCode> {
     if csv.is_none() && pcap.is_none() {
         bail!("export to what? --csv FILE or --pcap FILE");
     }
-    let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
-    let mut trace = Trace::seen_from_bytes(&read(seen)?).with_context(|| format!("in {}", seen.display()))?;
-    if let Some(truth) = truth {
-        trace.add_truth(&read(truth)?).with_context(|| format!("in {}", truth.display()))?;
-    }
+    let bytes = fs::read(seen).with_context(|| format!("reading {}", seen.display()))?;
+    let trace = Trace::seen_from_bytes(&bytes).with_context(|| format!("in {}", seen.display()))?;
     if let Some(csv) = csv {
         files::write(csv, trace.to_csv().as_bytes())?;
     }
