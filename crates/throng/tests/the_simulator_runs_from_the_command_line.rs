@@ -92,7 +92,7 @@ fn a_wrong_scenario_is_refused_with_line_field_and_range() {
             "duration_s = 5\nusers.count = 3\nmixes.count = 5\ndesign.cover = \"end-to-end\"\ntraffic = { model = \"web\" }\n",
             ["design.cover", "population"],
         ),
-        ("duration_s = \n", ["wrong.toml:1", "="]),
+        ("duration_s = \n", ["wrong.toml:1", "quoted"]),
     ] {
         fs::write(&path, text).unwrap();
         let (code, _, err) = sim(&[&path]);
