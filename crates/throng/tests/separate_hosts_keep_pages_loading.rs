@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -182,7 +183,7 @@ impl Network {
     }
 
     /// How long it takes until a new stream brings something, from now; with as many attempts as that needs.
-    fn without_service(&self, what: &str) -> Duration {
+    fn without_service(&self, what: &str, most: Duration) {
         let begin = self.clock.now();
         for attempt in 1.. {
             let answered = self.open("reader").is_some_and(|mut stream| {
@@ -191,29 +192,32 @@ impl Network {
             let took = self.clock.now() - begin;
             if answered {
                 eprintln!("{what}: {took:.2?} until a new stream brought something (attempt {attempt})");
-                assert!(took < WITHOUT_SERVICE_MAX, "{what}");
-                return took;
+                assert!(took < most, "{what}");
+                return;
             }
         }
-        unreachable!("every attempt has an end")
     }
 
-    /// Begins a download that does not end soon; and says which mixes it runs over, the busiest first.
+    /// Begins a download that does not end soon; and says which mixes it surely runs over, the busiest first. (The first
+    /// hop is among them; behind it, a relay sees only links that were opened through it.)
     fn long_download(&self) -> (std::net::TcpStream, Vec<u8>) {
         let mut stream = self.open("reader").expect("a stream");
         stream.write_all(&common::order(3, 1 << 30)).unwrap();
-        stream.read_exact(&mut vec![0; 100_000]).unwrap();
         let before: Vec<u64> = self.relays.iter().map(|(_, relay)| relay.passed()).collect();
-        stream.read_exact(&mut vec![0; 1_000_000]).unwrap();
-        let mut busy: Vec<(u64, u8)> = Vec::new();
-        for ((mix, relay), before) in self.relays.iter().zip(before) {
-            let passed = relay.passed() - before;
-            if passed > 500 {
-                busy.push((passed, *mix));
+        loop {
+            // What comes at first may have been under way long since: until the relays show who is busy.
+            stream.read_exact(&mut vec![0; 500_000]).expect("the download flows");
+            let mut busy = BTreeMap::<u8, u64>::new();
+            for ((mix, relay), before) in self.relays.iter().zip(&before) {
+                *busy.entry(*mix).or_default() += relay.passed() - before;
+            }
+            let mut busy: Vec<(u64, u8)> = busy.into_iter().map(|(mix, passed)| (passed, mix)).collect();
+            busy.retain(|(passed, _)| *passed > 500);
+            busy.sort_unstable();
+            if !busy.is_empty() {
+                return (stream, busy.into_iter().rev().map(|(_, mix)| mix).collect());
             }
         }
-        busy.sort_unstable();
-        (stream, busy.into_iter().rev().map(|(_, mix)| mix).collect())
     }
 
     fn place(mix: u8) -> usize {
@@ -257,16 +261,16 @@ fn mixes_die_return_are_cut_off_leave_and_move_and_pages_go_on_loading() {
     client.err.wait("the proxy is open", |bytes, _| {
         String::from_utf8_lossy(bytes).contains("proxy on").then_some(())
     });
-    network.without_service("at the start");
+    network.without_service("at the start", WITHOUT_SERVICE_MAX);
     for user in ["a", "b", "c", "d"] {
         network.load(user);
     }
 
     // A mix dies in the dead of a transfer.
     let (mut stream, path) = network.long_download();
-    let dead = *path.iter().find(|mix| **mix != MOVES).expect("a circuit has three mixes");
+    let dead = path[0];
     network.mixes[Network::place(dead)].kill();
-    network.without_service("a mix of the circuit was killed");
+    network.without_service("a mix of the circuit was killed", WITHOUT_SERVICE_MAX);
     let end = thread::spawn(move || noise::drink(&mut stream));
     assert!(end.join().unwrap().is_err(), "what was cut off must not look complete");
     network.load("a");
@@ -278,13 +282,14 @@ fn mixes_die_return_are_cut_off_leave_and_move_and_pages_go_on_loading() {
         network.load(user);
     }
 
-    // The link between two mixes of a circuit is cut, both ways, and heals.
+    // The links between a mix of a circuit and its neighbours are cut, both ways, and heal.
     let (stream, path) = network.long_download();
-    let ends: Vec<IpAddr> = path.iter().map(|mix| network.hosts[Network::place(*mix)].ip.into()).collect();
-    for (i, a) in ends.iter().enumerate() {
-        ends[i + 1..].iter().for_each(|b| network.cuts.cut(*a, *b));
-    }
-    network.without_service("the links between the circuit's mixes were cut");
+    let ip = |mix: u8| IpAddr::from(network.hosts[Network::place(mix)].ip);
+    (1..=MIXES).filter(|mix| *mix != path[0]).for_each(|other| network.cuts.cut(ip(path[0]), ip(other)));
+    network.without_service(
+        "the links between a mix of the circuit and all other mixes were cut",
+        WITHOUT_SERVICE_MAX,
+    );
     drop(stream);
     network.cuts.heal();
     for user in ["h", "i", "j"] {
@@ -293,9 +298,9 @@ fn mixes_die_return_are_cut_off_leave_and_move_and_pages_go_on_loading() {
 
     // An operator stops its node for good: it takes leave.
     let (stream, path) = network.long_download();
-    let leaving = *path.iter().find(|mix| **mix != MOVES).expect("a circuit has three mixes");
+    let leaving = path.into_iter().find(|mix| *mix != MOVES).unwrap_or(MIXES);
     network.mixes[Network::place(leaving)].interrupt();
-    network.without_service("a mix of the circuit was stopped by its operator");
+    network.without_service("a mix of the circuit was stopped by its operator", WITHOUT_SERVICE_MAX);
     drop(stream);
     for user in ["k", "l", "m"] {
         network.load(user);
@@ -321,6 +326,7 @@ fn mixes_die_return_are_cut_off_leave_and_move_and_pages_go_on_loading() {
     for exit in (1..=EXITS).filter(|exit| *exit != MOVES) {
         network.mixes[Network::place(exit)].kill();
     }
-    network.without_service("only the exit that moved is left");
+    // Two exits died at once, and nobody has noticed yet: that may take several attempts.
+    network.without_service("only the exit that moved is left", common::LIMIT);
     network.load("n");
 }
