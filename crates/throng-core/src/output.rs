@@ -11,18 +11,20 @@ use crate::circuit::CircuitId;
 use crate::membership::document::DocumentError;
 use crate::membership::{Document, NodeId};
 use crate::route::NoRoute;
+use crate::time::Time;
 use crate::wire::Geometry;
 use crate::wire::control::Ended;
 
 /// Collects what steps cause. Its memory is kept over [`clear`](Self::clear), so that a cell costs no allocation.
 ///
-/// Datagrams to one destination lie behind each other: a driver hands them to the kernel in one call.
+/// Datagrams to one destination that leave at one moment lie behind each other: a driver hands them to the kernel in one
+/// call.
 pub struct Outbox {
     geometry: Geometry,
-    lanes: Vec<Lane>,
+    lanes: Vec<Filled>,
     used: usize,
     last: usize,
-    by_destination: BTreeMap<SocketAddr, usize>,
+    by_destination: BTreeMap<(SocketAddr, Time), usize>,
     deliveries: Vec<(CircuitId, Range<usize>)>,
     payloads: Vec<u8>,
     /// Room for the body of one cell in the making.
@@ -31,9 +33,21 @@ pub struct Outbox {
     pub events: Vec<Event>,
 }
 
-struct Lane {
+struct Filled {
     to: SocketAddr,
+    at: Time,
     datagrams: Vec<u8>,
+}
+
+/// Datagrams that leave together.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane<'o> {
+    /// Their destination.
+    pub to: SocketAddr,
+    /// Their slot, which is when they leave; [`Time::ZERO`]: at once.
+    pub at: Time,
+    /// A whole number of datagrams, one behind the other.
+    pub datagrams: &'o [u8],
 }
 
 /// Something that the owner of a node wants to know.
@@ -113,9 +127,10 @@ impl Outbox {
         }
     }
 
-    /// Destinations, and the datagrams for each: a whole number of them, one behind the other.
-    pub fn lanes(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        self.lanes[..self.used].iter().map(|lane| (lane.to, lane.datagrams.as_slice()))
+    /// What leaves, by destination and moment.
+    pub fn lanes(&self) -> impl Iterator<Item = Lane<'_>> {
+        let lane = |lane: &'_ Filled| Lane { to: lane.to, at: lane.at, datagrams: &lane.datagrams };
+        self.lanes[..self.used].iter().map(lane)
     }
 
     /// Payloads that arrived through circuits.
@@ -146,9 +161,9 @@ impl Outbox {
         self.events.clear();
     }
 
-    /// Room for one more datagram to `to`, full of zeros.
-    pub(crate) fn datagram(&mut self, to: SocketAddr) -> &mut [u8] {
-        let lane = self.lane(to);
+    /// Room for one more datagram to `to` that leaves `at` its slot ([`Time::ZERO`]: at once), full of zeros.
+    pub(crate) fn datagram(&mut self, to: SocketAddr, at: Time) -> &mut [u8] {
+        let lane = self.lane(to, at);
         let datagrams = &mut self.lanes[lane].datagrams;
         let start = datagrams.len();
         datagrams.resize(start + self.geometry.datagram(), 0);
@@ -173,17 +188,17 @@ impl Outbox {
         self.deliveries.push((circuit, start..self.payloads.len()));
     }
 
-    fn lane(&mut self, to: SocketAddr) -> usize {
-        if self.last < self.used && self.lanes[self.last].to == to {
+    fn lane(&mut self, to: SocketAddr, at: Time) -> usize {
+        if self.last < self.used && self.lanes[self.last].to == to && self.lanes[self.last].at == at {
             return self.last;
         }
         let next = self.used;
-        self.last = *self.by_destination.entry(to).or_insert(next);
+        self.last = *self.by_destination.entry((to, at)).or_insert(next);
         if self.last == next {
             self.used += 1;
             match self.lanes.get_mut(next) {
-                Some(lane) => lane.to = to,
-                None => self.lanes.push(Lane { to, datagrams: Vec::new() }),
+                Some(lane) => (lane.to, lane.at) = (to, at),
+                None => self.lanes.push(Filled { to, at, datagrams: Vec::new() }),
             }
         }
         self.last

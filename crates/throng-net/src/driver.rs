@@ -227,10 +227,10 @@ impl Running {
 
     /// Sends and hands on what came out.
     async fn flush(&mut self) {
-        for (to, datagrams) in self.outbox.lanes() {
-            let mut rest = datagrams;
+        for lane in self.outbox.lanes() {
+            let mut rest = lane.datagrams;
             while !rest.is_empty() {
-                match self.socket.send(to, rest) {
+                match self.socket.send(lane.to, rest) {
                     Ok(done) => rest = &rest[done..],
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         if self.socket.writable().await.is_err() {

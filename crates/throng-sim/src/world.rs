@@ -405,10 +405,12 @@ impl<S: Suite, W: Watcher> World<S, W> {
             inbox.events.extend(outbox.events.drain(..).map(|event| (self.now, event)));
             inbox.delivered.extend(outbox.deliveries().map(|(circuit, payload)| (circuit, payload.to_vec())));
         }
-        for (to, datagrams) in outbox.lanes() {
-            if let Some(to) = self.by_address.get(&owner(to)).copied() {
-                for datagram in datagrams.chunks_exact(Geometry::DEFAULT.datagram()) {
-                    self.transmit(id, HostId(to as usize), datagram);
+        for lane in outbox.lanes() {
+            if let Some(to) = self.by_address.get(&owner(lane.to)).copied() {
+                // Not before its slot; a host that was late with it sends it late.
+                let at = lane.at.max(self.now);
+                for datagram in lane.datagrams.chunks_exact(Geometry::DEFAULT.datagram()) {
+                    self.transmit(at, id, HostId(to as usize), datagram);
                 }
             }
         }
@@ -418,10 +420,10 @@ impl<S: Suite, W: Watcher> World<S, W> {
         if heard { Turn::Heard(id) } else { Turn::Quiet }
     }
 
-    fn transmit(&mut self, from: HostId, to: HostId, bytes: &[u8]) {
+    fn transmit(&mut self, at: Time, from: HostId, to: HostId, bytes: &[u8]) {
         let leaves = match self.hosts[from.0].limits.as_mut() {
-            None => self.now,
-            Some(limits) => match pass(&mut limits.up_free, limits.line.up_bps, self.now, bytes.len()) {
+            None => at,
+            Some(limits) => match pass(&mut limits.up_free, limits.line.up_bps, at, bytes.len()) {
                 Some(leaves) => leaves,
                 None => return self.watcher.dropped(self.now, from),
             },

@@ -120,7 +120,7 @@ impl<S: Suite> Node<S> {
             self.counts.cells_dropped += 1; // its link ended while it was held
             return;
         };
-        let datagram = out.datagram(link.address);
+        let datagram = out.datagram(link.address, Time::ZERO);
         let end = datagram.len() - LINK_TAG_BYTES;
         let cell = &mut datagram[LINK_HEADER_BYTES..end];
         header.write(cell);

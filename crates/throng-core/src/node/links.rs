@@ -84,7 +84,7 @@ impl<S: Suite> Node<S> {
         link.address = opening.addresses[opening.sends as usize % opening.addresses.len()];
         opening.sends += 1;
         let code = CodeKey::new::<S>(&peer.0, &opening.link_key);
-        let datagram = out.datagram(link.address);
+        let datagram = out.datagram(link.address, Time::ZERO);
         let offer = opening.initiation.offer();
         write_offer::<S>(&code, link.our_session, offer, opening.cookie.as_ref(), datagram);
         self.counts.datagrams_out += 1;
@@ -111,7 +111,7 @@ impl<S: Suite> Node<S> {
                     sealed: &sealed,
                     tag: &tag,
                 };
-                cookie.write(out.datagram(from));
+                cookie.write(out.datagram(from, Time::ZERO));
                 self.counts.datagrams_out += 1;
                 return Ok(());
             }
@@ -147,7 +147,7 @@ impl<S: Suite> Node<S> {
         if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side {
             let answer =
                 Datagram::Answer { initiator, responder: link.our_session, answer: &unconfirmed.answer };
-            answer.write(out.datagram(to));
+            answer.write(out.datagram(to, Time::ZERO));
             self.counts.datagrams_out += 1;
         }
     }
