@@ -39,6 +39,12 @@ struct Filled {
     datagrams: Vec<u8>,
 }
 
+impl Filled {
+    fn lane(&self) -> Lane<'_> {
+        Lane { to: self.to, at: self.at, datagrams: &self.datagrams }
+    }
+}
+
 /// Datagrams that leave together.
 #[derive(Clone, Copy, Debug)]
 pub struct Lane<'o> {
@@ -129,8 +135,7 @@ impl Outbox {
 
     /// What leaves, by destination and moment.
     pub fn lanes(&self) -> impl Iterator<Item = Lane<'_>> {
-        let lane = |lane: &'_ Filled| Lane { to: lane.to, at: lane.at, datagrams: &lane.datagrams };
-        self.lanes[..self.used].iter().map(lane)
+        self.lanes[..self.used].iter().map(Filled::lane)
     }
 
     /// Payloads that arrived through circuits.
