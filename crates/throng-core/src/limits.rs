@@ -95,7 +95,7 @@ pub const SILENCE_PROBE: Duration = Duration::from_millis(400);
 /// Wait between two such questions.
 pub const SILENCE_PROBE_EVERY: Duration = Duration::from_millis(200);
 /// Silence after which a circuit (or, a little later, a link) is dead.
-pub const SILENCE_DEAD: Duration = Duration::from_millis(1200);
+pub const SILENCE_DEAD: Duration = Duration::from_millis(1000);
 /// Questions that must have stayed without an answer before something is dead.
 pub const QUESTIONS_MIN: u32 = 3;
 /// The same for a link: later than a circuit, since one lost circuit must not cost all others.
@@ -168,6 +168,11 @@ pub const DOCUMENT_TELL_AT_ONCE_MAX: usize = 256;
 
 /// Capacities count up to so many times the median: what a mix says of itself must not draw all circuits to it.
 pub const CAPACITY_MEDIANS_MAX: u32 = 8;
+
+/// Mixes of a circuit that fell silent stand in no new path for this long, if there are others.
+pub const MIX_REST: Duration = Duration::from_secs(10);
+/// Mixes of which that is remembered.
+pub const MIXES_RESTING_MAX: usize = 64;
 
 // --- Own circuits --------------------------------------------------------------------------------------
 

@@ -69,6 +69,12 @@ impl Silence {
         self.awaiting.is_some_and(|since| now - since >= patience.ask_after)
     }
 
+    /// Whether the question after [`Patience::ask_after`] has been without an answer for this long.
+    pub(crate) fn is_unanswered(&self, patience: Patience, since_question: Duration, now: Time) -> bool {
+        let waits = |since| now - since >= patience.ask_after + since_question;
+        self.asked > 0 && self.awaiting.is_some_and(waits)
+    }
+
     pub(crate) fn pulse(&self, patience: Patience, now: Time) -> Pulse {
         let Some(since) = self.awaiting else { return Pulse::Calm };
         match now - since {

@@ -73,14 +73,15 @@ fn over_lines_of_20_ms_that_lose_a_hundredth_new_streams_are_served_within_two_s
         all.push(network.world.now() - died);
     }
     all.sort();
-    // Where all circuits in store went through the dead mix, a new one must be built, past it and past what gets lost.
+    // Where all circuits in store went through the dead mix, a new one must be built, past it and past what gets lost: of
+    // 600 worlds of this kind, none took 2 s (1.72 s at most).
     let late = all.iter().filter(|took| **took >= Duration::from_secs(2)).count();
     let (median, most) = (all[all.len() / 2], all[all.len() - 1]);
     println!(
         "without service: {median:?} at the median, {most:?} at most, {late} of {} 2 s or more",
         all.len()
     );
-    assert!(late * 10 <= all.len() && most < Duration::from_secs(4), "{all:?}");
+    assert!(late <= 1 && most < Duration::from_millis(2500), "{all:?}");
 }
 
 #[test]

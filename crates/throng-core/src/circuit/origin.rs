@@ -7,7 +7,9 @@ use core::time::Duration;
 
 use super::Layers;
 use crate::crypto::{Initiation, Suite};
-use crate::limits::{CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE};
+use crate::limits::{
+    CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY,
+};
 use crate::link::LinkKey;
 use crate::refused::Refused;
 use crate::silence::{Patience, Pulse, Silence};
@@ -35,8 +37,10 @@ pub(crate) struct Own<S: Suite> {
     silence: Silence,
     /// An idle circuit is asked after this.
     idle: Duration,
-    /// Time to the last hop and back, as the set-up took it.
+    /// Time to the last hop and back: as the set-up took it, or the shortest that an answered question took.
     rtt: Duration,
+    /// The latest question: its token, and when it was sent.
+    question: (u32, Time),
     /// A circuit with a mix of this one died, and nothing was heard of this one since.
     doubted: bool,
 }
@@ -95,6 +99,7 @@ impl<S: Suite> Own<S> {
             silence: Silence::new(now),
             idle,
             rtt: Duration::ZERO,
+            question: (0, Time::NEVER),
             doubted: false,
         }
     }
@@ -193,6 +198,11 @@ impl<S: Suite> Own<S> {
         self.doubted || self.silence.is_long(self.patience(), now)
     }
 
+    /// Whether a question has been without an answer for longer than the way takes.
+    pub(crate) fn is_unanswered(&self, now: Time) -> bool {
+        self.silence.is_unanswered(self.patience(), SILENCE_PROBE_EVERY.max(self.rtt * 3 / 2), now)
+    }
+
     /// Whether the circuit lives; an idle one is asked from time to time.
     pub(crate) fn pulse(&self, now: Time) -> Pulse {
         match self.silence.pulse(self.patience(), now) {
@@ -203,8 +213,17 @@ impl<S: Suite> Own<S> {
     }
 
     /// Notes that it was asked. When to look again.
-    pub(crate) fn asked(&mut self, now: Time) -> Time {
+    pub(crate) fn asked(&mut self, token: u32, now: Time) -> Time {
+        self.question = (token, now);
         self.silence.ask(now)
+    }
+
+    /// Notes that a question was answered.
+    pub(crate) fn answered(&mut self, token: u32, now: Time) {
+        let (question, asked) = self.question;
+        if token == question && asked <= now {
+            self.rtt = self.rtt.min(now - asked);
+        }
     }
 
     /// A long way takes long.

@@ -348,6 +348,11 @@ impl<S: Suite> Link<S> {
         }
     }
 
+    /// Whether an answer of the neighbour is due for longer than usual.
+    pub(crate) fn is_silent(&self, now: Time) -> bool {
+        self.silence.is_long(PATIENCE, now)
+    }
+
     /// When something came last.
     pub(crate) fn last_heard(&self) -> Time {
         self.silence.heard()

@@ -25,7 +25,7 @@ use crate::output::Outbox;
 use crate::rate::Bucket;
 use crate::refused::{Counts, Refused};
 use crate::rng::{Purpose, Rng, Seed};
-use crate::route::FirstHops;
+use crate::route::{FirstHops, Resting};
 use crate::time::Time;
 use crate::timers::{Timer, Timers};
 use crate::wire::Geometry;
@@ -51,6 +51,8 @@ pub struct Node<S: Suite> {
     owns: SlotMap<OwnKey, Box<Own<S>>>,
     client: Option<ClientConfig>,
     first_hops: FirstHops,
+    /// None before a circuit fell silent.
+    resting: Option<Box<Resting>>,
     supply: Supply,
     /// None where cells leave at once.
     waiting: Option<Box<Waiting>>,
@@ -148,6 +150,7 @@ impl<S: Suite> Node<S> {
             relays: SlotMap::with_key(),
             owns: SlotMap::with_key(),
             first_hops: FirstHops::new(first_hops),
+            resting: None,
             supply: Supply::new(config.client.as_ref().map_or(0, |client| client.spare)),
             client: config.client,
             waiting: Waiting::new(config.mixing, seed.rng(Purpose::Mixing, 0), now),

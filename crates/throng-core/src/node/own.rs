@@ -15,7 +15,7 @@ use crate::limits::{
 use crate::link::{End, retry_after};
 use crate::output::{Event, NotAttached, Outbox};
 use crate::refused::Refused;
-use crate::route::{NoRoute, Wanted, choose};
+use crate::route::{NoRoute, Resting, Wanted, choose};
 use crate::silence::Pulse;
 use crate::time::Time;
 use crate::timers::Timer;
@@ -33,7 +33,9 @@ impl<S: Suite> Node<S> {
             return Err(why);
         }
         let Some(client) = &self.client else { return Err(NoRoute::NoExit(None)) };
-        let wanted = Wanted { hops: client.route.hops(), rules: client.rules, port };
+        let nobody = Resting::default();
+        let resting = self.resting.as_deref().unwrap_or(&nobody);
+        let wanted = Wanted { hops: client.route.hops(), rules: client.rules, port, resting };
         let path = choose(&self.view, &wanted, &mut self.first_hops, &mut self.chance.route, now);
         self.chance.route.forget();
         let path = path?;
@@ -103,6 +105,7 @@ impl<S: Suite> Node<S> {
             self.end_own(now, key, Ended::Broken, out);
             return Err(Refused::Forged);
         };
+        let was_repeated = building.sends > 1;
         own.add_hop(Layers::new(&secret), now);
         if own.hops_done() < own.path.len() {
             let initiation = Initiation::new(&mut self.chance.keys);
@@ -111,6 +114,10 @@ impl<S: Suite> Node<S> {
         } else {
             own.stage = Stage::Ready;
             self.circuit_ready(now, key, out);
+            if was_repeated {
+                // How long the way is, is not known from a set-up that was asked for twice.
+                self.ask_own(now, key, out);
+            }
         }
         Ok(())
     }
@@ -147,7 +154,11 @@ impl<S: Suite> Node<S> {
                 out.deliver(CircuitId::own(key), payload);
                 Ok(())
             }
-            Message::Alive { .. } | Message::Dummy => Ok(()),
+            Message::Alive { token } if place + 1 == hops => {
+                own.answered(token, now);
+                Ok(())
+            }
+            Message::Dummy => Ok(()),
             Message::Extended { answer } => self.hop_joined(now, key, place + 1, answer, out),
             Message::NotExtended(why) if !own.is_ready() => {
                 self.end_own(now, key, why, out);
@@ -217,14 +228,22 @@ impl<S: Suite> Node<S> {
             Pulse::Calm => now + IDLE_PROBE,
             Pulse::Dead => return self.end_own(now, key, Ended::Silent, out),
             Pulse::Ask => {
-                let token = self.chance.keys.u32();
-                self.send_message(now, key, &Message::Probe { token }, out);
-                self.owns.get_mut(key).map_or(Time::NEVER, |own| own.asked(now))
+                if own.is_unanswered(now) {
+                    self.suspect(now, key);
+                }
+                self.ask_own(now, key, out)
             }
         };
         if let Some(own) = self.owns.get_mut(key) {
             self.timers.set(&mut own.due, next, Timer::Own(key));
         }
+    }
+
+    /// Asks the last hop whether it is there. When to look again.
+    fn ask_own(&mut self, now: Time, key: OwnKey, out: &mut Outbox) -> Time {
+        let token = self.chance.keys.u32();
+        self.send_message(now, key, &Message::Probe { token }, out);
+        self.owns.get_mut(key).map_or(Time::NEVER, |own| own.asked(token, now))
     }
 
     /// Ends a circuit of our own, and begins another one where it is missing.
@@ -237,9 +256,12 @@ impl<S: Suite> Node<S> {
         if own.is_ready() {
             out.events.push(Event::CircuitEnded { circuit: CircuitId::own(key), why });
             if why == Ended::Silent {
+                self.let_rest(own.path.iter().skip(1), now);
                 self.doubt_others(&own.path);
             }
         } else {
+            // The hop that was asked, and the one that should have asked it.
+            self.let_rest(own.path.iter().take(own.hops_done() + 1).skip(own.hops_done().max(2) - 1), now);
             self.counts.circuits_failed += 1;
             self.supply.failed(now);
             if own.hops_done() == 0
@@ -250,6 +272,30 @@ impl<S: Suite> Node<S> {
             out.events.push(Event::CircuitNotBuilt { hops: own.hops_done(), why });
         }
         self.timers.by(&mut self.supply.due, now, Timer::Supply);
+    }
+
+    /// A circuit does not answer a question. Should it be dead, another one shall be ready by the time that
+    /// this is certain: one that does not go through its mixes.
+    fn suspect(&mut self, now: Time, key: OwnKey) {
+        let own = &self.owns[key];
+        let path = own.path.clone();
+        let first_is_heard = self.links.get(own.link).is_some_and(|link| !link.is_silent(now));
+        self.let_rest(path.iter().skip(usize::from(first_is_heard)), now);
+        self.timers.by(&mut self.supply.due, now, Timer::Supply);
+    }
+
+    /// Lets mixes rest.
+    fn let_rest<'r>(&mut self, mixes: impl Iterator<Item = &'r Arc<Record>>, now: Time) {
+        let resting = self.resting.get_or_insert_default();
+        mixes.for_each(|record| resting.rest(record.description().identity, now));
+    }
+
+    /// Whether no mix of a circuit rests.
+    fn is_sound(&self, own: &Own<S>, now: Time) -> bool {
+        let rests = |record: &Arc<Record>| {
+            self.resting.as_ref().is_some_and(|resting| resting.has(record.description().identity, now))
+        };
+        !own.path.iter().any(rests)
     }
 
     /// A circuit died: those in store that go through its mixes too are not given to streams before they were heard
@@ -315,11 +361,13 @@ impl<S: Suite> Node<S> {
                 && own.use_.since.is_none_or(|since| now - since < CIRCUIT_USE_MAX)
         };
         let with = |isolation: Option<[u8; 32]>| {
-            let mut found = self
-                .owns
-                .iter()
-                .filter(|(_, own)| own.use_.isolation == isolation && young(own) && serves(own));
-            found.next().map(|(key, _)| key)
+            let found = || {
+                self.owns
+                    .iter()
+                    .filter(|(_, own)| own.use_.isolation == isolation && young(own) && serves(own))
+            };
+            let sound = found().find(|(_, own)| self.is_sound(own, now));
+            sound.or_else(|| found().next()).map(|(key, _)| key)
         };
         let Some(key) = with(Some(need.isolation)).or_else(|| with(None)) else { return false };
         let own = &mut self.owns[key];
@@ -438,7 +486,12 @@ impl<S: Suite> Node<S> {
             return Some(*port);
         }
         let wanted = ports.first().copied().unwrap_or(None);
-        let enough = coming.len() >= self.supply.spare + groups.len();
+        // If all in store go through mixes that may be dead, there are two more: a build may lose a datagram.
+        let in_danger =
+            self.supply.spare > 0 && self.resting.as_ref().is_some_and(|resting| resting.any(now));
+        let is_safe = || coming.iter().any(|own| own.is_ready() && self.is_sound(own, now));
+        let more = if in_danger && !is_safe() { 2 } else { 0 };
+        let enough = coming.len() >= self.supply.spare + groups.len() + more;
         (!enough && !without_route.contains(&wanted)).then_some(wanted)
     }
 }

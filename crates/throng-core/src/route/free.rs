@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::{FirstHops, NoRoute, PathRules};
+use super::{FirstHops, NoRoute, PathRules, Resting};
 use crate::limits::CAPACITY_MEDIANS_MAX;
 use crate::membership::View;
 use crate::rng::Rng;
@@ -13,11 +13,13 @@ use crate::time::Time;
 use crate::wire::record::{Description, Record};
 
 /// What a path must be like.
-pub(crate) struct Wanted {
+pub(crate) struct Wanted<'r> {
     pub(crate) hops: usize,
     pub(crate) rules: PathRules,
     /// A port that the exit must serve; any exit if none.
     pub(crate) port: Option<u16>,
+    /// Mixes that are taken only where there are no others.
+    pub(crate) resting: &'r Resting,
 }
 
 /// Draws a path, first hop first.
@@ -26,20 +28,23 @@ pub(crate) struct Wanted {
 /// client's sticky first hops, could drive it to others.
 pub(crate) fn choose(
     view: &View,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     first_hops: &mut FirstHops,
     rng: &mut Rng,
     now: Time,
 ) -> Result<Vec<Arc<Record>>, NoRoute> {
     let exit_after = |path: &[Arc<Record>], rng: &mut Rng| {
-        pick(view, rng, now, |mix| mix.serves(wanted.port) && fits(mix, path, wanted.rules))
+        pick(view, wanted.resting, rng, now, |mix| mix.serves(wanted.port) && fits(mix, path, wanted.rules))
     };
     if wanted.hops == 1 {
         return exit_after(&[], rng).map(|exit| alloc::vec![exit]).ok_or(NoRoute::NoExit(wanted.port));
     }
     let mut path = Vec::with_capacity(wanted.hops);
     let mut no_exit = false;
-    for first in first_hops.in_random_order(view, rng, now) {
+    let mut firsts = first_hops.in_random_order(view, rng, now);
+    // Silent ones last. That adds no others: whoever can make them silent for a moment must not choose our first hops.
+    firsts.sort_by_key(|first| wanted.resting.has(first.description().identity, now));
+    for first in firsts {
         if let Some(exit) = exit_after(core::slice::from_ref(&first), rng) {
             path.extend([first, exit]);
             break;
@@ -50,7 +55,7 @@ pub(crate) fn choose(
         return Err(if no_exit { NoRoute::NoExit(wanted.port) } else { NoRoute::NoFirstHop });
     }
     while path.len() < wanted.hops {
-        let middle = pick(view, rng, now, |mix| fits(mix, &path, wanted.rules));
+        let middle = pick(view, wanted.resting, rng, now, |mix| fits(mix, &path, wanted.rules));
         let middle = middle.ok_or(NoRoute::TooFewMixes { known: view.len(), hops: wanted.hops })?;
         path.insert(path.len() - 1, middle);
     }
@@ -59,13 +64,16 @@ pub(crate) fn choose(
 
 fn pick(
     view: &View,
+    resting: &Resting,
     rng: &mut Rng,
     now: Time,
     allowed: impl Fn(&Description) -> bool,
 ) -> Option<Arc<Record>> {
     let valid = view.records().filter(|record| record.description().until > now);
-    let candidates: Vec<_> = valid.filter(|record| allowed(record.description())).collect();
-    pick_by_capacity(&candidates, rng).map(Arc::clone)
+    let allowed: Vec<_> = valid.filter(|record| allowed(record.description())).collect();
+    let awake: Vec<_> =
+        allowed.iter().filter(|record| !resting.has(record.description().identity, now)).copied().collect();
+    pick_by_capacity(if awake.is_empty() { &allowed } else { &awake }, rng).map(Arc::clone)
 }
 
 /// One of these mixes, in proportion to what they say that they can carry, up to [`CAPACITY_MEDIANS_MAX`] times the
@@ -137,7 +145,8 @@ mod tests {
 
     fn draw(view: &View, hops: usize, seed: u8) -> Result<Vec<Arc<Record>>, NoRoute> {
         let mut rng = Seed::from_bytes([seed; 32]).rng(Purpose::Route, 0);
-        let wanted = Wanted { hops, rules: PathRules::Diverse, port: Some(443) };
+        let wanted =
+            Wanted { hops, rules: PathRules::Diverse, port: Some(443), resting: &Resting::default() };
         choose(view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO)
     }
 
@@ -193,11 +202,32 @@ mod tests {
     }
 
     #[test]
+    fn a_resting_mix_is_taken_only_where_there_is_no_other() {
+        let mixes: Vec<_> = (1..=5).map(|i| mix(i, &alloc::format!("10.{i}.0.1:1"), None, i <= 3)).collect();
+        let (view, now) = (view(&mixes), Time::from_secs(1));
+        let id = |number: usize| mixes[number - 1].description().identity;
+        let mut resting = Resting::default();
+        let mut rng = Seed::from_bytes([4; 32]).rng(Purpose::Route, 0);
+        resting.rest(id(1), now);
+        let mut first_hops = FirstHops::new([id(3)]);
+        let mut exits = |resting: &Resting, now| {
+            let wanted = Wanted { hops: 2, rules: PathRules::Diverse, port: Some(443), resting };
+            let draw = |_| choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap()[1].clone();
+            (0..100).map(draw).filter(|exit| exit.description().identity == id(1)).count()
+        };
+        assert_eq!(exits(&resting, now), 0);
+        resting.rest(id(2), now);
+        resting.rest(id(3), now);
+        assert!(exits(&resting, now) > 0, "all rest, so all are drawn");
+        assert!(exits(&Resting::default(), now) > 0);
+    }
+
+    #[test]
     fn middles_and_exits_are_drawn_uniformly() {
         let mixes: Vec<_> = (1..=9).map(|i| mix(i, &alloc::format!("10.{i}.0.1:1"), None, i <= 3)).collect();
         let view = view(&mixes);
         let mut rng = Seed::from_bytes([9; 32]).rng(Purpose::Route, 0);
-        let wanted = Wanted { hops: 3, rules: PathRules::Diverse, port: None };
+        let wanted = Wanted { hops: 3, rules: PathRules::Diverse, port: None, resting: &Resting::default() };
         let mut exits: BTreeMap<String, u32> = BTreeMap::new();
         let mut middles: BTreeMap<String, u32> = BTreeMap::new();
         for _ in 0..40_000 {

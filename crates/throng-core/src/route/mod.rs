@@ -2,11 +2,13 @@
 
 mod first_hops;
 mod free;
+mod resting;
 
 use core::fmt;
 
 pub use first_hops::FirstHops;
 pub(crate) use free::{Wanted, choose};
+pub(crate) use resting::Resting;
 
 use crate::limits::HOPS_MAX;
 
