@@ -1,14 +1,14 @@
 //! What a node is told when it is made: only valid values.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::crypto::Suite;
+use crate::design::Design;
 use crate::membership::{Membership, NodeId};
-use crate::mixing::Mixing;
-use crate::route::{PathRules, Route};
-use crate::wire::Geometry;
+use crate::route::PathRules;
 
 /// A node's long-lived secrets.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -48,14 +48,12 @@ impl NodeKeys {
 pub struct NodeConfig {
     /// Its secrets.
     pub keys: NodeKeys,
-    /// The network's lengths.
-    pub geometry: Geometry,
+    /// How the network works.
+    pub design: Arc<Design>,
     /// Whether it carries others' circuits.
     pub relays: bool,
     /// Whether circuits may end here in its pipe.
     pub is_exit: bool,
-    /// What it does with cells of circuits before they leave.
-    pub mixing: Mixing,
     /// Circuits of its own, if it is a client.
     pub client: Option<ClientConfig>,
     /// Whom it knows.
@@ -65,8 +63,6 @@ pub struct NodeConfig {
 /// How a client makes circuits.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// How paths are chosen.
-    pub route: Route,
     /// Which mixes may stand in one path.
     pub rules: PathRules,
     /// Circuits kept ready ahead of need.
@@ -77,11 +73,6 @@ pub struct ClientConfig {
 
 impl Default for ClientConfig {
     fn default() -> Self {
-        Self {
-            route: Route::free(3).expect("three hops are within the bound"),
-            rules: PathRules::Diverse,
-            spare: 3,
-            first_hops: Vec::new(),
-        }
+        Self { rules: PathRules::Diverse, spare: 3, first_hops: Vec::new() }
     }
 }

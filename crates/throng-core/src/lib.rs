@@ -21,7 +21,9 @@ extern crate std;
 
 pub mod circuit;
 pub mod config;
+pub mod cover;
 pub mod crypto;
+pub mod design;
 pub mod limits;
 mod link;
 pub mod manual;
@@ -43,6 +45,7 @@ pub mod wire;
 
 pub use circuit::CircuitId;
 pub use config::{ClientConfig, NodeConfig, NodeKeys};
+pub use design::Design;
 pub use membership::NodeId;
 pub use node::{Command, Input, Node};
 pub use output::{Event, Outbox};

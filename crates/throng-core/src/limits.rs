@@ -138,6 +138,12 @@ pub const STREAM_WAIT_MAX: Duration = Duration::from_secs(15);
 pub const BATCH_EVERY_MAX: Duration = Duration::from_millis(100);
 const _: () =
     assert!(6 * BATCH_EVERY_MAX.as_millis() <= SILENCE_DEAD.as_millis() - SILENCE_PROBE.as_millis());
+/// Longest delay that a strategy may draw on average, and longest wait for company or for a dummy.
+pub const DELAY_MAX: Duration = Duration::from_secs(10);
+/// Most cells that stay in a pool, and most that leave it together.
+pub const POOL_CELLS_MAX: u16 = 1000;
+/// Most others that a cell may have to have beside it.
+pub const LONELY_OTHERS_MAX: u16 = 100;
 /// Half the life of a cookie: a responder's secret for cookies changes this often.
 pub const COOKIE_SECRET_LIFE: Duration = Duration::from_secs(120);
 
@@ -186,3 +192,41 @@ pub const FIRST_HOPS_MAX: usize = 12;
 pub const FIRST_HOP_REST: Duration = Duration::from_secs(30);
 /// After a failed build the next one waits up to this long.
 pub const BUILD_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+// --- Cover ---------------------------------------------------------------------------------------------
+
+/// Least and greatest rate of a covered link, bits per second on the wire.
+pub const RATE_BPS_MIN: u64 = 1_000;
+/// See [`RATE_BPS_MIN`].
+pub const RATE_BPS_MAX: u64 = 100_000_000;
+/// What goes into a slot is decided this long before it: longer than timers are late (D7).
+pub const SLOT_GUARD: Duration = Duration::from_millis(2);
+/// Datagrams of slots leave at whole multiples of this.
+pub const SLOT_GRID: Duration = Duration::from_millis(1);
+/// A slot that passed so long ago stays empty and is counted.
+pub const SLOT_LATE_MAX: Duration = Duration::from_millis(10);
+/// Cells of one circuit that may wait for a link's slots: what it carries in this time, but within the next two bounds.
+/// More would wait in vain: whoever sent them has sent them again by then.
+pub const SLOT_QUEUE_SPAN: Duration = Duration::from_secs(1);
+/// See [`SLOT_QUEUE_SPAN`].
+pub const SLOT_QUEUE_CELLS_MIN: usize = 16;
+/// See [`SLOT_QUEUE_SPAN`].
+pub const SLOT_QUEUE_CELLS_MAX: usize = 512;
+/// Cells and datagrams that may wait for one link's slots in all.
+pub const SLOT_QUEUE_ALL_MAX: usize = 4096;
+/// A neighbour that has not shown that it knows our schedule is told of it in every so-manieth slot at least.
+pub const ANNOUNCE_EVERY: u64 = 4;
+/// One that has, in every so-manieth: it may have forgotten.
+pub const ANNOUNCE_AGAIN_EVERY: u64 = 64;
+/// A mix that covers its links looks this often whether it has one to every other mix.
+pub const MESH_EVERY: Duration = Duration::from_secs(1);
+/// Links that it opens at once.
+pub const MESH_AT_ONCE_MAX: usize = 32;
+/// Demand-driven: the common rate is set anew this often.
+pub const DEMAND_TICK: Duration = Duration::from_millis(100);
+/// Demand-driven: a rate that is not needed any more is kept this long, and then halved.
+pub const DEMAND_HOLD: Duration = Duration::from_secs(10);
+/// Mimics: rates change once in this time,
+pub const MIMICS_EPOCH: Duration = Duration::from_secs(60);
+/// by a tenth at most.
+pub const MIMICS_STEP_PERCENT: u64 = 10;

@@ -27,6 +27,8 @@ pub enum Purpose {
     Timing = 4,
     /// A simulated network: delay and loss.
     World = 5,
+    /// Slots of covered links and circuits.
+    Cover = 6,
 }
 
 impl Seed {
@@ -78,6 +80,11 @@ impl Rng {
         self.0 = State::Folded(next);
     }
 
+    /// A seed, for an owner that comes later.
+    pub(crate) fn seed(&mut self) -> Seed {
+        Seed(self.bytes())
+    }
+
     /// Another stream, for an owner that comes later.
     pub(crate) fn fork(&mut self) -> Self {
         Self(State::Folded(Zeroizing::new(self.bytes())))
@@ -117,6 +124,11 @@ impl Rng {
     /// A uniform number in `[0, 1)` with 53 bits.
     pub fn unit(&mut self) -> f64 {
         (self.stream().next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// An exponential number of mean 1, the same on every machine.
+    pub fn exponential(&mut self) -> f64 {
+        -libm::log(1.0 - self.unit())
     }
 
     /// Puts `items` into a uniformly random order (Fisher and Yates).

@@ -14,6 +14,7 @@ pub(crate) enum Timer {
     Own(OwnKey),
     Supply,
     Exchange,
+    Mesh,
 }
 
 /// The moments of all timers.

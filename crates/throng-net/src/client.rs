@@ -12,8 +12,7 @@ use std::time::Duration;
 use quinn::{Connecting, Connection, Endpoint, VarInt};
 use throng_core::output::NotAttached;
 use throng_core::route::NoRoute;
-use throng_core::wire::Geometry;
-use throng_core::{CircuitId, Event, NodeId};
+use throng_core::{CircuitId, Design, Event, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -67,10 +66,14 @@ impl Pipeline {
 }
 
 /// QUIC's handshake, unless it takes too long or its circuit ends.
-async fn connect_while_wanted(connecting: Connecting, state: &watch::Sender<Pipeline>) -> Option<Connection> {
+async fn connect_while_wanted(
+    connecting: Connecting,
+    state: &watch::Sender<Pipeline>,
+    at_most: Duration,
+) -> Option<Connection> {
     let mut state = state.subscribe();
     tokio::select! {
-        connected = timeout(CONNECT_TIME_MAX, connecting) => connected.ok().and_then(Result::ok),
+        connected = timeout(at_most, connecting) => connected.ok().and_then(Result::ok),
         _ = state.wait_for(|state| matches!(state, Pipeline::Failed)) => None,
     }
 }
@@ -92,14 +95,14 @@ impl Client {
         orders: mpsc::Sender<Order>,
         mut events: mpsc::UnboundedReceiver<Event>,
         endpoint: Endpoint,
-        geometry: Geometry,
+        design: Arc<Design>,
     ) -> Self {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             circuits: Mutex::default(),
             supply: watch::Sender::default(),
         });
-        let watcher = Watcher { shared: Arc::clone(&shared), orders: orders.clone(), endpoint, geometry };
+        let watcher = Watcher { shared: Arc::clone(&shared), orders: orders.clone(), endpoint, design };
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 watcher.heed(event);
@@ -211,7 +214,7 @@ struct Watcher {
     shared: Arc<Shared>,
     orders: mpsc::Sender<Order>,
     endpoint: Endpoint,
-    geometry: Geometry,
+    design: Arc<Design>,
 }
 
 impl Watcher {
@@ -240,12 +243,13 @@ impl Watcher {
         let Some(exit) = path.last().copied() else { return };
         let state = watch::Sender::new(Pipeline::Connecting);
         self.shared.circuits().insert(circuit, state.clone());
-        let config = client_config(self.geometry, exit);
+        let config = client_config(&self.design, exit);
+        let at_most = CONNECT_TIME_MAX + 6 * self.design.detour();
         let connecting = self.endpoint.connect_with(config, address_of(circuit), "exit");
         let (shared, orders) = (Arc::clone(&self.shared), self.orders.clone());
         tokio::spawn(async move {
             let connected = match connecting {
-                Ok(connecting) => connect_while_wanted(connecting, &state).await,
+                Ok(connecting) => connect_while_wanted(connecting, &state, at_most).await,
                 Err(_) => None,
             };
             // The circuit may have ended in the very moment in which the handshake did.

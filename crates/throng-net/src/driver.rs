@@ -102,7 +102,7 @@ impl Driver {
     ) -> Self {
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         let (tell, news) = mpsc::unbounded_channel();
-        let outbox = Outbox::new(config.geometry);
+        let outbox = Outbox::new(config.design.geometry);
         let node = Node::<Fast>::new(config, seed, clock.now());
         let wake = node.next_wake();
         let running =

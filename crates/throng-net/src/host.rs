@@ -4,9 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use throng_core::membership::Membership;
-use throng_core::mixing::Mixing;
-use throng_core::wire::Geometry;
-use throng_core::{ClientConfig, NodeConfig, NodeKeys};
+use throng_core::{ClientConfig, Design, NodeConfig, NodeKeys};
 use tokio::sync::mpsc;
 
 use crate::client::Client;
@@ -21,10 +19,8 @@ use crate::socket::Socket;
 pub struct MixSetup {
     /// Its secrets.
     pub keys: NodeKeys,
-    /// The network's lengths.
-    pub geometry: Geometry,
-    /// What it does with cells.
-    pub mixing: Mixing,
+    /// How the network works.
+    pub design: Arc<Design>,
     /// Whom it knows.
     pub membership: Membership,
     /// What opens connections to the outside, if it is an exit.
@@ -40,16 +36,15 @@ pub fn start_mix(setup: MixSetup, socket: Socket, clock: Clock) -> io::Result<Dr
     let (events, heard) = mpsc::unbounded_channel();
     let config = NodeConfig {
         keys: setup.keys,
-        geometry: setup.geometry,
+        design: setup.design,
         relays: true,
         is_exit: setup.exit.is_some(),
-        mixing: setup.mixing,
         client: None,
         membership: setup.membership,
     };
     if let Some(exit) = setup.exit {
-        let server = pipe::server_config(setup.geometry, &config.keys);
-        let endpoint = pipe::endpoint(Arc::clone(&pipe), setup.geometry, Some(server))?;
+        let server = pipe::server_config(&config.design, &config.keys);
+        let endpoint = pipe::endpoint(Arc::clone(&pipe), config.design.geometry, Some(server))?;
         tokio::spawn(accept(endpoint, Arc::new(exit), heard));
     }
     Ok(Driver::start(config, &entropy::seed(), clock, socket, pipe, events))
@@ -61,7 +56,7 @@ pub fn start_mix(setup: MixSetup, socket: Socket, clock: Clock) -> io::Result<Dr
 /// Those of QUIC's start.
 pub fn start_client(
     client: ClientConfig,
-    geometry: Geometry,
+    design: Arc<Design>,
     membership: Membership,
     socket: Socket,
     clock: Clock,
@@ -69,16 +64,15 @@ pub fn start_client(
     let config = NodeConfig {
         // A client shows these to nobody.
         keys: NodeKeys::new(entropy::secret(), entropy::secret()),
-        geometry,
+        design: Arc::clone(&design),
         relays: false,
         is_exit: false,
-        mixing: Mixing::None,
         client: Some(client),
         membership,
     };
     let pipe = Pipe::new();
-    let endpoint = pipe::endpoint(Arc::clone(&pipe), geometry, None)?;
+    let endpoint = pipe::endpoint(Arc::clone(&pipe), design.geometry, None)?;
     let (events, heard) = mpsc::unbounded_channel();
     let driver = Driver::start(config, &entropy::seed(), clock, socket, pipe, events);
-    Ok((Client::start(driver.orders(), heard, endpoint, geometry), driver))
+    Ok((Client::start(driver.orders(), heard, endpoint, design), driver))
 }

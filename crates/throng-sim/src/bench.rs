@@ -1,14 +1,14 @@
 //! Worlds to measure speed with. The clock is the caller's: prepare, start the watch, run, stop it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::crypto::Suite;
 use throng_core::membership::{Membership, View};
-use throng_core::mixing::Mixing;
 use throng_core::route::{PathRules, Route};
 use throng_core::wire::Geometry;
-use throng_core::{CircuitId, ClientConfig, Command, Event, NodeConfig, Ports, Time};
+use throng_core::{CircuitId, ClientConfig, Command, Design, Event, NodeConfig, Ports, Time};
 
 use crate::host::HostId;
 use crate::scenario::Scenario;
@@ -133,19 +133,16 @@ fn crowd<S: Suite, W: Watcher>(
     let address = |number: usize| -> SocketAddr {
         ([10 + (number / 256) as u8, (number % 256) as u8, 0, 1], 9000).into()
     };
+    let route = Route::free(HOPS).expect("within the bound");
+    let design = Arc::new(Design { route, ..Design::default() });
     let hosts: Vec<_> = (0..mixes)
-        .map(|number| mix_config::<S>(number as u32, address(number), Ports::reduced(), Mixing::None))
+        .map(|number| mix_config::<S>(number as u32, address(number), Ports::reduced(), &design))
         .collect();
-    let view: View = hosts.iter().map(|(_, record)| std::sync::Arc::clone(record)).collect();
+    let view: View = hosts.iter().map(|(_, record)| Arc::clone(record)).collect();
     for (number, (config, _)) in hosts.into_iter().enumerate() {
         world.add(address(number), NodeConfig { membership: Membership::Shared(view.clone()), ..config });
     }
-    let client = ClientConfig {
-        route: Route::free(HOPS).expect("within the bound"),
-        rules: PathRules::Diverse,
-        spare: circuits,
-        first_hops: Vec::new(),
-    };
+    let client = ClientConfig { rules: PathRules::Diverse, spare: circuits, first_hops: Vec::new() };
     let hosts = (0..users as u32)
         .map(|number| {
             // Not all in one moment: a mix does so many handshakes a second.
@@ -155,10 +152,9 @@ fn crowd<S: Suite, W: Watcher>(
             let [_, a, b, c] = number.to_be_bytes();
             let config = NodeConfig {
                 keys: keys_of::<S>(b"user", number),
-                geometry: Geometry::DEFAULT,
+                design: Arc::clone(&design),
                 relays: false,
                 is_exit: false,
-                mixing: Mixing::None,
                 client: Some(client.clone()),
                 membership: Membership::Shared(view.clone()),
             };
@@ -202,6 +198,6 @@ mod tests {
     #[test]
     fn a_busy_hour_is_a_population_under_full_cover() {
         let plan = &busy_hour(1000).variants[0].plan;
-        assert_eq!((plan.users, plan.cover), (1000, crate::Cover::EndToEnd { bps: 64_000 }));
+        assert_eq!((plan.users, plan.cover.to_string().as_str()), (1000, "end-to-end=70228bps"));
     }
 }

@@ -33,12 +33,42 @@ pub(crate) struct Host<S: Suite> {
     /// Wake-ups so far, and datagrams sent so far: which draw is the next.
     pub(crate) woken: u64,
     pub(crate) sent: u64,
+    /// What it had to do lately.
+    pub(crate) work: Work,
     /// None: its line has no bound, and it is not slow.
     pub(crate) limits: Option<Box<Limits>>,
     /// Hosts reach each other only on the same one.
     pub(crate) island: u32,
     /// None before anything came.
     pub(crate) inbox: Option<Box<Inbox>>,
+}
+
+/// Steps within the running window.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Work {
+    window: u32,
+    steps: u32,
+}
+
+/// How long work makes timers late,
+const WORK_WINDOW_NANOS: u64 = 10_000_000;
+/// and how many steps in that time are as much as there can be.
+const WORK_STEPS_MAX: u32 = 64;
+
+impl Work {
+    /// One more step.
+    pub(crate) fn note(&mut self, now: Time) {
+        let window = (now.as_nanos() / WORK_WINDOW_NANOS) as u32;
+        if window != self.window {
+            *self = Self { window, steps: 0 };
+        }
+        self.steps = self.steps.saturating_add(1);
+    }
+
+    /// The share of what there can be.
+    pub(crate) fn share(self) -> f64 {
+        f64::from(self.steps.min(WORK_STEPS_MAX)) / f64::from(WORK_STEPS_MAX)
+    }
 }
 
 /// What waits for an application.

@@ -57,8 +57,8 @@ pub use run::{
     Options, Shard, TooLarge, cells_on_user_links, check_memory, nobody, run, trace, with_hosts_reversed,
 };
 pub use scenario::{
-    Churn, Cover, Fault, FaultKind, Level, Lines, Plan, SEEDS_MAX, Scenario, SuiteName, TapAt, USERS_MAX,
-    Variant, Wrong, list,
+    Churn, Fault, FaultKind, Level, Lines, Plan, SEEDS_MAX, Scenario, SuiteName, TapAt, USERS_MAX, Variant,
+    Wrong, list,
 };
 pub use stop::{Progress, Told};
 pub use toy::Toy;

@@ -8,11 +8,10 @@ use std::time::Duration;
 use throng_core::crypto::Suite;
 use throng_core::limits::RELAYED_CIRCUITS_MAX;
 use throng_core::membership::{Membership, View};
-use throng_core::mixing::Mixing;
-use throng_core::route::{PathRules, Route};
+use throng_core::route::PathRules;
 use throng_core::wire::Geometry;
 use throng_core::wire::record::Record;
-use throng_core::{ClientConfig, NodeConfig, Ports, Time};
+use throng_core::{ClientConfig, Design, NodeConfig, Ports, Time};
 
 use crate::apps::{Apps, CHURN, EXCHANGE_TIME_MAX};
 use crate::books::{Books, Digest, Name};
@@ -74,6 +73,7 @@ struct Run<'p, S: Suite> {
     mixes: Vec<Member>,
     users: Vec<Member>,
     view: View,
+    design: Arc<Design>,
     begin: Time,
     /// Everything was healed: nobody goes any more.
     is_healed: bool,
@@ -105,6 +105,7 @@ impl<'p, S: Suite> Run<'p, S> {
             mixes: Vec::new(),
             users: Vec::new(),
             view: View::new(),
+            design: Arc::new(plan.design()),
             begin: Time::ZERO,
             is_healed: false,
             ticks: Ticks::new(),
@@ -118,13 +119,14 @@ impl<'p, S: Suite> Run<'p, S> {
     /// The mixes of a static network, or the members of a dynamic one.
     fn make_mixes(&self, mixes: usize) -> Vec<(NodeConfig, Arc<Record>)> {
         let count = if self.plan.dynamic { self.plan.users } else { mixes };
+        let design = Arc::clone(&self.design);
         let mix = |number: usize| {
             let ports = if number < self.plan.exits { Ports::reduced() } else { Ports::none() };
             let capacity = match self.lines(number).up_bps {
                 Some(bps) => (bps / 1000).clamp(1, 1_000_000) as u32,
                 None => 1000,
             };
-            mix_with_capacity::<S>(number as u32, mix_address(number), ports, self.plan.mixing, capacity)
+            mix_with_capacity::<S>(number as u32, mix_address(number), ports, &design, capacity)
         };
         (0..count).map(mix).collect()
     }
@@ -140,12 +142,7 @@ impl<'p, S: Suite> Run<'p, S> {
     /// Puts hosts into the world.
     fn place(&mut self, mixes: Vec<NodeConfig>, seed: &[u8; 32]) {
         let (plan, view) = (self.plan, self.view.clone());
-        let client = ClientConfig {
-            route: Route::free(plan.hops).unwrap_or(Route::Free { hops: plan.hops }),
-            rules: PathRules::Diverse,
-            spare: plan.spare,
-            first_hops: Vec::new(),
-        };
+        let client = ClientConfig { rules: PathRules::Diverse, spare: plan.spare, first_hops: Vec::new() };
         let membership = Membership::Shared(view);
         let with_view = |config: NodeConfig| NodeConfig { membership: membership.clone(), ..config };
         let mut members: Vec<(Name, SocketAddr, Line, NodeConfig)> = Vec::new();
@@ -161,10 +158,9 @@ impl<'p, S: Suite> Run<'p, S> {
             for user in 0..plan.users {
                 let config = NodeConfig {
                     keys: keys_of::<S>(b"user", user as u32),
-                    geometry: Geometry::DEFAULT,
+                    design: Arc::clone(&self.design),
                     relays: false,
                     is_exit: false,
-                    mixing: Mixing::None,
                     client: Some(client.clone()),
                     membership: membership.clone(),
                 };

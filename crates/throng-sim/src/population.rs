@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use crate::chance::{Chance, For};
 use crate::results::Metric;
-use crate::scenario::{Cover, Lines, Plan};
+use crate::scenario::{Lines, Plan};
 use crate::segments::{acknowledgements, segments_of};
 use crate::stop::{Ticks, Watch};
 use crate::traffic::{Exchange, Traffic};
 use crate::wire::share;
 use crate::world::IP_UDP_BYTES;
+use throng_core::cover::{CircuitCover, Cover, LinkCover};
 use throng_core::wire::Geometry;
 
 pub use crate::segments::SEGMENT_BYTES;
@@ -139,7 +140,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Works off all users of a plan.
 pub(crate) fn run(plan: &Plan, seed: &[u8; 32], watch: &Watch<'_>) -> Counts {
     let duration = nanos(plan.duration);
-    let slot = slot_nanos(plan.cover);
+    let slot = slot_nanos(&plan.cover);
     let unit = slot.unwrap_or(1_000_000);
     let length = duration.div_ceil(BINS_MAX).max(1_000_000_000.min(duration)).div_ceil(unit) * unit;
     let bins = || Bins::new(length, duration);
@@ -153,7 +154,7 @@ pub(crate) fn run(plan: &Plan, seed: &[u8; 32], watch: &Watch<'_>) -> Counts {
         waiting_bytes: 0,
         online_nanos: 0,
         waited: (0, 0),
-        user_cells: if plan.cover == Cover::None { vec![[0; 2]; plan.users] } else { Vec::new() },
+        user_cells: if plan.cover.is_none() { vec![[0; 2]; plan.users] } else { Vec::new() },
         users: 0,
     };
     let chance = Chance::new(seed);
@@ -176,10 +177,11 @@ pub(crate) fn run(plan: &Plan, seed: &[u8; 32], watch: &Watch<'_>) -> Counts {
 }
 
 /// The time between two cells of a covered link: such that their useful bytes make the rate.
-fn slot_nanos(cover: Cover) -> Option<u64> {
+fn slot_nanos(cover: &Cover) -> Option<u64> {
     match cover {
-        Cover::None => None,
-        Cover::UserLink { bps } | Cover::EndToEnd { bps } => Some(SEGMENT_BYTES * 8 * 1_000_000_000 / bps),
+        Cover { user_links: LinkCover::Constant(rate), .. }
+        | Cover { circuits: CircuitCover::Constant(rate), .. } => Some(nanos(rate.gap(Geometry::DEFAULT))),
+        _ => None,
     }
 }
 
@@ -320,10 +322,10 @@ impl User<'_> {
         let Some(slot) = self.slot else { return };
         self.counts.user_up.add_slots(up.first, slot, up.slots);
         self.counts.user_down.add_slots(down.first, slot, down.slots);
-        let covered = match self.plan.cover {
-            Cover::None => 0,
-            Cover::UserLink { .. } => 1,
-            Cover::EndToEnd { .. } => self.path.len(),
+        let covered = match &self.plan.cover {
+            Cover { circuits: CircuitCover::Constant(_), .. } => self.path.len(),
+            Cover { user_links: LinkCover::Constant(_), .. } => 1,
+            _ => 0,
         };
         for place in 0..covered {
             if place > 0 {
@@ -386,7 +388,7 @@ impl User<'_> {
         self.counts.waited.0 += carried;
         self.counts.waited.1 += u128::from(starts - at.min(starts)) * u128::from(carried)
             + u128::from(slot) * u128::from(carried) * u128::from(carried - 1) / 2;
-        if let Cover::UserLink { .. } = self.plan.cover {
+        if let LinkCover::Constant(_) = self.plan.cover.user_links {
             self.pass_on(1, starts, slot, carried, bytes, is_up);
         }
         (bytes, carried)

@@ -7,13 +7,14 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use throng_core::mixing::Mixing;
+use throng_core::cover::Cover;
+use throng_core::mixing::{Lonely, Mixing};
 
 use crate::chance::{Chance, For};
 use crate::host::Line;
 use crate::nodes::How;
 use crate::run::alone;
-use crate::scenario::{Churn, Cover, Fault, FaultKind, Level, Lines, Plan, SuiteName, TapAt};
+use crate::scenario::{Churn, Fault, FaultKind, Level, Lines, Plan, SuiteName, TapAt};
 use crate::stop::Told;
 use crate::toy;
 use crate::traffic::Traffic;
@@ -85,6 +86,7 @@ fn plan(seed: u64) -> Plan {
         loss: draws.rarely(200) as f64 / 1000.0,
         doubled: draws.rarely(100) as f64 / 1000.0,
         lateness: ms(draws.from(0, 20)),
+        busy_lateness: Duration::ZERO,
     };
     let traffic = match draws.from(0, 2) {
         0 => Traffic::Web { reading: Duration::from_secs(3), largest_bytes: 200_000 },
@@ -120,7 +122,8 @@ fn plan(seed: u64) -> Plan {
         suite: SuiteName::Toy,
         duration,
         mixing,
-        cover: Cover::None,
+        lonely: Lonely::Alone,
+        cover: Cover::NONE,
         hops,
         spare: draws.from(0, 3) as usize,
         dynamic: false,

@@ -22,6 +22,8 @@ pub struct Wire {
     pub doubled: f64,
     /// Timers of hosts fire up to this late.
     pub lateness: Duration,
+    /// And up to this much later, the more a host has to do.
+    pub busy_lateness: Duration,
 }
 
 impl Default for Wire {
@@ -33,6 +35,7 @@ impl Default for Wire {
             loss: 0.0,
             doubled: 0.0,
             lateness: Duration::from_millis(1),
+            busy_lateness: Duration::ZERO,
         }
     }
 }

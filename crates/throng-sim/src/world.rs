@@ -11,17 +11,16 @@ use std::time::Duration;
 
 use throng_core::crypto::Suite;
 use throng_core::membership::{Family, Membership};
-use throng_core::mixing::Mixing;
 use throng_core::rng::{Purpose, Seed};
 use throng_core::wire::Geometry;
 use throng_core::wire::record::{Description, Record};
 use throng_core::{
-    CircuitId, Command, Event, Input, Node, NodeConfig, NodeKeys, Outbox, Ports, Scrubbed, Time,
+    CircuitId, Command, Design, Event, Input, Node, NodeConfig, NodeKeys, Outbox, Ports, Scrubbed, Time,
 };
 
 use crate::cells::Cells;
 use crate::chance::{Chance, For};
-use crate::host::{Host, HostId, Inbox, Line, owner};
+use crate::host::{Host, HostId, Inbox, Line, Work, owner};
 use crate::wheel::Wheel;
 use crate::wire::{Seen, Tap, Verdict, Watcher, Wire, share};
 
@@ -78,9 +77,9 @@ pub fn mix_config<S: Suite>(
     number: u32,
     address: SocketAddr,
     exit_ports: Ports,
-    mixing: Mixing,
+    design: &Arc<Design>,
 ) -> (NodeConfig, Arc<Record>) {
-    mix_with_capacity::<S>(number, address, exit_ports, mixing, 1000)
+    mix_with_capacity::<S>(number, address, exit_ports, design, 1000)
 }
 
 /// The same, for a mix that says that it can carry so much, kb/s.
@@ -88,7 +87,7 @@ pub(crate) fn mix_with_capacity<S: Suite>(
     number: u32,
     address: SocketAddr,
     exit_ports: Ports,
-    mixing: Mixing,
+    design: &Arc<Design>,
     capacity: u32,
 ) -> (NodeConfig, Arc<Record>) {
     let keys = keys_of::<S>(b"mix", number);
@@ -105,10 +104,9 @@ pub(crate) fn mix_with_capacity<S: Suite>(
     let record = Arc::new(Record::sign::<S>(description, keys.identity_secret()));
     let config = NodeConfig {
         keys,
-        geometry: Geometry::DEFAULT,
+        design: Arc::clone(design),
         relays: true,
         is_exit: !exit_ports.is_none(),
-        mixing,
         client: None,
         membership: Membership::Given(Vec::new()),
     };
@@ -172,6 +170,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
             wakes_for: Time::NEVER,
             woken: 0,
             sent: 0,
+            work: Work::default(),
             limits: None,
             island: 0,
             inbox: None,
@@ -398,6 +397,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
 
     /// Takes out what a step caused.
     fn collect(&mut self, id: HostId, wake: Time) -> Turn {
+        self.hosts[id.0].work.note(self.now);
         let mut outbox = std::mem::replace(&mut self.outbox, Outbox::new(Geometry::DEFAULT));
         let heard = !outbox.events.is_empty() || outbox.payloads().is_some();
         if heard {
@@ -481,8 +481,9 @@ impl<S: Suite, W: Watcher> World<S, W> {
         };
         host.woken += 1;
         host.wakes_for = wake;
+        let busy = self.wire.busy_lateness.mul_f64(host.work.share());
         let slow = host.limits.as_ref().map_or(Duration::ZERO, |limits| limits.slow);
-        host.wakes = wake.max(self.now) + late + slow;
+        host.wakes = wake.max(self.now) + late + busy + slow;
         let order = draws.bits(host.woken << 32);
         self.queue.push(host.wakes.as_nanos(), order, Happening::Wakes(id.0 as u32));
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use common::{Network, Plan, address, signed};
 use throng_core::crypto::Portable;
 use throng_core::membership::Membership;
-use throng_core::mixing::Mixing;
 use throng_core::output::NotAttached;
 use throng_core::route::NoRoute;
 use throng_core::wire::record::Record;
@@ -39,7 +38,8 @@ fn heard(network: &mut Network, host: HostId) -> (Option<u64>, bool) {
 
 /// Many records, so that the document needs many cells.
 fn long(records: &[Arc<Record>]) -> Vec<Arc<Record>> {
-    let more = (20..150).map(|i| mix_config::<Portable>(i.into(), address(i), Ports::none(), Mixing::None).1);
+    let more =
+        (20..150).map(|i| mix_config::<Portable>(i.into(), address(i), Ports::none(), &Arc::default()).1);
     records.iter().cloned().chain(more).collect()
 }
 
@@ -70,7 +70,7 @@ fn a_client_with_a_stale_document_learns_where_a_mix_has_gone() {
     // The only exit moves, and the operators sign its new address in.
     let exit = network.mixes[0];
     network.world.crash(exit);
-    let (config, moved) = mix_config::<Portable>(1, address(77), Ports::reduced(), Mixing::None);
+    let (config, moved) = mix_config::<Portable>(1, address(77), Ports::reduced(), &Arc::default());
     let records: Vec<_> = network.records[1..].iter().cloned().chain([moved]).collect();
     let membership = signed(2, &records, 3);
     network.world.add(address(77), NodeConfig { membership: membership.clone(), ..config });

@@ -47,7 +47,7 @@ fn a_mix_that_lists_a_dead_address_too_is_reached_at_the_live_one() {
                 i.into(),
                 address(i),
                 throng_core::Ports::reduced(),
-                Mixing::None,
+                &std::sync::Arc::default(),
             );
             let mut description = record.description().clone();
             description.addresses = vec![Scrubbed(address(i)), Scrubbed(address(100 + i))];

@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use throng_sim::{Cover, Options, Results, Scenario, Shard, nobody, run};
+use throng_core::cover::{CircuitCover, Cover, LinkCover, Rate};
+use throng_sim::{Options, Results, Scenario, Shard, nobody, run};
 
 fn ran(name: &str) -> (Scenario, Results) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").join(format!("{name}.toml"));
@@ -14,13 +15,22 @@ fn ran(name: &str) -> (Scenario, Results) {
     (scenario, results)
 }
 
+/// Of a rate on the wire, what payloads could carry.
+fn useful(rate: Rate) -> f64 {
+    rate.as_bps() as f64 * 1192.0 / 1308.0
+}
+
 /// Formulas (2) to (4), for all users together and the time that was simulated: bit/s from bytes and seconds.
-fn formula(cover: Cover, hops: f64, sent: f64, received: f64, online_seconds: f64, seconds: f64) -> f64 {
+fn formula(cover: &Cover, hops: f64, sent: f64, received: f64, online_seconds: f64, seconds: f64) -> f64 {
     let (d_s, d_r) = (sent * 8.0, received * 8.0);
     let bits = match cover {
-        Cover::None => hops * (d_s + d_r),
-        Cover::UserLink { bps } => hops * (d_s + d_r) + bps as f64 * online_seconds - d_s.min(d_r),
-        Cover::EndToEnd { bps } => (2.0 * hops - 1.0) * bps as f64 * online_seconds + d_s.max(d_r),
+        Cover { circuits: CircuitCover::Constant(rate), .. } => {
+            (2.0 * hops - 1.0) * useful(*rate) * online_seconds + d_s.max(d_r)
+        }
+        Cover { user_links: LinkCover::Constant(rate), .. } => {
+            hops * (d_s + d_r) + useful(*rate) * online_seconds - d_s.min(d_r)
+        }
+        _ => hops * (d_s + d_r),
     };
     bits / seconds
 }
@@ -35,15 +45,15 @@ fn check_formula(name: &str) {
         let asked = |mb: f64| mb * 1e6 / 86_400.0 * seconds * plan.users as f64;
         let online = plan.users as f64 * seconds;
         let expected =
-            formula(plan.cover, plan.hops as f64, asked(12.0), asked(108.0), online, seconds) / 1e6;
+            formula(&plan.cover, plan.hops as f64, asked(12.0), asked(108.0), online, seconds) / 1e6;
         let counted = mean("capacity needed, useful").unwrap();
         let (wire, overhead) =
             (mean("capacity needed on the wire").unwrap(), mean("overhead of headers and padding").unwrap());
         println!(
-            "{name} {:?}: formula {expected:.3} Mb/s, counted {counted:.3}; on the wire {wire:.3}, {overhead:.1} % more",
+            "{name} {}: formula {expected:.3} Mb/s, counted {counted:.3}; on the wire {wire:.3}, {overhead:.1} % more",
             plan.cover
         );
-        assert!((counted / expected - 1.0).abs() < 0.02, "{:?}: {counted} against {expected}", plan.cover);
+        assert!((counted / expected - 1.0).abs() < 0.02, "{}: {counted} against {expected}", plan.cover);
         assert!(wire > counted && overhead > 5.0);
     }
 }

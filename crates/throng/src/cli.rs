@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use throng_core::Ports;
+use throng_core::cover::Rate;
 use throng_core::limits::{HOPS_MAX, OPERATORS_MAX, RECORD_ADDRESSES_MAX};
-use throng_core::mixing::Mixing;
+use throng_core::mixing::{Lonely, Mixing};
 
 use crate::plan::PlanOptions;
 use crate::sim::SimOptions;
@@ -95,12 +95,8 @@ pub(crate) struct InitOptions {
     /// Let exits reach private addresses and their own machine: for test networks only
     #[arg(long)]
     pub(crate) exit_to_private: bool,
-    /// Mixes in a circuit
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=HOPS_MAX as i64))]
-    pub(crate) hops: u8,
-    /// What mixes do with cells: `none`, or `batch=20ms`
-    #[arg(long, default_value = "none", value_parser = parse_mixing)]
-    pub(crate) mixing: Mixing,
+    #[command(flatten)]
+    pub(crate) design: DesignOptions,
     /// Operators
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=OPERATORS_MAX as i64))]
     pub(crate) operators: u8,
@@ -136,18 +132,40 @@ pub(crate) struct UpOptions {
     /// Mixes in the network; a third of them are exits
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..=MIXES_MAX))]
     pub(crate) mixes: u8,
-    /// Mixes in a circuit
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=HOPS_MAX as i64))]
-    pub(crate) hops: u8,
     /// Port of the proxy on 127.0.0.1 (0: any that is free)
     #[arg(long, default_value_t = 9450)]
     pub(crate) port: u16,
-    /// What mixes do with cells: `none`, or `batch=20ms` (those of one interval leave together, in random order)
-    #[arg(long, default_value = "none", value_parser = parse_mixing)]
-    pub(crate) mixing: Mixing,
+    #[command(flatten)]
+    pub(crate) design: DesignOptions,
     /// Print one JSON object instead of text when the network is ready
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How the network works: from a file, from flags, or from a file with some of it changed by flags.
+#[derive(Args)]
+pub(crate) struct DesignOptions {
+    /// A design file: TOML with `hops`, `mixing`, `lonely`, `cover` and `rate`, each as the flag of its name
+    #[arg(long, value_name = "FILE")]
+    pub(crate) design: Option<PathBuf>,
+    /// Mixes in a circuit [default: 3]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=HOPS_MAX as i64))]
+    pub(crate) hops: Option<u8>,
+    /// What mixes do with cells: `none`, `batch=20ms`, `pool=1:10:200ms` (how many must come or how often some leave; how
+    /// many stay; after which silence a dummy comes), `slices=50ms`, `exponential=15ms`, `uniform=20ms` [default: none]
+    #[arg(long)]
+    pub(crate) mixing: Option<Mixing>,
+    /// What they do with a cell that has too little company: `none`, `fill=3`, `hold=3:20ms` [default: none]
+    #[arg(long)]
+    pub(crate) lonely: Option<Lonely>,
+    /// When links and circuits speak without need: `none`, or of each kind one: `user-link`; `links`, `demand-driven` or
+    /// `mimics`; `end-to-end` or `poisson`; joined by commas, each with a rate of its own if it is to have one:
+    /// `user-link=64kbps,links=1mbps` [default: none]
+    #[arg(long)]
+    pub(crate) cover: Option<String>,
+    /// Rate of covered links and circuits that have none of their own, on the wire: `64kbps` [default: 64kbps]
+    #[arg(long)]
+    pub(crate) rate: Option<Rate>,
 }
 
 /// The addresses of one mix.
@@ -165,34 +183,9 @@ fn parse_addresses(text: &str) -> Result<Addresses, String> {
 /// One mix per /16 of 127.0.0.0/8, without 127.0 and 127.255.
 const MIXES_MAX: i64 = 254;
 
-fn parse_mixing(text: &str) -> Result<Mixing, String> {
-    let wrong = || "mixing is `none` or `batch=` and a time from 1ms to 100ms, like `batch=20ms`".to_owned();
-    if text == "none" {
-        return Ok(Mixing::None);
-    }
-    let every = text.strip_prefix("batch=").and_then(parse_duration).ok_or_else(wrong)?;
-    Mixing::batch(every).ok_or_else(wrong)
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    if let Some(number) = text.strip_suffix("ms") {
-        return number.parse().ok().map(Duration::from_millis);
-    }
-    text.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mixing_is_read_or_explained() {
-        assert_eq!(parse_mixing("none"), Ok(Mixing::None));
-        assert_eq!(parse_mixing("batch=20ms"), Ok(Mixing::Batch { every: Duration::from_millis(20) }));
-        for wrong in ["", "batch", "batch=", "batch=0ms", "batch=101ms", "batch=1s", "batch=20", "pool"] {
-            assert!(parse_mixing(wrong).is_err_and(|why| why.contains("batch=20ms")), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_mix_may_have_several_addresses() {

@@ -42,14 +42,12 @@ async fn client(path: &Path) -> Result<()> {
 
     let state = beside(path, &file.state);
     let config_first_hops = read_first_hops(&state)?;
-    let config = ClientConfig {
-        route: statement.route,
-        first_hops: config_first_hops.clone(),
-        ..ClientConfig::default()
-    };
-    let socket = bind_anywhere(statement.geometry.datagram()).context("binding the client's socket")?;
-    let (client, mut driver) = start_client(config, statement.geometry, document.membership(), socket, clock)
-        .context("starting QUIC")?;
+    let config = ClientConfig { first_hops: config_first_hops.clone(), ..ClientConfig::default() };
+    let socket =
+        bind_anywhere(statement.design.geometry.datagram()).context("binding the client's socket")?;
+    let (client, mut driver) =
+        start_client(config, Arc::new(statement.design.clone()), document.membership(), socket, clock)
+            .context("starting QUIC")?;
     let client = Arc::new(client);
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(proxy::serve(listener, Arc::clone(&client), ProxyLimits::default(), stopped));

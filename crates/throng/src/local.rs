@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use throng_core::membership::Membership;
-use throng_core::mixing::Mixing;
-use throng_core::route::{PathRules, Route};
+use throng_core::route::PathRules;
 use throng_core::wire::Geometry;
 use throng_core::wire::record::{Description, Record};
-use throng_core::{ClientConfig, NodeId, NodeKeys, Ports, Scrubbed};
+use throng_core::{ClientConfig, Design, NodeId, NodeKeys, Ports, Scrubbed};
 use throng_net::client::Client;
 use throng_net::clock::Clock;
 use throng_net::driver::Driver;
@@ -30,8 +29,7 @@ const LOCAL_CAPACITY: u32 = 1_000_000;
 /// What kind of network.
 pub(crate) struct Plan {
     pub(crate) mixes: u8,
-    pub(crate) hops: u8,
-    pub(crate) mixing: Mixing,
+    pub(crate) design: Arc<Design>,
 }
 
 /// A running network.
@@ -39,6 +37,7 @@ pub(crate) struct LocalNetwork {
     pub(crate) mixes: Vec<Mix>,
     pub(crate) client: Arc<Client>,
     client_driver: Driver,
+    pub(crate) design: Arc<Design>,
     /// Whether every mix has a /16 of its own.
     pub(crate) own_prefixes: bool,
     /// Why exits cannot look names up, if they cannot.
@@ -71,11 +70,18 @@ impl LocalNetwork {
         let mixes = members
             .into_iter()
             .zip(1..)
-            .map(|(member, number)| member.start(number, plan.mixing, &records, clock, &resolver))
+            .map(|(member, number)| member.start(number, &plan.design, &records, clock, &resolver))
             .collect::<Result<_>>()?;
         let rules = if own_prefixes { PathRules::Diverse } else { PathRules::SamePrefixAllowed };
         let (client, client_driver) = start_local_client(plan, rules, records, clock)?;
-        Ok(Self { mixes, client: Arc::new(client), client_driver, own_prefixes, no_names })
+        Ok(Self {
+            mixes,
+            client: Arc::new(client),
+            client_driver,
+            design: Arc::clone(&plan.design),
+            own_prefixes,
+            no_names,
+        })
     }
 
     /// The mix with this identity.
@@ -122,7 +128,7 @@ impl Member {
     fn start(
         self,
         number: u8,
-        mixing: Mixing,
+        design: &Arc<Design>,
         records: &[Arc<Record>],
         clock: Clock,
         resolver: &ResolverSource,
@@ -132,8 +138,7 @@ impl Member {
         let exit = |ports: &Ports| Exit::new(ExitPolicy { ports: ports.clone(), local: true }, resolver());
         let setup = MixSetup {
             keys: self.keys,
-            geometry: Geometry::DEFAULT,
-            mixing,
+            design: Arc::clone(design),
             membership: Membership::Given(records.to_vec()),
             exit: (!exit_ports.is_none()).then(|| exit(&exit_ports)),
         };
@@ -151,9 +156,8 @@ fn start_local_client(
 ) -> Result<(Client, Driver)> {
     let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Geometry::DEFAULT.datagram())
         .context("binding the client's socket")?;
-    let route = Route::free(plan.hops.into()).context("choosing the length of circuits")?;
-    let config = ClientConfig { route, rules, ..ClientConfig::default() };
-    start_client(config, Geometry::DEFAULT, Membership::Given(records), socket, clock)
+    let config = ClientConfig { rules, ..ClientConfig::default() };
+    start_client(config, Arc::clone(&plan.design), Membership::Given(records), socket, clock)
         .context("starting QUIC")
 }
 

@@ -2,6 +2,7 @@
 
 mod cli;
 mod client;
+mod design;
 mod files_open;
 mod local;
 mod log;

@@ -51,7 +51,7 @@ async fn node(path: &Path) -> Result<()> {
     let statement = in_force.statement();
     let own = own_description(&in_force, &keys)?;
     let id = own.identity;
-    let socket = Socket::bind(file.listen, statement.geometry.datagram())
+    let socket = Socket::bind(file.listen, statement.design.geometry.datagram())
         .with_context(|| format!("listening on {} (`listen` in {})", file.listen, path.display()))?;
     let exit = if own.exit_ports.is_none() {
         None
@@ -65,8 +65,7 @@ async fn node(path: &Path) -> Result<()> {
     };
     let setup = MixSetup {
         keys,
-        geometry: statement.geometry,
-        mixing: statement.mixing,
+        design: Arc::new(statement.design.clone()),
         membership: document.membership(),
         exit,
     };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use throng_core::Design;
 use throng_net::client::SupplyState;
 use throng_net::proxy::{self, ProxyLimits};
 use tokio::net::TcpListener;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::cli::UpOptions;
+use crate::design;
 use crate::local::{LocalNetwork, Mix, Plan};
 
 /// All farewells together take at most this.
@@ -24,24 +26,25 @@ const SLOW_START: Duration = Duration::from_secs(10);
 
 /// Runs the network until Ctrl-C.
 pub(crate) fn run(options: &UpOptions) -> Result<()> {
-    if options.hops > options.mixes {
-        bail!("--hops {} needs as many mixes, but --mixes is {}", options.hops, options.mixes);
+    let design = design::read(&options.design)?;
+    if design.route.hops() > options.mixes.into() {
+        bail!("--hops {} needs as many mixes, but --mixes is {}", design.route.hops(), options.mixes);
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-    let outcome = runtime.block_on(up(options));
+    let outcome = runtime.block_on(up(options, design));
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
 }
 
-async fn up(options: &UpOptions) -> Result<()> {
+async fn up(options: &UpOptions, design: Design) -> Result<()> {
     let mut interrupted = std::pin::pin!(interrupted());
     let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)), "--port").await?;
     let proxy = listener.local_addr().context("asking for the proxy's address")?;
 
     let progress = progress(options.json);
     progress.set_message(format!("starting {} mixes", options.mixes));
-    let plan = Plan { mixes: options.mixes, hops: options.hops, mixing: options.mixing };
+    let plan = Plan { mixes: options.mixes, design: Arc::new(design) };
     let network = LocalNetwork::start(&plan)?;
     let (stop, stopped) = watch::channel(false);
     let serving =
@@ -140,6 +143,9 @@ struct Report<'a> {
     proxy: String,
     mixes: Vec<MixReport<'a>>,
     hops: u8,
+    mixing: String,
+    lonely: String,
+    cover: String,
     own_prefixes: bool,
     names: bool,
     circuit: Vec<&'a str>,
@@ -162,7 +168,10 @@ fn tell(options: &UpOptions, network: &LocalNetwork, proxy: SocketAddr, supply: 
     let report = Report {
         proxy: proxy.to_string(),
         mixes: network.mixes.iter().map(report_mix).collect(),
-        hops: options.hops,
+        hops: network.design.route.hops() as u8,
+        mixing: network.design.mixing.to_string(),
+        lonely: network.design.lonely.to_string(),
+        cover: network.design.cover.to_string(),
         own_prefixes: network.own_prefixes,
         names: network.no_names.is_none(),
         circuit: circuit.iter().map(|mix| mix.name.as_str()).collect(),

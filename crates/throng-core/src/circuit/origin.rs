@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Layers;
+use crate::cover::CircuitPace;
 use crate::crypto::{Initiation, Suite};
 use crate::limits::{
     CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY,
@@ -41,6 +42,10 @@ pub(crate) struct Own<S: Suite> {
     rtt: Duration,
     /// The latest question: its token, and when it was sent.
     question: (u32, Time),
+    /// What mixing and cover add to the way, nearly at most.
+    detour: Duration,
+    /// None where the circuit speaks when there is something to say.
+    pub(crate) pace: Option<Box<CircuitPace>>,
     /// A circuit with a mix of this one died, and nothing was heard of this one since.
     doubted: bool,
 }
@@ -80,7 +85,7 @@ impl<S: Suite> Own<S> {
         name: u32,
         first: Initiation<S>,
         number: u32,
-        idle: Duration,
+        (idle, detour): (Duration, Duration),
         now: Time,
     ) -> Self {
         Self {
@@ -100,6 +105,8 @@ impl<S: Suite> Own<S> {
             idle,
             rtt: Duration::ZERO,
             question: (0, Time::NEVER),
+            detour,
+            pace: None,
             doubted: false,
         }
     }
@@ -120,6 +127,11 @@ impl<S: Suite> Own<S> {
         if let Stage::Building(building) = &self.stage {
             self.rtt = now - building.asked_at;
         }
+    }
+
+    /// What mixing and cover add to the way, nearly at most.
+    pub(crate) fn detour(&self) -> Duration {
+        self.detour
     }
 
     /// Whether its numbers are used up.
@@ -212,9 +224,9 @@ impl<S: Suite> Own<S> {
         }
     }
 
-    /// Notes that it was asked. When to look again.
-    pub(crate) fn asked(&mut self, token: u32, now: Time) -> Time {
-        self.question = (token, now);
+    /// Notes that it was asked, with a question that was sent then. When to look again.
+    pub(crate) fn asked(&mut self, token: u32, sent: Time, now: Time) -> Time {
+        self.question = (token, sent);
         self.silence.ask(now)
     }
 
@@ -228,6 +240,7 @@ impl<S: Suite> Own<S> {
 
     /// A long way takes long.
     fn patience(&self) -> Patience {
-        Patience { ask_after: SILENCE_PROBE.max(2 * self.rtt), dead_after: SILENCE_DEAD.max(4 * self.rtt) }
+        let (ask_after, dead_after) = (SILENCE_PROBE.max(2 * self.rtt), SILENCE_DEAD.max(4 * self.rtt));
+        Patience { ask_after: ask_after + self.detour, dead_after: dead_after + 2 * self.detour }
     }
 }

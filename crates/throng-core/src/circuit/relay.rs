@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use super::Layers;
+use crate::cover::CircuitPace;
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
 use crate::limits::{BUILD_TIME_MAX, CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX};
 use crate::link::LinkKey;
@@ -22,6 +23,8 @@ pub(crate) struct Relay<S: Suite> {
     pub(crate) delivers: bool,
     /// Our answer to the set-up, until the origin shows that it has it.
     pub(crate) answer: Option<Box<Answered>>,
+    /// None where the circuit speaks when there is something to say, or does not end here.
+    pub(crate) pace: Option<Box<CircuitPace>>,
     layers: Layers<S>,
     next_number: u32,
     seen_forward: Rationed<CIRCUIT_WINDOW_CELLS>,
@@ -87,6 +90,7 @@ impl<S: Suite> Relay<S> {
             due: Due::NONE,
             delivers: false,
             answer: Some(Box::new(answer)),
+            pace: None,
             next_number: layers.first_number,
             layers,
             seen_forward: Rationed::new(),

@@ -34,7 +34,15 @@ fn handshake(rng: &mut Rng) -> (Layers<Portable>, Layers<Portable>) {
 fn circuit() -> Circuit {
     let mut rng = Seed::from_bytes([3; 32]).rng(Purpose::Keys, 0);
     let first = Initiation::new(&mut rng);
-    let mut own = Own::new(Vec::new(), LinkKey::default(), 1, first, rng.u32(), Duration::from_secs(20), NOW);
+    let mut own = Own::new(
+        Vec::new(),
+        LinkKey::default(),
+        1,
+        first,
+        rng.u32(),
+        (Duration::from_secs(20), Duration::ZERO),
+        NOW,
+    );
     let mut relays = Vec::new();
     for hop in 0..HOPS {
         let (ours, theirs) = handshake(&mut rng);

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use slotmap::new_key_type;
 use zeroize::Zeroize;
@@ -94,6 +95,8 @@ pub(crate) struct Link<S: Suite> {
     keys: Option<Keys<S>>,
     opened: Time,
     silence: Silence,
+    /// How much longer than elsewhere the neighbour may be silent.
+    more_patience: Duration,
 }
 
 pub(crate) struct Identify {
@@ -197,6 +200,7 @@ impl<S: Suite> Link<S> {
             keys: None,
             opened: now,
             silence: Silence::new(now),
+            more_patience: Duration::ZERO,
         }
     }
 
@@ -304,7 +308,7 @@ impl<S: Suite> Link<S> {
     /// Notes that something was sent to which the neighbour will answer. When to look, if nothing was awaited
     /// before.
     pub(crate) fn await_answer(&mut self, now: Time) -> Option<Time> {
-        self.silence.speak(PATIENCE, now)
+        self.silence.speak(self.patience(), now)
     }
 
     /// The link's time has come: what now?
@@ -323,7 +327,7 @@ impl<S: Suite> Link<S> {
         {
             return Wish::Forget;
         }
-        let pulse = self.silence.pulse(PATIENCE, now);
+        let pulse = self.silence.pulse(self.patience(), now);
         if pulse == Pulse::Dead {
             return Wish::Dead;
         }
@@ -350,7 +354,17 @@ impl<S: Suite> Link<S> {
 
     /// Whether an answer of the neighbour is due for longer than usual.
     pub(crate) fn is_silent(&self, now: Time) -> bool {
-        self.silence.is_long(PATIENCE, now)
+        self.silence.is_long(self.patience(), now)
+    }
+
+    /// Lets the neighbour be silent for longer.
+    pub(crate) fn be_patient(&mut self, more: Duration) {
+        self.more_patience = more;
+    }
+
+    fn patience(&self) -> Patience {
+        let more = self.more_patience;
+        Patience { ask_after: PATIENCE.ask_after + more, dead_after: PATIENCE.dead_after + 2 * more }
     }
 
     /// When something came last.
@@ -360,7 +374,7 @@ impl<S: Suite> Link<S> {
 }
 
 /// How long to wait for an answer to the `sends`-th message of a set-up.
-pub(crate) fn retry_after(sends: u32) -> core::time::Duration {
+pub(crate) fn retry_after(sends: u32) -> Duration {
     (SETUP_RETRY_FIRST * 3u32.pow(sends.saturating_sub(1).min(8)) / 2u32.pow(sends.saturating_sub(1).min(8)))
         .min(SETUP_RETRY_MAX)
 }

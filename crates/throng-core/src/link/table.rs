@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 use slotmap::SlotMap;
 
@@ -162,6 +163,21 @@ impl<S: Suite> Links<S> {
         rng.shuffle(&mut keys);
         keys.truncate(count);
         keys
+    }
+
+    /// A link that is up, to this address.
+    pub(crate) fn up_at(&self, address: SocketAddr) -> Option<LinkKey> {
+        self.links.iter().find(|(_, link)| link.is_up() && link.address == address).map(|(key, _)| key)
+    }
+
+    /// A link that is up, drawn at random.
+    pub(crate) fn any_up(&self, rng: &mut Rng) -> Option<LinkKey> {
+        self.some(1, rng).first().copied()
+    }
+
+    /// All links.
+    pub(crate) fn all(&self) -> Vec<LinkKey> {
+        self.links.keys().collect()
     }
 
     pub(crate) fn len(&self) -> usize {

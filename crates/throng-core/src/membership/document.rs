@@ -1,30 +1,30 @@
 //! What the operators of a static network say together: who is in it, and how it works.
 //!
 //! ```text
-//! version u8 · name u8 + text · serial u64 · from u64 · until u64 · datagram u16 · hops u8 · batch u32 (ms)
+//! version u8 · name u8 + text · serial u64 · from u64 · until u64
+//! · datagram u16 · hops u8 · mixing u8 + text · lonely u8 + text · cover u8 + text
 //! · records u16 × (length u16, record) · signatures u8 × (operator 32, signature 64)
 //! ```
 //!
 //! The signatures are over everything before their count.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 
 use crate::crypto::Suite;
+use crate::design::Design;
 use crate::limits::{
     DOCUMENT_RECORDS_MAX, HOPS_MAX, NETWORK_NAME_BYTES_MAX, OPERATORS_MAX, RECORD_BYTES_MAX,
 };
-use crate::mixing::Mixing;
 use crate::refused::Refused;
 use crate::route::Route;
 use crate::time::Time;
 use crate::wire::record::Record;
 use crate::wire::{Geometry, Malformed, Reader};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const SIGNATURE_CONTEXT: &[u8] = b"throng network 1\0";
 
 /// Whose signatures count: the operators' Ed25519 keys, and how many of them must have signed.
@@ -46,12 +46,8 @@ pub struct Statement {
     pub from: Time,
     /// End of validity.
     pub until: Time,
-    /// The network's lengths.
-    pub geometry: Geometry,
-    /// How paths are chosen.
-    pub route: Route,
-    /// What its mixes do.
-    pub mixing: Mixing,
+    /// How it works.
+    pub design: Design,
     /// Its mixes.
     pub records: Vec<Arc<Record>>,
 }
@@ -171,13 +167,13 @@ pub fn unsigned(statement: &Statement) -> Vec<u8> {
     out.extend_from_slice(&statement.serial.to_le_bytes());
     out.extend_from_slice(&statement.from.as_nanos().to_le_bytes());
     out.extend_from_slice(&statement.until.as_nanos().to_le_bytes());
-    out.extend_from_slice(&(statement.geometry.datagram() as u16).to_le_bytes());
-    out.push(statement.route.hops() as u8);
-    let batch = match statement.mixing {
-        Mixing::None => 0,
-        Mixing::Batch { every } => every.as_millis() as u32,
-    };
-    out.extend_from_slice(&batch.to_le_bytes());
+    let design = &statement.design;
+    out.extend_from_slice(&(design.geometry.datagram() as u16).to_le_bytes());
+    out.push(design.route.hops() as u8);
+    for text in [design.mixing.to_string(), design.lonely.to_string(), design.cover.to_string()] {
+        out.push(text.len() as u8);
+        out.extend_from_slice(text.as_bytes());
+    }
     out.extend_from_slice(&(statement.records.len() as u16).to_le_bytes());
     for record in &statement.records {
         out.extend_from_slice(&(record.as_bytes().len() as u16).to_le_bytes());
@@ -240,12 +236,12 @@ fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
     if version != VERSION {
         return Err(DocumentError::UnknownVersion(version));
     }
-    let length = usize::from(fields.u8()?);
-    let network = core::str::from_utf8(fields.take(length)?).map_err(|_| DocumentError::Malformed)?;
+    let network = text(fields)?;
     let (serial, from, until) = (fields.u64()?, fields.u64()?, fields.u64()?);
-    let (datagram, hops, batch) = (fields.u16()?, fields.u8()?, fields.u32()?);
+    let (datagram, hops) = (fields.u16()?, fields.u8()?);
+    let (mixing, lonely, cover) = (text(fields)?, text(fields)?, text(fields)?);
     let count = usize::from(fields.u16()?);
-    if count > DOCUMENT_RECORDS_MAX || length > NETWORK_NAME_BYTES_MAX {
+    if count > DOCUMENT_RECORDS_MAX || network.len() > NETWORK_NAME_BYTES_MAX {
         return Err(DocumentError::Malformed);
     }
     let mut records = Vec::with_capacity(count);
@@ -256,7 +252,13 @@ fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
         }
         records.push(fields.take(length)?);
     }
-    Ok(Skimmed { network, serial, from, until, datagram, hops, batch, records })
+    Ok(Skimmed { network, serial, from, until, datagram, hops, mixing, lonely, cover, records })
+}
+
+/// A short text behind its length.
+fn text<'a>(fields: &mut Reader<'a>) -> Result<&'a str, Malformed> {
+    let length = usize::from(fields.u8()?);
+    core::str::from_utf8(fields.take(length)?).map_err(|_| Malformed)
 }
 
 struct Skimmed<'a> {
@@ -266,7 +268,9 @@ struct Skimmed<'a> {
     until: u64,
     datagram: u16,
     hops: u8,
-    batch: u32,
+    mixing: &'a str,
+    lonely: &'a str,
+    cover: &'a str,
     records: Vec<&'a [u8]>,
 }
 
@@ -309,11 +313,12 @@ impl Document {
             serial: skimmed.serial,
             from,
             until,
-            geometry: Geometry::new(skimmed.datagram.into()).ok_or(Malformed)?,
-            route: Route::free(hops).filter(|_| hops <= HOPS_MAX).ok_or(Malformed)?,
-            mixing: match skimmed.batch {
-                0 => Mixing::None,
-                every => Mixing::batch(Duration::from_millis(every.into())).ok_or(Malformed)?,
+            design: Design {
+                geometry: Geometry::new(skimmed.datagram.into()).ok_or(Malformed)?,
+                route: Route::free(hops).filter(|_| hops <= HOPS_MAX).ok_or(Malformed)?,
+                mixing: skimmed.mixing.parse().map_err(|_| Malformed)?,
+                lonely: skimmed.lonely.parse().map_err(|_| Malformed)?,
+                cover: skimmed.cover.parse().map_err(|_| Malformed)?,
             },
             records: records.map_err(DocumentError::BadRecord)?,
         };
@@ -403,9 +408,12 @@ pub(crate) mod tests {
             serial,
             from: Time::from_secs(100),
             until: Time::from_secs(200),
-            geometry: Geometry::DEFAULT,
-            route: Route::free(3).unwrap(),
-            mixing: Mixing::batch(Duration::from_millis(20)).unwrap(),
+            design: Design {
+                mixing: "pool=1:10".parse().unwrap(),
+                lonely: "fill=2".parse().unwrap(),
+                cover: "user-link=64kbps,links=1mbps".parse().unwrap(),
+                ..Design::default()
+            },
             records: vec![Arc::new(Record::sign::<Portable>(description, &secret))],
         }
     }
@@ -476,8 +484,8 @@ pub(crate) mod tests {
     #[test]
     fn an_unknown_version_another_network_and_the_wrong_time_are_told_apart() {
         let mut bytes = document(&statement(1), &[0, 1]);
-        bytes[0] = 2;
-        assert_eq!(verify(&bytes), Err(DocumentError::UnknownVersion(2)));
+        bytes[0] = VERSION + 1;
+        assert_eq!(verify(&bytes), Err(DocumentError::UnknownVersion(VERSION + 1)));
         let other = Statement { network: "another".into(), ..statement(1) };
         assert_eq!(verify(&document(&other, &[0, 1])), Err(DocumentError::OtherNetwork));
         let bytes = document(&statement(1), &[0, 1]);

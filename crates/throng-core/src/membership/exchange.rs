@@ -438,10 +438,9 @@ mod tests {
     #[test]
     fn a_document_that_our_clock_or_program_cannot_judge_is_told_and_no_forgery() {
         let (neighbours, mut exchange) = (Neighbours::new(), exchange());
-        let mut bytes = example(6).as_bytes().to_vec();
+        let bytes = example(6).as_bytes().to_vec();
         let what = holding_of(&example(6));
         let asked = fetching(neighbours.offers(0, &mut exchange, what, Time::from_secs(99)));
-        bytes[0] = 1;
         let mut turned = None;
         for part in asked {
             let start = part as usize * PART;

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::Ticket;
 use crate::limits::{HELD_CELLS_MAX, HELD_CELLS_PER_CIRCUIT_MAX};
 use crate::link::LinkKey;
+use crate::time::Time;
 use crate::wire::cell::CellHeader;
 
 /// Where a cell will go.
@@ -14,6 +15,15 @@ use crate::wire::cell::CellHeader;
 pub(crate) struct Departure {
     pub(crate) link: LinkKey,
     pub(crate) header: CellHeader,
+    /// The slot of its circuit; [`Time::ZERO`]: at once.
+    pub(crate) at: Time,
+}
+
+impl Departure {
+    /// As soon as the strategy lets it go.
+    pub(crate) const fn soon(link: LinkKey, header: CellHeader) -> Self {
+        Self { link, header, at: Time::ZERO }
+    }
 }
 
 /// Cells in waiting.
@@ -123,7 +133,7 @@ mod tests {
 
     fn departure(circuit: u32) -> Departure {
         let header = CellHeader { circuit, space: Space::Stream, number: 0 };
-        Departure { link: LinkKey::default(), header }
+        Departure::soon(LinkKey::default(), header)
     }
 
     #[test]

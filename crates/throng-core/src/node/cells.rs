@@ -1,14 +1,16 @@
 //! A cell's way through a node: in from a link, to its circuit, past the mixing strategy, out on a link.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::Node;
 use crate::circuit::CircuitId;
 use crate::crypto::Suite;
 use crate::link::{End, LinkKey};
-use crate::mixing::{Departure, Waiting};
+use crate::mixing::{Departure, Source, Ticket, Waiting};
 use crate::output::Outbox;
 use crate::refused::Refused;
+use crate::rng::Rng;
 use crate::time::Time;
 use crate::timers::Timer;
 use crate::wire::cell::{CELL_HEADER_BYTES, CellHeader};
@@ -29,11 +31,18 @@ impl<S: Suite> Node<S> {
         let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
         let cell = link.open(counter, datagram, now)?;
         self.counts.datagrams_in += 1;
+        let before = link.address;
         link.follow(from, counter);
+        let after = link.address;
         let header = CellHeader::parse(cell)?;
         let end = link.circuits.get(&header.circuit).copied();
         if link.is_unconfirmed() {
             self.links.confirm(key);
+        }
+        if before != after
+            && let Some(covering) = &mut self.covering
+        {
+            covering.moved(before, after);
         }
         let body = &mut cell[CELL_HEADER_BYTES..];
         if header.circuit == 0 {
@@ -48,7 +57,7 @@ impl<S: Suite> Node<S> {
 
     /// Sends a payload to the other end of a circuit.
     pub(super) fn send(&mut self, now: Time, circuit: CircuitId, payload: &[u8], out: &mut Outbox) {
-        if payload.len() > self.geometry.payload() {
+        if payload.len() > self.design.geometry.payload() {
             return;
         }
         if let Some(own) = circuit.to_own() {
@@ -62,17 +71,14 @@ impl<S: Suite> Node<S> {
     pub(super) fn depart(
         &mut self,
         now: Time,
-        link: LinkKey,
-        header: CellHeader,
+        source: Source,
+        departure: Departure,
         body: &[u8],
         out: &mut Outbox,
     ) {
-        let departure = Departure { link, header };
-        let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.mixer.holds()) else {
-            return self.emit(now, departure, body, out);
-        };
+        let Some(waiting) = &mut self.waiting else { return self.emit(now, departure, body, out) };
         if let Some(ticket) = waiting.held.hold(departure, body) {
-            waiting.mixer.admit(ticket, now);
+            waiting.mixer.admit(ticket, source, self.relays.len(), now, &mut waiting.chance);
         }
         self.counts.cells_dropped += waiting.held.take_dropped();
     }
@@ -83,7 +89,9 @@ impl<S: Suite> Node<S> {
         let Waiting { mixer, held, released, chance } = &mut *waiting;
         mixer.release(now, chance, released);
         for ticket in released.drain(..) {
-            if let Some((departure, body)) = held.redeem(ticket) {
+            if ticket == Ticket::DUMMY {
+                self.emit_filler(now, chance, out);
+            } else if let Some((departure, body)) = held.redeem(ticket) {
                 self.emit(now, departure, &body, out);
                 held.reuse(body);
             }
@@ -95,7 +103,7 @@ impl<S: Suite> Node<S> {
     pub(super) fn control(&mut self, now: Time, link: LinkKey, message: &Control<'_>, out: &mut Outbox) {
         let mut body = out.take_body();
         message.write(&mut body);
-        self.depart(now, link, CellHeader::CONTROL, &body, out);
+        self.depart(now, Source::Link, Departure::soon(link, CellHeader::CONTROL), &body, out);
         out.return_body(body);
     }
 
@@ -109,18 +117,44 @@ impl<S: Suite> Node<S> {
     ) {
         let mut body = out.take_body();
         message.write(&mut body);
-        self.emit(now, Departure { link, header: CellHeader::CONTROL }, &body, out);
+        self.emit(now, Departure::soon(link, CellHeader::CONTROL), &body, out);
         out.return_body(body);
     }
 
-    /// Seals a cell into a datagram of its link.
+    /// Sends a filler to a neighbour drawn at random.
+    fn emit_filler(&mut self, now: Time, chance: &mut Rng, out: &mut Outbox) {
+        if let Some(link) = self.links.any_up(chance) {
+            self.control_at_once(now, link, &Control::Filler { gap: Duration::ZERO }, out);
+        }
+    }
+
+    /// Sends a cell: at once, or in one of its neighbour's slots.
     fn emit(&mut self, now: Time, departure: Departure, body: &[u8], out: &mut Outbox) {
-        let Departure { link: key, header } = departure;
+        if let Some(covering) = &mut self.covering
+            && let Some(link) = self.links.get(departure.link)
+            && covering.has(link.address)
+        {
+            self.counts.cells_dropped += u64::from(!covering.hold(link.address, departure, body));
+            return;
+        }
+        self.seal(now, departure, body, departure.at, out);
+    }
+
+    /// Seals a cell into a datagram of its link that leaves `at` its slot; whether its link was still there.
+    pub(super) fn seal(
+        &mut self,
+        now: Time,
+        departure: Departure,
+        body: &[u8],
+        at: Time,
+        out: &mut Outbox,
+    ) -> bool {
+        let Departure { link: key, header, .. } = departure;
         let Some(link) = self.links.get_mut(key).filter(|link| link.may_seal()) else {
             self.counts.cells_dropped += 1; // its link ended while it was held
-            return;
+            return false;
         };
-        let datagram = out.datagram(link.address, Time::ZERO);
+        let datagram = out.datagram(link.address, at);
         let end = datagram.len() - LINK_TAG_BYTES;
         let cell = &mut datagram[LINK_HEADER_BYTES..end];
         header.write(cell);
@@ -132,5 +166,6 @@ impl<S: Suite> Node<S> {
         {
             self.timers.by(&mut link.due, look, Timer::Link(key));
         }
+        true
     }
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::Node;
 use crate::crypto::Suite;
+use crate::design::Design;
 use crate::limits::{DOCUMENT_ROUND, DOCUMENT_TELL_AT_ONCE_MAX};
 use crate::link::LinkKey;
 use crate::membership::exchange::{Arrived, Heard, Teller, Turned};
@@ -35,7 +36,7 @@ impl<S: Suite> Node<S> {
         what: Holding,
         out: &mut Outbox,
     ) -> Result<(), Refused> {
-        let (teller, part_bytes) = (self.teller(key), part_bytes(self.geometry));
+        let (teller, part_bytes) = (self.teller(key), part_bytes(self.design.geometry));
         let exchange = self.exchange.as_mut().ok_or(Refused::OutOfPlace)?;
         match exchange.hear(key, teller, what, part_bytes, now) {
             Heard::Nothing => {}
@@ -60,7 +61,7 @@ impl<S: Suite> Node<S> {
         if !link.creates.take(now) {
             return Err(Refused::TooMany);
         }
-        let part_bytes = part_bytes(self.geometry);
+        let part_bytes = part_bytes(self.design.geometry);
         let (document, place) = exchange.part(&digest, part, part_bytes).ok_or(Refused::OutOfPlace)?;
         let bytes = &document.as_bytes()[place];
         self.control(now, key, &Control::Part { digest: &digest, part, bytes }, out);
@@ -124,7 +125,8 @@ impl<S: Suite> Node<S> {
             return self.chance.timing.pick(&valid).map(|record| Arc::clone(record));
         }
         self.client.as_ref()?;
-        self.first_hops.in_random_order(&self.view, &mut self.chance.route, now).into_iter().next()
+        let count = self.first_hops_in_use();
+        self.first_hops.in_order(&self.view, count, &mut self.chance.route, now).into_iter().next()
     }
 
     fn schedule_exchange(&mut self) {
@@ -155,19 +157,16 @@ impl<S: Suite> Node<S> {
     fn adopt(&mut self, now: Time, document: Arc<Document>, out: &mut Outbox) {
         let statement = document.statement();
         // Another length of datagrams needs another socket: that is for the owner, at the next start.
-        if statement.geometry == self.geometry {
+        if statement.design.geometry == self.design.geometry {
             self.view = statement.records.iter().cloned().collect::<View>().without(self.id);
-            if let Some(client) = &mut self.client {
-                client.route = statement.route;
-            }
-            if self.relays_for_others {
-                match &mut self.waiting {
-                    Some(waiting) => waiting.mixer.change(statement.mixing, now),
-                    None => self.waiting = Waiting::new(statement.mixing, self.chance.timing.fork(), now),
-                }
+            let is_covered_anew = statement.design.cover != self.design.cover;
+            self.design = Arc::new(statement.design.clone());
+            self.mix_anew(now);
+            if is_covered_anew {
+                self.cover_anew(now);
             }
             // Circuits in store are as the new document would have them, or they go.
-            let hops = statement.route.hops();
+            let hops = statement.design.route.hops();
             self.end_unused(now, out, |path, view| {
                 let known = |record: &Arc<Record>| view.get(record.description().identity) == Some(record);
                 path.len() != hops || !path.iter().all(known)
@@ -177,6 +176,16 @@ impl<S: Suite> Node<S> {
         self.timers.by(&mut self.supply.due, now, Timer::Supply);
         for link in self.links.some(DOCUMENT_TELL_AT_ONCE_MAX, &mut self.chance.timing) {
             self.tell_holding(now, link, out);
+        }
+    }
+
+    /// Works by the strategy of the design in force.
+    fn mix_anew(&mut self, now: Time) {
+        let Design { mixing, lonely, .. } = *self.design;
+        match &mut self.waiting {
+            _ if !self.relays_for_others => {}
+            Some(waiting) => waiting.mixer.change(mixing, lonely, now),
+            None => self.waiting = Waiting::new(mixing, lonely, self.chance.timing.fork(), now),
         }
     }
 

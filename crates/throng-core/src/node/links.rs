@@ -84,10 +84,13 @@ impl<S: Suite> Node<S> {
         link.address = opening.addresses[opening.sends as usize % opening.addresses.len()];
         opening.sends += 1;
         let code = CodeKey::new::<S>(&peer.0, &opening.link_key);
-        let datagram = out.datagram(link.address, Time::ZERO);
-        let offer = opening.initiation.offer();
-        write_offer::<S>(&code, link.our_session, offer, opening.cookie.as_ref(), datagram);
-        self.counts.datagrams_out += 1;
+        let (offer, cookie, session) = (*opening.initiation.offer(), opening.cookie, link.our_session);
+        let address = link.address;
+        self.post(
+            address,
+            |datagram| write_offer::<S>(&code, session, &offer, cookie.as_ref(), datagram),
+            out,
+        );
     }
 
     /// Somebody wants a link.
@@ -111,8 +114,7 @@ impl<S: Suite> Node<S> {
                     sealed: &sealed,
                     tag: &tag,
                 };
-                cookie.write(out.datagram(from, Time::ZERO));
-                self.counts.datagrams_out += 1;
+                self.post(from, |datagram| cookie.write(datagram), out);
                 return Ok(());
             }
         }
@@ -138,6 +140,7 @@ impl<S: Suite> Node<S> {
         let unconfirmed = Unconfirmed { offer: *offer.mac1, answer: *answer };
         let link = Link::opened_by(from, our_session, offer.initiator, &secret, unconfirmed, now);
         let key = self.links.insert(link);
+        self.cover_link(now, key);
         self.look_at_link(now, key, out);
         Ok(key)
     }
@@ -145,10 +148,9 @@ impl<S: Suite> Node<S> {
     fn send_answer(&mut self, key: LinkKey, to: SocketAddr, initiator: u32, out: &mut Outbox) {
         let Some(link) = self.links.get(key) else { return };
         if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side {
-            let answer =
-                Datagram::Answer { initiator, responder: link.our_session, answer: &unconfirmed.answer };
-            answer.write(out.datagram(to, Time::ZERO));
-            self.counts.datagrams_out += 1;
+            let (responder, answer) = (link.our_session, unconfirmed.answer);
+            let message = Datagram::Answer { initiator, responder, answer: &answer };
+            self.post(to, |datagram| message.write(datagram), out);
         }
     }
 
@@ -179,6 +181,7 @@ impl<S: Suite> Node<S> {
         }
         let waiting = core::mem::take(&mut link.waiting);
         self.first_hops.answered(peer);
+        self.cover_link(now, key);
         for end in waiting {
             match end {
                 End::Own(own) => self.request_hop(now, own, out),
@@ -223,7 +226,8 @@ impl<S: Suite> Node<S> {
         out: &mut Outbox,
     ) -> Result<(), Refused> {
         match message {
-            Control::Filler | Control::Pong => Ok(()),
+            Control::Pong => Ok(()),
+            Control::Filler { gap } => self.receive_filler(now, key, gap),
             Control::Ping => {
                 self.control_at_once(now, key, &Control::Pong, out);
                 Ok(())
@@ -264,6 +268,7 @@ impl<S: Suite> Node<S> {
         if link.peer.is_none() {
             S::verify(identity, &[IDENTIFY_CONTEXT, &link.binding()].concat(), signature)?;
             self.links.identified(key, NodeId(*identity));
+            self.cover_link(now, key);
             self.tell_holding(now, key, out);
         }
         self.control_at_once(now, key, &Control::Identified, out);
@@ -295,6 +300,7 @@ impl<S: Suite> Node<S> {
     fn drop_link(&mut self, now: Time, key: LinkKey, why: Ended, out: &mut Outbox) {
         let Some(mut link) = self.links.remove(key) else { return };
         self.timers.unset(&mut link.due, Timer::Link(key));
+        self.uncover_link(key, link.address);
         if let (Ended::Silent, Some(peer)) = (why, link.peer) {
             self.first_hops.failed(peer, now);
         }

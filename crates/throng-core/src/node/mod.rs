@@ -1,6 +1,7 @@
 //! The whole protocol, for clients and mixes. One door in, one door out.
 
 mod cells;
+mod covering;
 mod documents;
 mod links;
 mod own;
@@ -15,7 +16,9 @@ use slotmap::SlotMap;
 
 use crate::circuit::{CircuitId, Own, OwnKey, Relay, RelayKey, Supply};
 use crate::config::{ClientConfig, NodeConfig, NodeKeys};
+use crate::cover::{Covering, LinkCover, Spent};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, SessionSecret, Suite, answer};
+use crate::design::Design;
 use crate::limits::EVICTIONS_PER_SECOND_MAX;
 use crate::link::{Greeter, Links};
 use crate::membership::exchange::Exchange;
@@ -27,8 +30,7 @@ use crate::refused::{Counts, Refused};
 use crate::rng::{Purpose, Rng, Seed};
 use crate::route::{FirstHops, Resting};
 use crate::time::Time;
-use crate::timers::{Timer, Timers};
-use crate::wire::Geometry;
+use crate::timers::{Due, Timer, Timers};
 use crate::wire::control::Ended;
 use crate::wire::datagram::Datagram;
 use crate::wire::record::Record;
@@ -38,7 +40,7 @@ pub struct Node<S: Suite> {
     keys: NodeKeys,
     id: NodeId,
     link_public: [u8; 32],
-    geometry: Geometry,
+    design: Arc<Design>,
     relays_for_others: bool,
     is_exit: bool,
     view: View,
@@ -56,6 +58,9 @@ pub struct Node<S: Suite> {
     supply: Supply,
     /// None where cells leave at once.
     waiting: Option<Box<Waiting>>,
+    /// None where nothing has slots.
+    covering: Option<Box<Covering>>,
+    mesh: Due,
     timers: Timers,
     evictions: Bucket,
     chance: Chance,
@@ -135,10 +140,10 @@ impl<S: Suite> Node<S> {
         let id = config.keys.id::<S>();
         let link_public = config.keys.link_public::<S>();
         let first_hops = config.client.iter().flat_map(|client| client.first_hops.iter().copied());
+        let waiting = waiting_for(&config, seed, now);
         let mut node = Self {
             id,
             link_public,
-            geometry: config.geometry,
             relays_for_others: config.relays,
             is_exit: config.is_exit,
             view: config.membership.view().without(id),
@@ -153,10 +158,13 @@ impl<S: Suite> Node<S> {
             resting: None,
             supply: Supply::new(config.client.as_ref().map_or(0, |client| client.spare)),
             client: config.client,
-            waiting: Waiting::new(config.mixing, seed.rng(Purpose::Mixing, 0), now),
+            waiting,
+            covering: covering_for(&config.design, seed),
+            mesh: Due::NONE,
             timers: Timers::default(),
             evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now),
             chance,
+            design: config.design,
             counts: Counts::default(),
             keys: config.keys,
             last: now,
@@ -167,6 +175,9 @@ impl<S: Suite> Node<S> {
             node.exchange = Some(Box::new(exchange));
         }
         node.timers.set(&mut node.supply.due, now, Timer::Supply);
+        if node.relays_for_others && node.design.cover.mix_links != LinkCover::None {
+            node.timers.set(&mut node.mesh, now, Timer::Mesh);
+        }
         node
     }
 
@@ -190,17 +201,20 @@ impl<S: Suite> Node<S> {
             self.counts.refuse(why); // the peer learns nothing
         }
 
-        // Whatever has its time looks around, and what the strategy lets go leaves.
+        // Whatever has its time looks around, what the strategy lets go leaves, and slots are filled.
         while let Some(timer) = self.timers.pop(now) {
             self.look(now, timer, out);
         }
         self.release(now, out);
+        self.speak(now, out);
         self.next_wake()
     }
 
     /// When the node wants to be woken.
     pub fn next_wake(&self) -> Time {
-        self.timers.next().min(self.waiting.as_ref().map_or(Time::NEVER, |waiting| waiting.mixer.wake()))
+        let release = self.waiting.as_ref().map_or(Time::NEVER, |waiting| waiting.mixer.wake());
+        let speak = self.covering.as_ref().map_or(Time::NEVER, |covering| covering.wake());
+        self.timers.next().min(release).min(speak)
     }
 
     fn receive(
@@ -210,7 +224,7 @@ impl<S: Suite> Node<S> {
         bytes: &mut [u8],
         out: &mut Outbox,
     ) -> Result<(), Refused> {
-        if bytes.len() != self.geometry.datagram() {
+        if bytes.len() != self.design.geometry.datagram() {
             return Err(Refused::WrongLength);
         }
         match Datagram::parse(bytes)? {
@@ -250,6 +264,7 @@ impl<S: Suite> Node<S> {
             Timer::Own(own) => self.look_at_own(now, own, out),
             Timer::Supply => self.look_at_supply(now, out),
             Timer::Exchange => self.look_at_exchange(now, out),
+            Timer::Mesh => self.look_at_mesh(now, out),
         }
     }
 
@@ -288,6 +303,21 @@ impl<S: Suite> Node<S> {
         &self.counts
     }
 
+    /// What cover cost so far; nothing where there is none.
+    pub fn spent(&self) -> Option<Spent> {
+        self.covering.as_ref().map(|covering| covering.spent)
+    }
+
+    /// Cells that had less company in this mix than the design asks for.
+    pub fn lonely_cells(&self) -> u64 {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.mixer.lonely_cells())
+    }
+
+    /// How it works.
+    pub fn design(&self) -> &Design {
+        &self.design
+    }
+
     /// Whom it knows.
     pub fn view(&self) -> &View {
         &self.view
@@ -302,4 +332,15 @@ impl<S: Suite> Node<S> {
     pub fn sizes(&self) -> (usize, usize, usize) {
         (self.links.len(), self.relays.len(), self.owns.len())
     }
+}
+
+/// Only mixes hold cells.
+fn waiting_for(config: &NodeConfig, seed: &Seed, now: Time) -> Option<Box<Waiting>> {
+    let Design { mixing, lonely, .. } = *config.design;
+    config.relays.then(|| Waiting::new(mixing, lonely, seed.rng(Purpose::Mixing, 0), now)).flatten()
+}
+
+fn covering_for(design: &Design, seed: &Seed) -> Option<Box<Covering>> {
+    let own = || Covering::new(seed.rng(Purpose::Cover, 0).seed(), design.geometry);
+    (!design.cover.is_none()).then(|| Box::new(own()))
 }

@@ -7,12 +7,14 @@ use alloc::vec::Vec;
 
 use super::Node;
 use crate::circuit::{Building, CircuitId, Layers, Need, Own, OwnKey, Stage};
+use crate::cover::LinkCover;
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
 use crate::limits::{
-    BUILD_TIME_MAX, BUILDS_AT_ONCE_MAX, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, IDLE_PROBE,
-    OWN_CIRCUITS_MAX, SETUP_SENDS_MAX, SILENCE_DEAD, STREAMS_PER_CIRCUIT_MAX,
+    BUILD_TIME_MAX, BUILDS_AT_ONCE_MAX, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, FIRST_HOPS,
+    IDLE_PROBE, OWN_CIRCUITS_MAX, SETUP_SENDS_MAX, SILENCE_DEAD, STREAMS_PER_CIRCUIT_MAX,
 };
 use crate::link::{End, retry_after};
+use crate::mixing::{Departure, Source};
 use crate::output::{Event, NotAttached, Outbox};
 use crate::refused::Refused;
 use crate::route::{NoRoute, Resting, Wanted, choose};
@@ -33,9 +35,11 @@ impl<S: Suite> Node<S> {
             return Err(why);
         }
         let Some(client) = &self.client else { return Err(NoRoute::NoExit(None)) };
+        let hops = self.design.route.hops();
         let nobody = Resting::default();
         let resting = self.resting.as_deref().unwrap_or(&nobody);
-        let wanted = Wanted { hops: client.route.hops(), rules: client.rules, port, resting };
+        let wanted =
+            Wanted { hops, rules: client.rules, port, resting, first_hops: self.first_hops_in_use() };
         let path = choose(&self.view, &wanted, &mut self.first_hops, &mut self.chance.route, now);
         self.chance.route.forget();
         let path = path?;
@@ -44,7 +48,15 @@ impl<S: Suite> Node<S> {
         let number = self.chance.keys.u32();
         let idle = IDLE_PROBE.mul_f64(0.75 + self.chance.timing.unit() / 2.0);
         self.chance.timing.forget();
-        let own = self.owns.insert(Box::new(Own::new(path, link, 0, initiation, number, idle, now)));
+        let own = self.owns.insert(Box::new(Own::new(
+            path,
+            link,
+            0,
+            initiation,
+            number,
+            (idle, self.design.detour()),
+            now,
+        )));
         match self.name_circuit(link, End::Own(own)) {
             Some(name) => self.owns[own].name = name,
             None => {
@@ -52,7 +64,11 @@ impl<S: Suite> Node<S> {
                 return Err(NoRoute::NoFirstHop);
             }
         }
-        self.timers.set(&mut self.owns[own].due, now + BUILD_TIME_MAX, Timer::Own(own));
+        self.timers.set(
+            &mut self.owns[own].due,
+            now + BUILD_TIME_MAX + 6 * self.design.detour(),
+            Timer::Own(own),
+        );
         if self.links.get(link).is_some_and(|link| link.is_up()) {
             self.request_hop(now, own, out);
         } else if !self.wait_for_link(link, End::Own(own)) {
@@ -64,6 +80,7 @@ impl<S: Suite> Node<S> {
     /// Asks the next hop to join (again).
     pub(super) fn request_hop(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
         let Some(own) = self.owns.get_mut(key) else { return };
+        let detour = own.detour();
         let Stage::Building(building) = &mut own.stage else { return };
         building.sends += 1;
         if building.sends == 1 {
@@ -71,15 +88,16 @@ impl<S: Suite> Node<S> {
             // look short (Karn).
             building.asked_at = now;
         }
-        let retry = now + retry_after(building.sends);
+        let retry = now + retry_after(building.sends) + detour;
+        let end = own.started + BUILD_TIME_MAX + 6 * detour;
         let offer = *building.initiation.offer();
         let (link, name, done) = (own.link, own.name, own.hops_done());
-        self.timers.set(&mut own.due, retry.min(own.started + BUILD_TIME_MAX), Timer::Own(key));
+        self.timers.set(&mut own.due, retry.min(end), Timer::Own(key));
         if done == 0 {
             self.control(now, link, &Control::Create { circuit: name, offer: &offer }, out);
         } else {
             let next = own.path[done].description().identity.fingerprint();
-            self.send_message(now, key, &Message::Extend { next, offer: &offer }, out);
+            self.send_message(now, key, &Message::Extend { next, offer: &offer }, Time::ZERO, out);
         }
     }
 
@@ -129,6 +147,7 @@ impl<S: Suite> Node<S> {
         out.events.push(Event::CircuitReady { circuit: CircuitId::own(key), path, took });
         self.timers.set(&mut own.due, now + IDLE_PROBE, Timer::Own(key));
         self.counts.circuits_built += 1;
+        self.cover_own(now, key);
         self.supply.succeeded();
         self.serve_waiting(now, out);
         self.timers.by(&mut self.supply.due, now, Timer::Supply);
@@ -158,7 +177,12 @@ impl<S: Suite> Node<S> {
                 own.answered(token, now);
                 Ok(())
             }
-            Message::Dummy => Ok(()),
+            Message::Dummy => {
+                if let Some(pace) = &mut own.pace {
+                    pace.hear();
+                }
+                Ok(())
+            }
             Message::Extended { answer } => self.hop_joined(now, key, place + 1, answer, out),
             Message::NotExtended(why) if !own.is_ready() => {
                 self.end_own(now, key, why, out);
@@ -173,12 +197,22 @@ impl<S: Suite> Node<S> {
     }
 
     pub(super) fn send_own(&mut self, now: Time, key: OwnKey, payload: &[u8], out: &mut Outbox) {
-        if self.owns.get(key).is_some_and(|own| own.is_ready()) {
-            self.send_message(now, key, &Message::Payload(payload), out);
+        let Some(own) = self.owns.get_mut(key).filter(|own| own.is_ready()) else { return };
+        match &mut own.pace {
+            Some(pace) => self.counts.cells_dropped += u64::from(!pace.push(payload)),
+            None => self.send_message(now, key, &Message::Payload(payload), Time::ZERO, out),
         }
     }
 
-    fn send_message(&mut self, now: Time, key: OwnKey, message: &Message<'_>, out: &mut Outbox) {
+    /// Sends a message to the last hop so far, `at` a slot of the circuit.
+    pub(super) fn send_message(
+        &mut self,
+        now: Time,
+        key: OwnKey,
+        message: &Message<'_>,
+        at: Time,
+        out: &mut Outbox,
+    ) {
         let mut body = out.take_body();
         if let Some(own) = self.owns.get_mut(key) {
             let header = own.wrap(message, &mut body);
@@ -188,7 +222,7 @@ impl<S: Suite> Node<S> {
             {
                 self.timers.by(&mut own.due, look, Timer::Own(key));
             }
-            self.depart(now, link, header, &body, out);
+            self.depart(now, Source::Link, Departure { link, header, at }, &body, out);
         }
         out.return_body(body);
     }
@@ -200,7 +234,8 @@ impl<S: Suite> Node<S> {
         self.timers.unset(&mut own.due, Timer::Own(key));
         match &own.stage {
             Stage::Building(building) => {
-                if now - own.started >= BUILD_TIME_MAX || building.sends >= SETUP_SENDS_MAX {
+                if now - own.started >= BUILD_TIME_MAX + 6 * own.detour() || building.sends >= SETUP_SENDS_MAX
+                {
                     self.end_own(now, key, Ended::NotBuilt, out);
                 } else {
                     self.request_hop(now, key, out);
@@ -240,10 +275,16 @@ impl<S: Suite> Node<S> {
     }
 
     /// Asks the last hop whether it is there. When to look again.
+    ///
+    /// On a covered circuit every cell is answered by a covered one: a question beside them would show that some were
+    /// missing.
     fn ask_own(&mut self, now: Time, key: OwnKey, out: &mut Outbox) -> Time {
         let token = self.chance.keys.u32();
-        self.send_message(now, key, &Message::Probe { token }, out);
-        self.owns.get_mut(key).map_or(Time::NEVER, |own| own.asked(token, now))
+        if self.owns.get(key).is_some_and(|own| own.pace.is_some()) {
+            return self.owns[key].asked(token, Time::NEVER, now);
+        }
+        self.send_message(now, key, &Message::Probe { token }, Time::ZERO, out);
+        self.owns.get_mut(key).map_or(Time::NEVER, |own| own.asked(token, now, now))
     }
 
     /// Ends a circuit of our own, and begins another one where it is missing.
@@ -411,6 +452,22 @@ impl<S: Suite> Node<S> {
         }
     }
 
+    /// Circuits to have in store. Covered ones speak all the time, so that there is only one of them while nobody uses it,
+    /// and none beside one in use.
+    fn spare_wanted(&self) -> usize {
+        if !self.covers_circuits() {
+            return self.supply.spare;
+        }
+        let is_used = self.owns.values().any(|own| own.use_.isolation.is_some() && !own.use_.retired);
+        self.supply.spare.min(usize::from(!is_used))
+    }
+
+    /// First hops to use at once. A covered link costs its rate, and which ones there are must not follow the load.
+    pub(super) fn first_hops_in_use(&self) -> usize {
+        let is_covered = self.design.cover.user_links != LinkCover::None || self.covers_circuits();
+        if is_covered { 1 } else { FIRST_HOPS }
+    }
+
     fn has_exit_for(&self, port: Option<u16>, now: Time) -> bool {
         self.view.records().map(|record| record.description()).any(|mix| mix.until > now && mix.serves(port))
     }
@@ -447,7 +504,11 @@ impl<S: Suite> Node<S> {
             next = next.min(self.supply.not_before());
         }
         // A circuit that takes long to build is not counted any more after this, and gets company.
-        let builds = self.owns.values().filter(|own| !own.is_ready()).map(|own| own.started + SILENCE_DEAD);
+        let builds = self
+            .owns
+            .values()
+            .filter(|own| !own.is_ready())
+            .map(|own| own.started + SILENCE_DEAD + 3 * own.detour());
         let next = builds.filter(|at| *at > now).fold(next, Time::min);
         self.timers.set(&mut self.supply.due, next, Timer::Supply);
     }
@@ -472,7 +533,7 @@ impl<S: Suite> Node<S> {
         if building.clone().count() >= BUILDS_AT_ONCE_MAX {
             return None;
         }
-        let fresh = building.filter(|own| now - own.started < SILENCE_DEAD);
+        let fresh = building.filter(|own| now - own.started < SILENCE_DEAD + 3 * own.detour());
         let unused = owns().filter(|own| own.is_ready() && own.use_.isolation.is_none());
         let coming: Vec<&Own<S>> = fresh.chain(unused.filter(|own| !own.is_doubtful(now))).collect();
 
@@ -491,7 +552,7 @@ impl<S: Suite> Node<S> {
             self.supply.spare > 0 && self.resting.as_ref().is_some_and(|resting| resting.any(now));
         let is_safe = || coming.iter().any(|own| own.is_ready() && self.is_sound(own, now));
         let more = if in_danger && !is_safe() { 2 } else { 0 };
-        let enough = coming.len() >= self.supply.spare + groups.len() + more;
+        let enough = coming.len() >= self.spare_wanted() + groups.len() + more;
         (!enough && !without_route.contains(&wanted)).then_some(wanted)
     }
 }

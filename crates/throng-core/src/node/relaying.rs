@@ -3,12 +3,15 @@
 use alloc::boxed::Box;
 use alloc::collections::btree_map::Entry;
 
+use slotmap::Key as _;
+
 use super::Node;
 use crate::circuit::{Answered, CircuitId, Extending, Layers, Next, Peeled, Relay, RelayKey};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, Suite};
 use crate::limits::{CIRCUITS_PER_LINK_MAX, RELAYED_CIRCUITS_MAX};
 use crate::link::{End, LinkKey};
 use crate::membership::Fingerprint;
+use crate::mixing::{Departure, Source};
 use crate::output::{Event, Outbox};
 use crate::refused::Refused;
 use crate::time::Time;
@@ -113,12 +116,16 @@ impl<S: Suite> Node<S> {
         let message = match relay.peel(header.number, body, now)? {
             Peeled::Onward(link, onward) => {
                 self.counts.cells_relayed += 1;
-                self.depart(now, link, onward, body, out);
+                self.depart(now, turn_of(key, false), Departure::soon(link, onward), body, out);
                 return Ok(());
             }
             Peeled::Mine(message) => message,
         };
         match message {
+            Message::Dummy if matches!(relay.next, Next::End) => {
+                self.cover_relay(now, key);
+                Ok(())
+            }
             Message::Dummy => Ok(()),
             Message::Payload(payload) if self.is_exit && matches!(relay.next, Next::End) => {
                 relay.delivers = true;
@@ -126,7 +133,7 @@ impl<S: Suite> Node<S> {
                 Ok(())
             }
             Message::Probe { token } if matches!(relay.next, Next::End) => {
-                self.send_message_back(now, key, &Message::Alive { token }, out);
+                self.send_message_back(now, key, &Message::Alive { token }, Time::ZERO, out);
                 Ok(())
             }
             Message::Extend { next, offer } => self.extend(now, key, header.number, next, offer, out),
@@ -147,7 +154,7 @@ impl<S: Suite> Node<S> {
         let onward = relay.wrap(header.space, header.number, body, now)?;
         let link = relay.previous.0;
         self.counts.cells_relayed += 1;
-        self.depart(now, link, onward, body, out);
+        self.depart(now, turn_of(key, true), Departure::soon(link, onward), body, out);
         Ok(())
     }
 
@@ -319,15 +326,27 @@ impl<S: Suite> Node<S> {
 
     /// A payload of our pipe, to the origin.
     pub(super) fn send_back(&mut self, now: Time, key: RelayKey, payload: &[u8], out: &mut Outbox) {
-        self.send_message_back(now, key, &Message::Payload(payload), out);
+        if let Some(pace) = self.relays.get_mut(key).and_then(|relay| relay.pace.as_mut()) {
+            self.counts.cells_dropped += u64::from(!pace.push(payload));
+            return;
+        }
+        self.send_message_back(now, key, &Message::Payload(payload), Time::ZERO, out);
     }
 
-    fn send_message_back(&mut self, now: Time, key: RelayKey, message: &Message<'_>, out: &mut Outbox) {
+    /// Sends a message to the origin, `at` a slot of the circuit.
+    pub(super) fn send_message_back(
+        &mut self,
+        now: Time,
+        key: RelayKey,
+        message: &Message<'_>,
+        at: Time,
+        out: &mut Outbox,
+    ) {
         let mut body = out.take_body();
         if let Some(relay) = self.relays.get_mut(key).filter(|relay| matches!(relay.next, Next::End)) {
             let header = relay.wrap_own(message, &mut body);
-            let link = relay.previous.0;
-            self.depart(now, link, header, &body, out);
+            let departure = Departure { link: relay.previous.0, header, at };
+            self.depart(now, turn_of(key, true), departure, &body, out);
         }
         out.return_body(body);
     }
@@ -337,8 +356,8 @@ impl<S: Suite> Node<S> {
         let mut body = out.take_body();
         if let Some(relay) = self.relays.get(key) {
             let header = relay.wrap_reply(request, message, &mut body);
-            let link = relay.previous.0;
-            self.depart(now, link, header, &body, out);
+            let departure = Departure::soon(relay.previous.0, header);
+            self.depart(now, turn_of(key, true), departure, &body, out);
         }
         out.return_body(body);
     }
@@ -354,4 +373,9 @@ impl<S: Suite> Node<S> {
             }
         }
     }
+}
+
+/// Whose turn it is, as far as a mixing strategy knows.
+fn turn_of(key: RelayKey, is_backward: bool) -> Source {
+    Source::Circuit { number: key.data().as_ffi(), is_backward }
 }

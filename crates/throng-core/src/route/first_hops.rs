@@ -38,10 +38,16 @@ impl FirstHops {
         self.hops.iter().map(|hop| hop.id)
     }
 
-    /// Those in use, in random order: the first [`FIRST_HOPS`] that are known and do not rest; behind them, as a last
-    /// resort, those that rest, the longest first. New ones join only
-    /// where too few are left, and never more than [`FIRST_HOPS_MAX`] in all: then the oldest are tried again.
-    pub(crate) fn in_random_order(&mut self, view: &View, rng: &mut Rng, now: Time) -> Vec<Arc<Record>> {
+    /// Of the first [`FIRST_HOPS`] that are known and do not rest, `in_use` in random order, then the others; behind them,
+    /// as a last resort, those that rest, the longest first. New ones join only where too few are left, and never more than
+    /// [`FIRST_HOPS_MAX`] in all: then the oldest are tried again.
+    pub(crate) fn in_order(
+        &mut self,
+        view: &View,
+        in_use: usize,
+        rng: &mut Rng,
+        now: Time,
+    ) -> Vec<Arc<Record>> {
         self.hops.retain(|hop| view.get(hop.id).is_some_and(|record| record.description().until > now));
         let awake = self.hops.iter().filter(|hop| hop.rests_until <= now).count();
         for _ in awake..FIRST_HOPS {
@@ -50,7 +56,8 @@ impl FirstHops {
         let (awake, mut resting): (Vec<&FirstHop>, Vec<&FirstHop>) =
             self.hops.iter().partition(|hop| hop.rests_until <= now);
         let mut order: Vec<&FirstHop> = awake.into_iter().take(FIRST_HOPS).collect();
-        rng.shuffle(&mut order);
+        let in_use = in_use.min(order.len());
+        rng.shuffle(&mut order[..in_use]);
         resting.sort_by_key(|hop| hop.rests_until);
         order.extend(resting);
         order.into_iter().filter_map(|hop| view.get(hop.id).cloned()).collect()

@@ -20,6 +20,8 @@ pub(crate) struct Wanted<'r> {
     pub(crate) port: Option<u16>,
     /// Mixes that are taken only where there are no others.
     pub(crate) resting: &'r Resting,
+    /// First hops among which is drawn.
+    pub(crate) first_hops: usize,
 }
 
 /// Draws a path, first hop first.
@@ -41,7 +43,7 @@ pub(crate) fn choose(
     }
     let mut path = Vec::with_capacity(wanted.hops);
     let mut no_exit = false;
-    let mut firsts = first_hops.in_random_order(view, rng, now);
+    let mut firsts = first_hops.in_order(view, wanted.first_hops, rng, now);
     // Silent ones last. That adds no others: whoever can make them silent for a moment must not choose our first hops.
     firsts.sort_by_key(|first| wanted.resting.has(first.description().identity, now));
     for first in firsts {
@@ -145,8 +147,13 @@ mod tests {
 
     fn draw(view: &View, hops: usize, seed: u8) -> Result<Vec<Arc<Record>>, NoRoute> {
         let mut rng = Seed::from_bytes([seed; 32]).rng(Purpose::Route, 0);
-        let wanted =
-            Wanted { hops, rules: PathRules::Diverse, port: Some(443), resting: &Resting::default() };
+        let wanted = Wanted {
+            hops,
+            rules: PathRules::Diverse,
+            port: Some(443),
+            resting: &Resting::default(),
+            first_hops: 3,
+        };
         choose(view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO)
     }
 
@@ -211,7 +218,8 @@ mod tests {
         resting.rest(id(1), now);
         let mut first_hops = FirstHops::new([id(3)]);
         let mut exits = |resting: &Resting, now| {
-            let wanted = Wanted { hops: 2, rules: PathRules::Diverse, port: Some(443), resting };
+            let wanted =
+                Wanted { hops: 2, rules: PathRules::Diverse, port: Some(443), resting, first_hops: 3 };
             let draw = |_| choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap()[1].clone();
             (0..100).map(draw).filter(|exit| exit.description().identity == id(1)).count()
         };
@@ -227,7 +235,13 @@ mod tests {
         let mixes: Vec<_> = (1..=9).map(|i| mix(i, &alloc::format!("10.{i}.0.1:1"), None, i <= 3)).collect();
         let view = view(&mixes);
         let mut rng = Seed::from_bytes([9; 32]).rng(Purpose::Route, 0);
-        let wanted = Wanted { hops: 3, rules: PathRules::Diverse, port: None, resting: &Resting::default() };
+        let wanted = Wanted {
+            hops: 3,
+            rules: PathRules::Diverse,
+            port: None,
+            resting: &Resting::default(),
+            first_hops: 3,
+        };
         let mut exits: BTreeMap<String, u32> = BTreeMap::new();
         let mut middles: BTreeMap<String, u32> = BTreeMap::new();
         for _ in 0..40_000 {

@@ -29,11 +29,20 @@ impl Route {
         if hops >= 1 && hops <= HOPS_MAX { Some(Self::Free { hops }) } else { None }
     }
 
+    /// Three hops, freely chosen.
+    pub const DEFAULT: Self = Self::Free { hops: 3 };
+
     /// Mixes in a circuit.
     pub const fn hops(self) -> usize {
         match self {
             Self::Free { hops } => hops,
         }
+    }
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self::DEFAULT
     }
 }
 

@@ -1,5 +1,7 @@
 //! Messages between two neighbours, in cells of circuit 0.
 
+use core::time::Duration;
+
 use super::{Geometry, Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
 use crate::membership::Holding;
@@ -13,7 +15,10 @@ pub(crate) const fn part_bytes(geometry: Geometry) -> usize {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Control<'a> {
     /// Nothing; it only looks like something.
-    Filler,
+    Filler {
+        /// From one of the sender's slots on this link to the next; zero where it has none.
+        gap: Duration,
+    },
     /// Are you there?
     Ping,
     /// I am.
@@ -114,7 +119,7 @@ impl<'a> Control<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
         let mut fields = Reader::new(body);
         Ok(match fields.u32()? {
-            0 => Self::Filler,
+            0 => Self::Filler { gap: Duration::from_nanos(fields.u64()?) },
             1 => Self::Ping,
             2 => Self::Pong,
             3 => Self::Identify { identity: fields.array()?, signature: fields.array()? },
@@ -133,9 +138,13 @@ impl<'a> Control<'a> {
         })
     }
 
-    /// Whether the neighbour answers what this body says. (A pong or a farewell wants no answer.)
+    /// Whether the neighbour answers what this body says. (A pong or a farewell wants no answer; a filler in a slot does,
+    /// since the neighbour has slots as well.)
     pub(crate) fn asks(body: &[u8]) -> bool {
-        matches!(body.first(), Some(1 | 3 | 5))
+        match body.first() {
+            Some(0) => body.get(4..12).is_some_and(|gap| gap != [0; 8]),
+            kind => matches!(kind, Some(1 | 3 | 5)),
+        }
     }
 
     /// Writes the body of a control cell, zeros to its end.
@@ -145,7 +154,7 @@ impl<'a> Control<'a> {
     pub fn write(&self, body: &mut [u8]) {
         let mut fields = Writer::new(body);
         match *self {
-            Self::Filler => fields.u32(0),
+            Self::Filler { gap } => fields.u32(0).u64(u64::try_from(gap.as_nanos()).unwrap_or(u64::MAX)),
             Self::Ping => fields.u32(1),
             Self::Pong => fields.u32(2),
             Self::Identify { identity, signature } => fields.u32(3).put(identity).put(signature),
@@ -180,7 +189,7 @@ mod tests {
         #[test]
         fn control_messages_round_trip(circuit: u32, fill: u8, why in 1..9u8) {
             let messages = [
-                Control::Filler,
+                Control::Filler { gap: Duration::from_nanos(circuit.into()) },
                 Control::Ping,
                 Control::Pong,
                 Control::Identify { identity: &[fill; 32], signature: &[fill; 64] },

@@ -13,7 +13,7 @@ use quinn::{
 use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid, RandomConnectionIdGenerator};
 use throng_core::limits::STREAMS_PER_CIRCUIT_MAX;
 use throng_core::wire::Geometry;
-use throng_core::{NodeId, NodeKeys};
+use throng_core::{Design, NodeId, NodeKeys};
 
 use super::{Pipe, PipeSocket, tls};
 use crate::entropy;
@@ -36,8 +36,12 @@ const ACKNOWLEDGE_PACKETS: u32 = 30;
 const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(25);
 /// Packets that overtake each other by up to so many are not taken for lost: mixing reorders.
 const REORDERED_PACKETS: u32 = 256;
-/// Bytes that may be under way before the first acknowledgement.
-const FIRST_WINDOW_BYTES: u64 = 64 * 1224;
+/// Packets that may be under way before the first acknowledgement,
+const FIRST_WINDOW_PACKETS: u64 = 64;
+/// also where links are slow.
+const FIRST_WINDOW_PACKETS_MIN: u64 = 4;
+/// How long the way is taken to be before the first acknowledgement, without what the design adds.
+const FIRST_RTT: Duration = Duration::from_millis(100);
 /// A connection without a packet for so long ends. (That a circuit is dead the engine sees long before.)
 const IDLE_MAX: Duration = Duration::from_secs(7200);
 
@@ -55,10 +59,10 @@ pub fn endpoint(pipe: Arc<Pipe>, geometry: Geometry, server: Option<ServerConfig
 }
 
 /// For a client: the other end is the exit with this identity.
-pub fn client_config(geometry: Geometry, exit: NodeId) -> ClientConfig {
+pub fn client_config(design: &Design, exit: NodeId) -> ClientConfig {
     let crypto = QuicClientConfig::try_from(tls::client(exit)).expect("the suite has QUIC's first cipher");
     let mut config = ClientConfig::new(Arc::new(crypto));
-    let mut transport = transport(geometry);
+    let mut transport = transport(design);
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     transport.stream_receive_window(VarInt::from_u32(CLIENT_STREAM_WINDOW_BYTES));
     transport.receive_window(VarInt::from_u32(CLIENT_WINDOW_BYTES));
@@ -67,11 +71,11 @@ pub fn client_config(geometry: Geometry, exit: NodeId) -> ClientConfig {
 }
 
 /// For an exit: it shows its identity.
-pub fn server_config(geometry: Geometry, keys: &NodeKeys) -> ServerConfig {
+pub fn server_config(design: &Design, keys: &NodeKeys) -> ServerConfig {
     let crypto = QuicServerConfig::try_from(tls::server(keys)).expect("the suite has QUIC's first cipher");
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.migration(false);
-    let mut transport = transport(geometry);
+    let mut transport = transport(design);
     transport.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX));
     transport.stream_receive_window(VarInt::from_u32(EXIT_STREAM_WINDOW_BYTES));
     transport.receive_window(VarInt::from_u32(EXIT_WINDOW_BYTES));
@@ -79,8 +83,8 @@ pub fn server_config(geometry: Geometry, keys: &NodeKeys) -> ServerConfig {
     config
 }
 
-fn transport(geometry: Geometry) -> TransportConfig {
-    let packet = u16::try_from(geometry.payload()).unwrap_or(u16::MAX);
+fn transport(design: &Design) -> TransportConfig {
+    let packet = u16::try_from(design.geometry.payload()).unwrap_or(u16::MAX);
     let mut acknowledge = AckFrequencyConfig::default();
     acknowledge
         .ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGE_PACKETS))
@@ -95,20 +99,23 @@ fn transport(geometry: Geometry) -> TransportConfig {
         .send_window(SEND_WINDOW_BYTES)
         .packet_threshold(REORDERED_PACKETS)
         .time_threshold(2.0)
-        .initial_rtt(Duration::from_millis(100))
+        .initial_rtt(FIRST_RTT + design.detour())
         .datagram_receive_buffer_size(None)
         .allow_spin(false)
         .ack_frequency_config(Some(acknowledge))
         .max_idle_timeout(Some(IDLE_MAX.try_into().expect("a few hours fit")))
-        .congestion_controller_factory(Arc::new(congestion()));
+        .congestion_controller_factory(Arc::new(congestion(design)));
     transport
 }
 
 /// BBR, since loss is no sign of congestion here: over links that lose 2 % each (some 8 % end to end) it carried 8 MiB
 /// ten times as fast as CUBIC, and as fast on clean ones.
-fn congestion() -> BbrConfig {
+fn congestion(design: &Design) -> BbrConfig {
     let mut config = BbrConfig::default();
-    config.initial_window(FIRST_WINDOW_BYTES);
+    // What covered links carry in a second, if that is less.
+    let slots = design.cover.widest_gap(design.geometry).map_or(f64::INFINITY, |gap| 1.0 / gap.as_secs_f64());
+    let packets = FIRST_WINDOW_PACKETS.min(slots as u64).max(FIRST_WINDOW_PACKETS_MIN);
+    config.initial_window(packets * design.geometry.payload() as u64);
     config
 }
 

@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::membership::Membership;
-use throng_core::mixing::Mixing;
 use throng_core::route::{PathRules, Route};
 use throng_core::wire::Geometry;
 use throng_core::wire::record::{Description, Record};
-use throng_core::{ClientConfig, Event, NodeConfig, NodeKeys, Ports, Scrubbed};
+use throng_core::{ClientConfig, Design, Event, NodeConfig, NodeKeys, Ports, Scrubbed};
 use throng_net::client::Client;
 use throng_net::clock::Clock;
 use throng_net::driver::Driver;
@@ -97,16 +96,17 @@ impl Network {
             mixes.push(plan.mixes_run.then(|| start_mix(config, socket, clock, &plan)));
         }
         let client = ClientConfig {
-            route: Route::free(plan.hops).unwrap(),
             rules: PathRules::SamePrefixAllowed, // all stand on 127.0.0.1
             ..ClientConfig::default()
         };
-        let config = NodeConfig { client: Some(client), ..node(&records) };
+        let design = Design { route: Route::free(plan.hops).unwrap(), ..Design::default() };
+        let design = Arc::new(design);
+        let config = NodeConfig { client: Some(client), design: Arc::clone(&design), ..node(&records) };
         let pipe = Pipe::new();
         let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, None).unwrap();
         let (events, heard) = overheard();
         let client_driver = Driver::start(config, &entropy::seed(), clock, bind(), pipe, events);
-        let client = Client::start(client_driver.orders(), heard, endpoint, Geometry::DEFAULT);
+        let client = Client::start(client_driver.orders(), heard, endpoint, design);
         Self { client: Arc::new(client), client_driver, mixes, relays }
     }
 
@@ -138,10 +138,9 @@ fn bind() -> Socket {
 fn node(records: &[Arc<Record>]) -> NodeConfig {
     NodeConfig {
         keys: NodeKeys::new(entropy::secret(), entropy::secret()),
-        geometry: Geometry::DEFAULT,
+        design: Arc::default(),
         relays: false,
         is_exit: false,
-        mixing: Mixing::None,
         client: None,
         membership: Membership::Given(records.to_vec()),
     }
@@ -151,7 +150,7 @@ fn start_mix(config: NodeConfig, socket: Socket, clock: Clock, plan: &Plan) -> D
     let pipe = Pipe::new();
     let (events, heard) = mpsc::unbounded_channel();
     if config.is_exit {
-        let server = pipe::server_config(Geometry::DEFAULT, &config.keys);
+        let server = pipe::server_config(&config.design, &config.keys);
         let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, Some(server)).unwrap();
         let names = plan.names.iter().map(|(name, addresses)| (Name::new(name).unwrap(), addresses.clone()));
         let policy = ExitPolicy { ports: Ports::all(), local: plan.local };

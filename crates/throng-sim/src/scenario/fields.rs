@@ -185,6 +185,18 @@ impl<'f> Fields<'f> {
         self.fields.remove(name)
     }
 
+    /// What the network's own words say; `default` if the field is missing.
+    pub(crate) fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, throng_core::design::Wrong>,
+    ) -> Result<T, Wrong> {
+        let Some(value) = self.take(name) else { return Ok(default) };
+        let Is::Text(text) = &value.is else { return Err(self.not_possible(name, &value, "a text")) };
+        parse(text).map_err(|why| self.wrong(name, Some(value.line), why.to_string()))
+    }
+
     /// A table within; an empty one if it is missing.
     pub(crate) fn table(&mut self, name: &'static str) -> Result<Self, Wrong> {
         let line = self.line.unwrap_or(1);

@@ -9,10 +9,11 @@
 //! first_seed = 1             # or from another one on
 //!
 //! [design]
-//! mixing = "batch"           # or "none"
-//! batch_ms = 20
-//! cover = "none"             # "user-link", "end-to-end": at population level only
-//! cover_bps = 64000
+//! mixing = "batch=20ms"      # or "none": see `throng_core::mixing::Mixing`
+//! lonely = "none"            # "fill=3", "hold=3:20ms"
+//! cover = "none"             # "user-link,links=1mbps": see `throng_core::cover::Cover`; counted in populations: "user-link"
+//!                            # and "end-to-end"
+//! cover_bps = 64000          # useful bits per second, for schemes that name no rate
 //! route = "free"             # every hop drawn, in proportion to what mixes can carry
 //! hops = 3
 //! spare = 1                  # circuits that a user keeps ready
@@ -39,6 +40,7 @@
 //! loss = 0.01
 //! doubled = 0.0
 //! lateness_ms = 1            # of timers
+//! busy_lateness_ms = 0       # and up to so much more, the more a host has to do
 //!
 //! [churn]
 //! up_mean_s = 600            # users stay so long, exponentially distributed,
@@ -68,7 +70,7 @@ use std::path::Path;
 use throng_core::crypto::{Portable, Suite};
 
 pub use fields::Wrong;
-pub use plan::{Churn, Cover, Fault, FaultKind, Level, Lines, Plan, SuiteName, TapAt};
+pub use plan::{Churn, Fault, FaultKind, Level, Lines, Plan, SuiteName, TapAt};
 pub use sweep::Variant;
 
 use fields::Value;

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use throng_core::limits::{BATCH_EVERY_MAX, HOPS_MAX};
-use throng_core::mixing::Mixing;
+use throng_core::Design;
+use throng_core::cover::{CircuitCover, Cover, LinkCover, Rate};
+use throng_core::limits::HOPS_MAX;
+use throng_core::mixing::{Lonely, Mixing};
+use throng_core::route::Route;
+use throng_core::wire::Geometry;
 
 use super::fields::{Fields, Value, Wrong};
 use super::{SEEDS_MAX, USERS_MAX};
 use crate::host::Line;
 use crate::population;
+use crate::segments::SEGMENT_BYTES;
 use crate::traffic::{Recorded, Traffic};
 use crate::wire::Wire;
 
@@ -29,23 +34,6 @@ pub enum SuiteName {
     Toy,
     /// [`Portable`](throng_core::crypto::Portable).
     Real,
-}
-
-/// A cover scheme.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cover {
-    /// None.
-    None,
-    /// A constant rate on the user's link to the first mix, in both directions.
-    UserLink {
-        /// Useful bits per second each way: what payloads could carry.
-        bps: u64,
-    },
-    /// A constant rate from the user to the last mix, in both directions.
-    EndToEnd {
-        /// Useful bits per second each way.
-        bps: u64,
-    },
 }
 
 /// The lines of hosts.
@@ -118,7 +106,9 @@ pub struct Plan {
     pub duration: Duration,
     /// What mixes do with cells.
     pub mixing: Mixing,
-    /// The cover scheme.
+    /// What they do with those that have too little company.
+    pub lonely: Lonely,
+    /// When links and circuits speak without need.
     pub cover: Cover,
     /// Mixes in a circuit.
     pub hops: usize,
@@ -151,6 +141,17 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How the network works.
+    pub fn design(&self) -> Design {
+        Design {
+            geometry: Geometry::DEFAULT,
+            route: Route::free(self.hops).unwrap_or(Route::Free { hops: self.hops }),
+            mixing: self.mixing,
+            lonely: self.lonely,
+            cover: self.cover.clone(),
+        }
+    }
+
     /// Bytes of memory that a run will need at most, from what was measured per host (see `tests/`).
     pub fn memory_bytes(&self) -> u64 {
         let (users, mixes) = (self.users as u64, if self.dynamic { 0 } else { self.mixes as u64 });
@@ -199,7 +200,8 @@ pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
 
     let mut design = root.table("design")?;
     let cover = read_cover(&mut design, level)?;
-    let mixing = read_mixing(&mut design)?;
+    let mixing = design.parsed("mixing", Mixing::None, str::parse)?;
+    let lonely = design.parsed("lonely", Lonely::Alone, str::parse)?;
     design.word("route", &[("free", ())])?; // the only one so far
     let hops = design.integer("hops", Some(3), 1..=HOPS_MAX as u64)? as usize;
     let spare = design.integer("spare", Some(1), 0..=16)? as usize;
@@ -230,6 +232,7 @@ pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
         loss: wire.number("loss", Some(0.0), 0.0..=1.0)?,
         doubled: wire.number("doubled", Some(0.0), 0.0..=1.0)?,
         lateness: wire.span("lateness_ms", MS, Some(1.0), 0.0..=10_000.0)?,
+        busy_lateness: wire.span("busy_lateness_ms", MS, Some(0.0), 0.0..=10_000.0)?,
     };
     wire.end()?;
 
@@ -270,6 +273,7 @@ pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
         suite,
         duration,
         mixing,
+        lonely,
         cover,
         hops,
         spare,
@@ -291,38 +295,22 @@ pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-#[derive(Clone, Copy, PartialEq)]
-enum Scheme {
-    None,
-    UserLink,
-    EndToEnd,
-}
-
+/// `cover_bps` is the rate of schemes that name none: useful bits per second, which payloads could carry.
 fn read_cover(design: &mut Fields<'_>, level: Level) -> Result<Cover, Wrong> {
-    let words = [("none", Scheme::None), ("user-link", Scheme::UserLink), ("end-to-end", Scheme::EndToEnd)];
-    let scheme = design.word("cover", &words)?;
-    let bps = design.integer("cover_bps", Some(64_000), 100..=100_000_000)?;
-    if scheme == Scheme::None {
-        return Ok(Cover::None);
+    let useful = design.integer("cover_bps", Some(64_000), 1000..=90_000_000)?;
+    let gap = Duration::from_nanos(SEGMENT_BYTES * 8 * 1_000_000_000 / useful);
+    let default = Rate::of_gap(gap, Geometry::DEFAULT);
+    let cover = design.parsed("cover", Cover::NONE, |text| Cover::parse(text, default))?;
+    let is_counted = matches!(
+        (&cover.user_links, &cover.mix_links, cover.circuits),
+        (LinkCover::None | LinkCover::Constant(_), LinkCover::None, CircuitCover::None)
+            | (LinkCover::None, LinkCover::None, CircuitCover::Constant(_))
+    );
+    if level == Level::Population && !is_counted {
+        let why = "needs level = \"nodes\": populations are counted with none, user-link or end-to-end";
+        return Err(design.wrong("cover", None, why));
     }
-    if level == Level::Nodes {
-        return Err(design.wrong(
-            "cover",
-            None,
-            "the nodes of this version speak only when they have something to say; a cover scheme runs with \
-             level = \"population\"",
-        ));
-    }
-    Ok(if scheme == Scheme::UserLink { Cover::UserLink { bps } } else { Cover::EndToEnd { bps } })
-}
-
-fn read_mixing(design: &mut Fields<'_>) -> Result<Mixing, Wrong> {
-    if !design.word("mixing", &[("none", false), ("batch", true)])? {
-        return Ok(Mixing::None);
-    }
-    let most = BATCH_EVERY_MAX.as_millis() as f64;
-    let every = design.span("batch_ms", MS, Some(20.0), 0.001..=most)?;
-    Mixing::batch(every).ok_or_else(|| design.wrong("batch_ms", None, "is not possible"))
+    Ok(cover)
 }
 
 fn read_mixes(

@@ -27,7 +27,7 @@ fn a_wrong_scenario_is_refused_with_line_field_and_range() {
         ),
         (
             &format!("{GOOD}[wire]\nlos = 0.1\n"),
-            "x.toml:8: wire.los: is not known here; allowed: latency_ms, distance_ms, jitter_ms, loss, doubled, lateness_ms",
+            "x.toml:8: wire.los: is not known here; allowed: latency_ms, distance_ms, jitter_ms, loss, doubled, lateness_ms, busy_lateness_ms",
         ),
         (
             &format!("{GOOD}[[faults]]\nat_s = 1\nmixes = [5]\n"),
@@ -46,11 +46,15 @@ fn a_wrong_scenario_is_refused_with_line_field_and_range() {
 }
 
 #[test]
-fn cover_at_node_level_is_refused_with_the_reason() {
-    let said = wrong(&format!("{GOOD}[design]\ncover = \"end-to-end\"\n"));
-    assert!(said.contains("design.cover") && said.contains("level = \"population\""), "{said}");
-    let population = format!("level = \"population\"\n{GOOD}[design]\ncover = \"end-to-end\"\n");
-    assert!(Scenario::parse("x.toml", &population).is_ok());
+fn what_a_level_cannot_do_is_refused_with_the_reason() {
+    let said = wrong(&format!("level = \"population\"\n{GOOD}[design]\ncover = \"mimics\"\n"));
+    assert!(said.contains("design.cover") && said.contains("level = \"nodes\""), "{said}");
+    let said = wrong(&format!("{GOOD}[design]\ncover = \"linkz\"\n"));
+    assert!(said.contains("design.cover") && said.contains("user-link=64kbps"), "{said}");
+    for level in ["level = \"population\"\n", ""] {
+        let scenario = format!("{level}{GOOD}[design]\ncover = \"end-to-end\"\n");
+        assert!(Scenario::parse("x.toml", &scenario).is_ok());
+    }
     let said = wrong(&format!("level = \"population\"\n{GOOD}[[faults]]\nat_s = 1\n"));
     assert!(said.contains("faults") && said.contains("level = \"nodes\""), "{said}");
 }

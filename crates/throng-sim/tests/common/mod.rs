@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use throng_core::cover::Cover;
 use throng_core::crypto::{Portable, Suite};
 use throng_core::membership::document::{self, Statement};
 use throng_core::membership::{Document, Membership, Roots};
 use throng_core::mixing::Mixing;
 use throng_core::route::Route;
-use throng_core::wire::Geometry;
 use throng_core::wire::record::Record;
-use throng_core::{CircuitId, ClientConfig, Command, Event, NodeConfig, NodeKeys, Ports, Time};
+use throng_core::{CircuitId, ClientConfig, Command, Design, Event, NodeConfig, NodeKeys, Ports, Time};
 use throng_sim::{HostId, Wire, World, mix_config};
 
 pub struct Network {
@@ -32,6 +32,7 @@ pub struct Plan {
     pub spare: usize,
     pub wire: Wire,
     pub mixing: Mixing,
+    pub cover: Cover,
     /// Whether operators sign a document of the mixes; its serial is 1.
     pub signed: bool,
 }
@@ -46,6 +47,7 @@ impl Default for Plan {
             spare: 1,
             wire: Wire::default(),
             mixing: Mixing::None,
+            cover: Cover::NONE,
             signed: false,
         }
     }
@@ -60,9 +62,7 @@ pub fn signed(serial: u64, records: &[Arc<Record>], hops: usize) -> Membership {
         serial,
         from: Time::ZERO,
         until: Time::from_secs(100_000),
-        geometry: Geometry::DEFAULT,
-        route: Route::free(hops).unwrap(),
-        mixing: Mixing::None,
+        design: Design { route: Route::free(hops).unwrap(), ..Design::default() },
         records: records.to_vec(),
     };
     let unsigned = document::unsigned(&statement);
@@ -81,10 +81,13 @@ impl Network {
     pub fn new(plan: Plan) -> Self {
         println!("seed {}", plan.seed);
         let mut world = World::new([plan.seed; 32], plan.wire);
+        let route = Route::free(plan.hops).unwrap();
+        let design = Design { route, mixing: plan.mixing, cover: plan.cover, ..Design::default() };
+        let design = Arc::new(design);
         let mixes: Vec<_> = (1..=plan.mixes)
             .map(|i| {
                 let ports = if i <= plan.exits { Ports::reduced() } else { Ports::none() };
-                mix_config::<Portable>(i.into(), address(i), ports, plan.mixing)
+                mix_config::<Portable>(i.into(), address(i), ports, &design)
             })
             .collect();
         let records: Vec<_> = mixes.iter().map(|(_, record)| Arc::clone(record)).collect();
@@ -98,15 +101,10 @@ impl Network {
             configs.iter().zip(1..).map(|(config, i)| world.add(address(i), config.clone())).collect();
         let client = NodeConfig {
             keys: NodeKeys::new([200; 32], [201; 32]),
-            geometry: Geometry::DEFAULT,
+            design,
             relays: false,
             is_exit: false,
-            mixing: Mixing::None,
-            client: Some(ClientConfig {
-                route: Route::free(plan.hops).unwrap(),
-                spare: plan.spare,
-                ..ClientConfig::default()
-            }),
+            client: Some(ClientConfig { spare: plan.spare, ..ClientConfig::default() }),
             membership,
         };
         let client_host = world.add(address(200), client.clone());

@@ -107,7 +107,7 @@ impl DocumentFile {
         match news {
             News::Document(document) => {
                 let (old, new) = (self.document.statement(), document.statement());
-                if old.geometry == new.geometry {
+                if old.design.geometry == new.design.geometry {
                     eprintln!("throng: network document {} is in force", new.serial);
                 } else {
                     eprintln!(

@@ -16,8 +16,6 @@ use throng_core::membership::document::{
     DocumentError, Statement, assemble, sign, take_apart, unsigned, validity,
 };
 use throng_core::membership::{Document, Family, Roots};
-use throng_core::route::Route;
-use throng_core::wire::Geometry;
 use throng_core::wire::record::{Description, Record};
 use throng_core::{Ports, Scrubbed, Time};
 use throng_net::clock::Clock;
@@ -25,6 +23,7 @@ use throng_net::entropy;
 use throng_net::suite::Fast;
 
 use crate::cli::{InitOptions, SignOptions};
+use crate::design;
 use files::{ClientFile, FILE_VERSION, MixFile, RootsFile, beside};
 
 /// Records are signed by the mixes once; documents are what is renewed.
@@ -37,9 +36,10 @@ const MIX_PORT: u16 = 9001;
 /// Makes the files of a new network.
 pub(crate) fn init(options: &InitOptions) -> Result<()> {
     let dir = &options.dir;
+    let design = design::read(&options.design)?;
     for (flag, value, bound, most) in [
         ("--exits", options.exits, "--mixes", options.mixes),
-        ("--hops", options.hops, "--mixes", options.mixes),
+        ("--hops", design.route.hops() as u8, "--mixes", options.mixes),
         ("--threshold", options.threshold, "--operators", options.operators),
     ] {
         if value > most {
@@ -66,9 +66,7 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
         serial: 1,
         from: earlier(now),
         until: now + days(options.days),
-        geometry: Geometry::DEFAULT,
-        route: Route::free(options.hops.into()).context("--hops")?,
-        mixing: options.mixing,
+        design,
         records,
     };
     let unsigned = unsigned(&statement);

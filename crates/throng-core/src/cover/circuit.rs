@@ -1,0 +1,115 @@
+//! A covered circuit's slots at one of its ends: a payload, a dummy or a loop in each.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use super::schedule::on_grid;
+use super::{CircuitCover, Schedule};
+use crate::limits::{
+    ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, SLOT_LATE_MAX, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN,
+    SLOT_QUEUE_SPAN,
+};
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::wire::Geometry;
+
+/// One end's slots of a covered circuit.
+pub(crate) struct CircuitPace {
+    schedule: Schedule,
+    /// Of the slots, this share is for loops.
+    loops: f64,
+    chance: Rng,
+    slot: Time,
+    queue: VecDeque<Box<[u8]>>,
+    is_heard: bool,
+    slots: u64,
+}
+
+/// What a slot carries.
+pub(crate) enum Turn {
+    /// A payload that waited.
+    Payload(Box<[u8]>),
+    /// A dummy, which the other end drops.
+    Dummy,
+    /// A question to the other end, which comes back: nobody on the way can tell it from a payload and its answer.
+    Loop,
+}
+
+impl CircuitPace {
+    /// Slots from `now` on; nothing if the scheme has none. Loops are the origin's only.
+    pub(crate) fn new(
+        cover: CircuitCover,
+        is_origin: bool,
+        geometry: Geometry,
+        mut chance: Rng,
+        now: Time,
+    ) -> Option<Self> {
+        let (schedule, loops) = match cover {
+            CircuitCover::None => return None,
+            CircuitCover::Constant(rate) => (Schedule::constant(rate.gap(geometry), &mut chance), 0.0),
+            CircuitCover::Poisson { rate, loops } if is_origin => {
+                // Two Poisson processes are one, in which each slot is of either kind by chance.
+                let (payloads, loops) =
+                    (1.0 / rate.gap(geometry).as_secs_f64(), 1.0 / loops.gap(geometry).as_secs_f64());
+                let mean = Duration::from_secs_f64(1.0 / (payloads + loops));
+                (Schedule::poisson(mean), loops / (payloads + loops))
+            }
+            CircuitCover::Poisson { rate, .. } => (Schedule::poisson(rate.gap(geometry)), 0.0),
+        };
+        let slot = schedule.next(now, &mut chance);
+        Some(Self { schedule, loops, chance, slot, queue: VecDeque::new(), is_heard: false, slots: 0 })
+    }
+
+    /// When the cell of the next slot leaves.
+    pub(crate) fn due(&self) -> Time {
+        on_grid(self.slot)
+    }
+
+    /// Lets a payload wait for a slot; whether there was room.
+    pub(crate) fn push(&mut self, payload: &[u8]) -> bool {
+        let most = (SLOT_QUEUE_SPAN.as_nanos() / self.schedule.gap().as_nanos().max(1)) as usize;
+        let has_room = self.queue.len() < most.clamp(SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_CELLS_MAX);
+        if has_room {
+            self.queue.push_back(payload.into());
+        }
+        has_room
+    }
+
+    /// The other end spoke without being asked: it knows the schedule.
+    pub(crate) fn hear(&mut self) {
+        self.is_heard = true;
+    }
+
+    /// Slots that passed unused since they are too long ago at `now`: they stay empty.
+    pub(crate) fn skip(&mut self, now: Time) -> u64 {
+        let mut missed = 0;
+        let until = Time::from_nanos(now.as_nanos().saturating_sub(SLOT_LATE_MAX.as_nanos() as u64));
+        if self.slot + Duration::from_secs(1) < until {
+            missed = ((until - self.slot).as_nanos() / self.schedule.gap().as_nanos().max(1)) as u64;
+            self.slot = until;
+        }
+        while self.due() < until {
+            self.slot = self.schedule.next(self.slot, &mut self.chance);
+            missed += 1;
+        }
+        missed
+    }
+
+    /// What the next slot carries; the one after it is the next then.
+    pub(crate) fn turn(&mut self) -> Turn {
+        self.slots += 1;
+        // Kinds are drawn from the stream of slots whatever waits: the draws must not follow the load.
+        let is_loop = self.loops > 0.0 && self.chance.unit() < self.loops;
+        self.slot = self.schedule.next(self.slot, &mut self.chance);
+        let announce = if self.is_heard { ANNOUNCE_AGAIN_EVERY } else { ANNOUNCE_EVERY };
+        if is_loop {
+            return Turn::Loop;
+        }
+        let is_dummy = self.slots % announce == 1;
+        match if is_dummy { None } else { self.queue.pop_front() } {
+            Some(payload) => Turn::Payload(payload),
+            None => Turn::Dummy,
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Everything of a node that speaks in slots: who is next, and what was spent.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use slotmap::Key as _;
+
+use super::pace::Content;
+use super::{LinkCover, Pace, Parcel, Turn};
+use crate::circuit::{OwnKey, RelayKey};
+use crate::limits::{DEMAND_HOLD, DEMAND_TICK, SLOT_GUARD};
+use crate::link::LinkKey;
+use crate::mixing::Departure;
+use crate::rng::{Purpose, Rng, Seed};
+use crate::time::Time;
+use crate::wire::Geometry;
+
+/// What speaks in slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Speaker {
+    /// The common rate of all links is set anew.
+    Tick,
+    /// All links to this neighbour.
+    Link(SocketAddr),
+    /// A circuit of our own.
+    Own(OwnKey),
+    /// A circuit that ends here.
+    Relay(RelayKey),
+}
+
+/// Whose slot it is.
+pub(crate) enum Next {
+    /// A neighbour's, and what it carries.
+    Link(SocketAddr, Turn),
+    /// A circuit's; it knows itself what to say.
+    Own(OwnKey),
+    /// The same.
+    Relay(RelayKey),
+}
+
+/// What cover has cost so far, in datagrams and cells; and what real ones went in slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Datagrams in slots of covered links that carried something.
+    pub real: u64,
+    /// Datagrams in slots of covered links that carried nothing.
+    pub filler: u64,
+    /// Payloads in slots of covered circuits that end here.
+    pub payloads: u64,
+    /// Dummies and loops in such slots.
+    pub dummies: u64,
+    /// Slots that stayed empty since we were too late for them.
+    pub missed: u64,
+}
+
+/// Everything of a node that speaks in slots.
+pub(crate) struct Covering {
+    seed: Seed,
+    geometry: Geometry,
+    paces: BTreeMap<SocketAddr, Box<Pace>>,
+    due: BTreeSet<(Time, Speaker)>,
+    demand: Option<Demand>,
+    pub(crate) spent: Spent,
+    spare: Vec<Box<[u8]>>,
+}
+
+/// The rate that all links of a mix have in common.
+struct Demand {
+    least: Duration,
+    most: Duration,
+    gap: Duration,
+    /// When the rate was needed last.
+    needed: Time,
+    tick: Time,
+}
+
+/// Buffers that are kept for the next cells.
+const SPARE_MAX: usize = 256;
+
+impl Covering {
+    pub(crate) fn new(seed: Seed, geometry: Geometry) -> Self {
+        Self {
+            seed,
+            geometry,
+            paces: BTreeMap::new(),
+            due: BTreeSet::new(),
+            demand: None,
+            spent: Spent::default(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// A stream of chance for whatever speaks: the order in which speakers come must not decide what they draw.
+    pub(crate) fn chance_of(&self, speaker: Speaker) -> Rng {
+        let owner = match speaker {
+            Speaker::Tick => fnv(&[0]),
+            Speaker::Link(SocketAddr::V4(v4)) => {
+                fnv(&[&[1][..], &v4.ip().octets(), &v4.port().to_le_bytes()].concat())
+            }
+            Speaker::Link(SocketAddr::V6(v6)) => {
+                fnv(&[&[1][..], &v6.ip().octets(), &v6.port().to_le_bytes()].concat())
+            }
+            Speaker::Own(key) => fnv(&[&[2][..], &key.data().as_ffi().to_le_bytes()].concat()),
+            Speaker::Relay(key) => fnv(&[&[3][..], &key.data().as_ffi().to_le_bytes()].concat()),
+        };
+        self.seed.rng(Purpose::Cover, owner)
+    }
+
+    /// When something is to be decided.
+    pub(crate) fn wake(&self) -> Time {
+        self.due.first().map_or(Time::NEVER, |(at, _)| {
+            Time::from_nanos(at.as_nanos().saturating_sub(SLOT_GUARD.as_nanos() as u64))
+        })
+    }
+
+    // --- Links ----------------------------------------------------------------------------------------
+
+    /// From now on, all that goes to `address` goes in slots. If it does already, only fillers go by another link.
+    pub(crate) fn begin(
+        &mut self,
+        address: SocketAddr,
+        cover: &LinkCover,
+        link: LinkKey,
+        decides: bool,
+        now: Time,
+    ) {
+        if let Some(pace) = self.paces.get_mut(&address) {
+            pace.link = link;
+            return;
+        }
+        let chance = self.chance_of(Speaker::Link(address));
+        let Some(pace) = Pace::new(cover, link, decides, self.geometry, chance, now) else { return };
+        self.schedule(pace.due(), Speaker::Link(address));
+        self.paces.insert(address, Box::new(pace));
+        if let LinkCover::DemandDriven { least, most } = cover
+            && self.demand.is_none()
+        {
+            let (least, most) = (least.gap(self.geometry), most.gap(self.geometry));
+            let tick = next_tick(now);
+            self.demand = Some(Demand { least, most, gap: least, needed: now, tick });
+            self.schedule(tick, Speaker::Tick);
+        }
+    }
+
+    /// What goes to `address` goes at once again; nothing of what waits is sent.
+    pub(crate) fn end(&mut self, address: SocketAddr) {
+        if let Some(pace) = self.paces.remove(&address) {
+            self.due.remove(&(pace.due(), Speaker::Link(address)));
+        }
+    }
+
+    /// A neighbour moved.
+    pub(crate) fn moved(&mut self, from: SocketAddr, to: SocketAddr) {
+        if let Some(pace) = self.paces.remove(&from) {
+            self.due.remove(&(pace.due(), Speaker::Link(from)));
+            self.schedule(pace.due(), Speaker::Link(to));
+            self.paces.insert(to, pace);
+        }
+    }
+
+    /// The slots of a neighbour.
+    pub(crate) fn pace(&mut self, address: SocketAddr) -> Option<&mut Pace> {
+        self.paces.get_mut(&address).map(Box::as_mut)
+    }
+
+    /// Whether what goes to `address` goes in slots now.
+    pub(crate) fn has(&self, address: SocketAddr) -> bool {
+        self.paces.get(&address).is_some_and(|pace| pace.due() != Time::NEVER)
+    }
+
+    /// How many neighbours hear us in slots.
+    pub(crate) fn len(&self) -> usize {
+        self.paces.len()
+    }
+
+    /// Lets a cell wait for a slot of `address`; whether there was room.
+    pub(crate) fn hold(&mut self, address: SocketAddr, departure: Departure, body: &[u8]) -> bool {
+        let Some(pace) = self.paces.get_mut(&address) else { return false };
+        let mut copy = self.spare.pop().unwrap_or_else(|| alloc::vec![0; body.len()].into_boxed_slice());
+        copy.copy_from_slice(body);
+        let circuit = (departure.link, departure.header.circuit);
+        match pace.push(circuit, Parcel::Cell(departure, copy)) {
+            Ok(()) => true,
+            Err(Parcel::Cell(_, copy)) => {
+                self.reuse(copy);
+                false
+            }
+            Err(Parcel::Datagram(_)) => false,
+        }
+    }
+
+    /// Lets a message that sets a link up wait for a slot of `address`; whether there was room.
+    pub(crate) fn hold_datagram(&mut self, address: SocketAddr, datagram: Box<[u8]>) -> bool {
+        let Some(pace) = self.paces.get_mut(&address) else { return false };
+        pace.push((LinkKey::default(), 0), Parcel::Datagram(datagram)).is_ok()
+    }
+
+    /// Gives a cell's memory back.
+    pub(crate) fn reuse(&mut self, body: Box<[u8]>) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(body);
+        }
+    }
+
+    // --- Slots ----------------------------------------------------------------------------------------
+
+    /// Notes when a circuit speaks next.
+    pub(crate) fn schedule(&mut self, at: Time, speaker: Speaker) {
+        if at != Time::NEVER {
+            self.due.insert((at, speaker));
+        }
+    }
+
+    /// The next slot that is to be decided at `now`. `is_needed`: whether any circuit is open.
+    pub(crate) fn next(&mut self, now: Time, is_needed: bool) -> Option<Next> {
+        loop {
+            let (at, speaker) = *self.due.first()?;
+            if at > now + SLOT_GUARD {
+                return None;
+            }
+            self.due.pop_first();
+            match speaker {
+                Speaker::Tick => self.tick(now, is_needed),
+                Speaker::Own(key) => return Some(Next::Own(key)),
+                Speaker::Relay(key) => return Some(Next::Relay(key)),
+                Speaker::Link(address) => {
+                    if let Some(turn) = self.turn(address, now) {
+                        return Some(Next::Link(address, turn));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a neighbour's slot carries; nothing if it is too late for it.
+    fn turn(&mut self, address: SocketAddr, now: Time) -> Option<Turn> {
+        let pace = self.paces.get_mut(&address)?;
+        let missed = pace.skip(now);
+        self.spent.missed += missed;
+        let turn = (missed == 0).then(|| pace.turn());
+        let due = pace.due();
+        self.schedule(due, Speaker::Link(address));
+        match turn.as_ref().map(|turn| &turn.content) {
+            Some(Content::Parcel(_)) => self.spent.real += 1,
+            Some(Content::Filler) => self.spent.filler += 1,
+            None => {}
+        }
+        turn
+    }
+
+    /// Sets the rate of all demand-driven links for the tick that begins.
+    fn tick(&mut self, now: Time, is_needed: bool) {
+        let Some(demand) = &mut self.demand else { return };
+        let tick = demand.tick;
+        demand.tick = next_tick(tick.max(now));
+        let most = self.paces.values_mut().filter_map(|pace| pace.take_demand()).max().unwrap_or(0);
+        let gap = (is_needed || most > 0).then(|| demand.follow(most, tick));
+        let again = demand.tick;
+        for (address, pace) in &mut self.paces {
+            if pace.follows_demand() {
+                self.due.remove(&(pace.due(), Speaker::Link(*address)));
+                pace.retune(gap, tick);
+                if pace.due() != Time::NEVER {
+                    self.due.insert((pace.due(), Speaker::Link(*address)));
+                }
+            }
+        }
+        self.schedule(again, Speaker::Tick);
+    }
+}
+
+impl Demand {
+    /// The gap that carries so many datagrams in a tick: narrower at once, wider only after a while, and then not more
+    /// than twice.
+    fn follow(&mut self, datagrams: u64, tick: Time) -> Duration {
+        let wanted = DEMAND_TICK.div_f64(datagrams.max(1) as f64).clamp(self.most, self.least);
+        if wanted <= self.gap {
+            (self.gap, self.needed) = (wanted, tick);
+        } else if tick - self.needed >= DEMAND_HOLD {
+            (self.gap, self.needed) = (wanted.min(self.gap * 2), tick);
+        }
+        self.gap
+    }
+}
+
+fn next_tick(after: Time) -> Time {
+    let tick = DEMAND_TICK.as_nanos() as u64;
+    Time::from_nanos((after.as_nanos() / tick + 1) * tick)
+}
+
+/// The Fowler-Noll-Vo hash: names of streams must be the same on every machine.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,349 @@
+//! When a link or a circuit speaks without need.
+//!
+//! A scheme is data first ([`Cover`]). At work it is a [`Schedule`], which gets no argument that carries load, so that its
+//! slots cannot follow the load; what goes into a slot is decided a guard time before it and stamped (DESIGN D6, D7).
+
+mod circuit;
+mod covering;
+mod pace;
+mod queue;
+mod schedule;
+
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+pub(crate) use circuit::{CircuitPace, Turn as CircuitTurn};
+pub use covering::Spent;
+pub(crate) use covering::{Covering, Next, Speaker};
+pub(crate) use pace::{Content, Pace, Parcel, Turn};
+pub(crate) use schedule::Schedule;
+
+use crate::design::{Wrong, words};
+use crate::limits::{RATE_BPS_MAX, RATE_BPS_MIN, SLOT_GRID, SLOT_GUARD};
+use crate::wire::Geometry;
+
+/// When the links and circuits of a network speak without need.
+///
+/// As text, schemes and rates joined by commas: `none`, `user-link=64kbps,links=1mbps`, `end-to-end=64kbps`,
+/// `demand-driven=8kbps:2mbps`, `mimics=128kbps`, `poisson=64kbps:8kbps`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Cover {
+    /// Links between clients and their first mixes.
+    pub user_links: LinkCover,
+    /// Links between mixes.
+    pub mix_links: LinkCover,
+    /// Circuits, from their origin to their last mix and back.
+    pub circuits: CircuitCover,
+}
+
+/// A scheme of links.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum LinkCover {
+    /// They speak when there is something to say.
+    #[default]
+    None,
+    /// One datagram in every slot, at a constant rate each way (the paper's Fig. 2a and 2b).
+    Constant(Rate),
+    /// All links of a mix speak at one rate, which follows the busiest of them: up at once, down slowly (the Anonymity
+    /// Network; reference A.4).
+    DemandDriven {
+        /// The rate while any circuit is open.
+        least: Rate,
+        /// The rate that is never exceeded.
+        most: Rate,
+    },
+    /// Both ways at one rate that changes slowly; real cells take a third of it at most (Tarzan's mimics; reference A.6).
+    Mimics(Rate),
+}
+
+/// A scheme of circuits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CircuitCover {
+    /// They speak when there is something to say.
+    #[default]
+    None,
+    /// One payload or dummy in every slot, both ways, from origin to last mix (the paper's Fig. 2c).
+    Constant(Rate),
+    /// Payloads or dummies at exponential intervals both ways, and loops through the last mix and back (Loopix).
+    Poisson {
+        /// Payloads and drops.
+        rate: Rate,
+        /// Loops.
+        loops: Rate,
+    },
+}
+
+/// Bits per second on the wire, IPv4 and UDP headers included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate(u64);
+
+/// IPv4 and UDP headers around a datagram, bytes.
+const IP_UDP_BYTES: u64 = 28;
+
+impl Rate {
+    /// So many bits per second, or nothing if that is not within [`RATE_BPS_MIN`] and [`RATE_BPS_MAX`].
+    pub const fn bps(bps: u64) -> Option<Self> {
+        if RATE_BPS_MIN <= bps && bps <= RATE_BPS_MAX { Some(Self(bps)) } else { None }
+    }
+
+    /// The rate at which datagrams `gap` apart leave, within the bounds.
+    pub fn of_gap(gap: Duration, geometry: Geometry) -> Self {
+        let bps = bits(geometry) * 1_000_000_000 / (gap.as_nanos() as u64).max(1);
+        Self(bps.clamp(RATE_BPS_MIN, RATE_BPS_MAX))
+    }
+
+    /// Bits per second.
+    pub const fn as_bps(self) -> u64 {
+        self.0
+    }
+
+    /// From one datagram to the next.
+    pub const fn gap(self, geometry: Geometry) -> Duration {
+        Duration::from_nanos(bits(geometry) * 1_000_000_000 / self.0)
+    }
+}
+
+const fn bits(geometry: Geometry) -> u64 {
+    (geometry.datagram() as u64 + IP_UDP_BYTES) * 8
+}
+
+impl Cover {
+    /// No cover.
+    pub const NONE: Self =
+        Self { user_links: LinkCover::None, mix_links: LinkCover::None, circuits: CircuitCover::None };
+
+    /// Whether there is none at all.
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+
+    /// From one slot to the next, where they are furthest apart; nothing where no real rate is fixed.
+    pub fn widest_gap(&self, geometry: Geometry) -> Option<Duration> {
+        let circuits = match self.circuits {
+            CircuitCover::None => None,
+            CircuitCover::Constant(rate) | CircuitCover::Poisson { rate, .. } => Some(rate.gap(geometry)),
+        };
+        [self.user_links.widest_gap(geometry), self.mix_links.widest_gap(geometry), circuits]
+            .into_iter()
+            .flatten()
+            .max()
+    }
+
+    /// Nearly the longest that a cell waits for its slot between a client and its first mix, its circuit's included.
+    pub(crate) fn wait_at_user_link(&self, geometry: Geometry) -> Duration {
+        self.user_links.wait(geometry) + self.circuits.wait(geometry)
+    }
+
+    /// The same between two mixes.
+    pub(crate) fn wait_at_mix_link(&self, geometry: Geometry) -> Duration {
+        self.mix_links.wait(geometry)
+    }
+}
+
+/// What a slot costs beside waiting for it.
+const SLOT_OVERHEAD: Duration = Duration::from_nanos((SLOT_GUARD.as_nanos() + SLOT_GRID.as_nanos()) as u64);
+
+impl LinkCover {
+    fn widest_gap(&self, geometry: Geometry) -> Option<Duration> {
+        match self {
+            Self::None | Self::DemandDriven { .. } => None,
+            Self::Constant(rate) => Some(rate.gap(geometry)),
+            Self::Mimics(rate) => Some(rate.gap(geometry) * pace::MIMICS_REAL_SHARE),
+        }
+    }
+
+    fn wait(&self, geometry: Geometry) -> Duration {
+        match self {
+            Self::None => Duration::ZERO,
+            Self::Constant(rate) => rate.gap(geometry) + SLOT_OVERHEAD,
+            Self::DemandDriven { least, .. } => least.gap(geometry) + SLOT_OVERHEAD,
+            Self::Mimics(rate) => rate.gap(geometry) * pace::MIMICS_REAL_SHARE + SLOT_OVERHEAD,
+        }
+    }
+}
+
+impl CircuitCover {
+    pub(crate) fn wait(self, geometry: Geometry) -> Duration {
+        match self {
+            Self::None => Duration::ZERO,
+            Self::Constant(rate) => rate.gap(geometry) + SLOT_OVERHEAD,
+            // Longer in one of 150 cases.
+            Self::Poisson { rate, .. } => rate.gap(geometry) * 5 + SLOT_OVERHEAD,
+        }
+    }
+}
+
+const SCHEMES: &str = "none, or of each kind one, joined by commas: user-link=64kbps; links=64kbps, \
+    demand-driven=8kbps:2mbps or mimics=64kbps; end-to-end=64kbps or poisson=64kbps:8kbps (payloads : loops); rates are \
+    1kbps to 100mbps";
+
+impl Cover {
+    /// Reads schemes; those without a rate of their own have `default`.
+    ///
+    /// # Errors
+    /// [`Wrong`] says what is allowed.
+    pub fn parse(text: &str, default: Rate) -> Result<Self, Wrong> {
+        let wrong = || Wrong::new(text, SCHEMES);
+        let mut cover = Self::NONE;
+        if text == "none" {
+            return Ok(cover);
+        }
+        for scheme in text.split(',') {
+            let (name, values) = words(scheme);
+            let rates: Option<alloc::vec::Vec<Rate>> =
+                values.into_iter().flatten().map(|rate| rate.parse().ok()).collect();
+            let rates = rates.filter(|rates| rates.len() <= 2).ok_or_else(wrong)?;
+            let rate = rates.first().copied().unwrap_or(default);
+            let second = rates.get(1).copied();
+            match (name, second) {
+                ("user-link", None) if cover.user_links == LinkCover::None => {
+                    cover.user_links = LinkCover::Constant(rate);
+                }
+                ("links", None) if cover.mix_links == LinkCover::None => {
+                    cover.mix_links = LinkCover::Constant(rate);
+                }
+                ("mimics", None) if cover.mix_links == LinkCover::None => {
+                    cover.mix_links = LinkCover::Mimics(rate);
+                }
+                ("demand-driven", _) if cover.mix_links == LinkCover::None => {
+                    let most = second.unwrap_or(Rate((rate.0 * 32).min(RATE_BPS_MAX)));
+                    cover.mix_links = LinkCover::DemandDriven { least: rate.min(most), most };
+                }
+                ("end-to-end", None) if cover.circuits == CircuitCover::None => {
+                    cover.circuits = CircuitCover::Constant(rate);
+                }
+                ("poisson", _) if cover.circuits == CircuitCover::None => {
+                    let loops = second.unwrap_or(Rate((rate.0 / 10).max(RATE_BPS_MIN)));
+                    cover.circuits = CircuitCover::Poisson { rate, loops };
+                }
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(cover)
+    }
+}
+
+/// The paper's rate for users' links.
+pub const DEFAULT_RATE: Rate = Rate(64_000);
+
+impl FromStr for Cover {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        Self::parse(text, DEFAULT_RATE)
+    }
+}
+
+impl fmt::Display for Cover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_none() {
+            return f.write_str("none");
+        }
+        let mut between = "";
+        let mut comma = |f: &mut fmt::Formatter<'_>| f.write_str(core::mem::replace(&mut between, ","));
+        if let LinkCover::Constant(rate) = &self.user_links {
+            comma(f)?;
+            write!(f, "user-link={rate}")?;
+        }
+        match &self.mix_links {
+            LinkCover::None => {}
+            LinkCover::Constant(rate) => {
+                comma(f)?;
+                write!(f, "links={rate}")?;
+            }
+            LinkCover::Mimics(rate) => {
+                comma(f)?;
+                write!(f, "mimics={rate}")?;
+            }
+            LinkCover::DemandDriven { least, most } => {
+                comma(f)?;
+                write!(f, "demand-driven={least}:{most}")?;
+            }
+        }
+        match self.circuits {
+            CircuitCover::None => Ok(()),
+            CircuitCover::Constant(rate) => comma(f).and_then(|()| write!(f, "end-to-end={rate}")),
+            CircuitCover::Poisson { rate, loops } => {
+                comma(f).and_then(|()| write!(f, "poisson={rate}:{loops}"))
+            }
+        }
+    }
+}
+
+impl FromStr for Rate {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match &text[digits.len()..] {
+            "bps" => Some(1.0),
+            "kbps" => Some(1e3),
+            "mbps" | "Mbps" => Some(1e6),
+            _ => None,
+        };
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let number = digits.parse::<f64>().ok().filter(|_| plain);
+        let bps = unit.zip(number).map(|(unit, number)| (unit * number + 0.5) as u64);
+        bps.and_then(Self::bps).ok_or_else(|| Wrong::new(text, "1kbps to 100mbps, as 64kbps or 1.5mbps"))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bps if bps.is_multiple_of(1_000_000) => write!(f, "{}mbps", bps / 1_000_000),
+            bps if bps.is_multiple_of(1000) => write!(f, "{}kbps", bps / 1000),
+            bps => write!(f, "{bps}bps"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn schemes_are_read_written_and_explained() {
+        for text in [
+            "none",
+            "user-link=64kbps",
+            "user-link=64kbps,links=1mbps",
+            "user-link=8kbps,demand-driven=8kbps:2mbps,end-to-end=64001bps",
+            "mimics=128kbps,poisson=64kbps:8kbps",
+        ] {
+            assert_eq!(text.parse::<Cover>().unwrap().to_string(), text);
+        }
+        let short = Cover::parse("user-link,links,poisson", Rate(20_000)).unwrap();
+        assert_eq!(short.to_string(), "user-link=20kbps,links=20kbps,poisson=20kbps:2kbps");
+        for wrong in [
+            "",
+            "links,links",
+            "links=1mbps,mimics",
+            "user-link=",
+            "user-link=0kbps",
+            "links=1:2",
+            "none,links",
+        ] {
+            assert!(
+                wrong.parse::<Cover>().is_err_and(|why| why.to_string().contains("user-link=64kbps")),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rate_and_its_gap_belong_together() {
+        let geometry = Geometry::DEFAULT;
+        assert_eq!("64kbps".parse::<Rate>().unwrap().gap(geometry), Duration::from_micros(163_500));
+        for bps in [1000, 8_000, 64_000, 1_500_000, 100_000_000] {
+            let rate = Rate::bps(bps).unwrap();
+            let back = Rate::of_gap(rate.gap(geometry), geometry).as_bps();
+            assert!(back.abs_diff(bps) * 1000 <= bps, "{bps}: {back}");
+        }
+        for wrong in ["", "64", "64kb", "999bps", "101mbps", "-1kbps", "1e3kbps"] {
+            assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
+    }
+}

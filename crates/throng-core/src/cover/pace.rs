@@ -1,0 +1,271 @@
+//! One neighbour's slots: exactly one datagram in each, a waiting one or filler.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::queue::Queue;
+use super::schedule::on_grid;
+use super::{LinkCover, Rate, Schedule};
+use crate::limits::{
+    ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, SLOT_LATE_MAX,
+    SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN,
+};
+use crate::link::LinkKey;
+use crate::mixing::Departure;
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::wire::Geometry;
+
+/// Of a mimic's slots, one in so many may carry a real cell: changes of the rate must not mirror a flow.
+pub(crate) const MIMICS_REAL_SHARE: u32 = 3;
+/// A mimic's rate grows to at most so many times what the design says.
+const MIMICS_GROWTH_MAX: u64 = 8;
+
+/// What may lie in a slot.
+pub(crate) enum Parcel {
+    /// A cell, to be sealed when it leaves.
+    Cell(Departure, Box<[u8]>),
+    /// A message that sets a link up.
+    Datagram(Box<[u8]>),
+}
+
+/// A neighbour's slots.
+pub(crate) struct Pace {
+    /// A link to it, for filler.
+    pub(crate) link: LinkKey,
+    rhythm: Rhythm,
+    chance: Rng,
+    /// The next slot, as the schedule says, before it is put on the grid.
+    slot: Time,
+    queue: Queue<(LinkKey, u32), Parcel>,
+    /// The neighbour has shown that it speaks in slots as well.
+    is_heard: bool,
+    slots: u64,
+}
+
+enum Rhythm {
+    /// What the schedule says.
+    Fixed(Schedule),
+    /// The rate that all links of the mix have, in each tick; silent where it has none.
+    Common { schedule: Option<Schedule>, share_of_gap: f64, sent: u64 },
+    /// A rate that changes once in an epoch.
+    Mimics(Mimics),
+}
+
+struct Mimics {
+    gap: u64,
+    /// The gap that the design says: the rate does not fall below it.
+    widest: u64,
+    /// Whether we choose, and tell the neighbour.
+    decides: bool,
+    epoch: u64,
+    real: u64,
+    slots: u64,
+}
+
+/// What a slot carries, and when it leaves.
+pub(crate) struct Turn {
+    pub(crate) at: Time,
+    pub(crate) content: Content,
+}
+
+pub(crate) enum Content {
+    /// Something real.
+    Parcel(Parcel),
+    /// Nothing; it tells the neighbour how far apart our slots are.
+    Filler,
+}
+
+impl Pace {
+    /// Slots from `now` on. `decides`: of two mimics, whether we are the one that sets the rate.
+    pub(crate) fn new(
+        cover: &LinkCover,
+        link: LinkKey,
+        decides: bool,
+        geometry: Geometry,
+        mut chance: Rng,
+        now: Time,
+    ) -> Option<Self> {
+        let rhythm = match cover {
+            LinkCover::None => return None,
+            LinkCover::Constant(rate) => Rhythm::Fixed(Schedule::constant(rate.gap(geometry), &mut chance)),
+            LinkCover::DemandDriven { .. } => {
+                Rhythm::Common { schedule: None, share_of_gap: chance.unit(), sent: 0 }
+            }
+            LinkCover::Mimics(rate) => Rhythm::Mimics(Mimics::new(*rate, decides, geometry)),
+        };
+        let mut pace = Self {
+            link,
+            rhythm,
+            slot: Time::NEVER,
+            chance,
+            queue: Queue::new((link, 0)),
+            is_heard: false,
+            slots: 0,
+        };
+        if let Some(schedule) = pace.schedule() {
+            pace.slot = schedule.next(now, &mut pace.chance);
+        }
+        Some(pace)
+    }
+
+    /// When the datagram of the next slot leaves.
+    pub(crate) fn due(&self) -> Time {
+        if self.slot == Time::NEVER { Time::NEVER } else { on_grid(self.slot) }
+    }
+
+    /// The mean from one slot to the next.
+    pub(crate) fn gap(&self) -> Duration {
+        self.schedule().map_or(Duration::ZERO, |schedule| schedule.gap())
+    }
+
+    /// Takes something in for a later slot; gives it back if too much waits.
+    pub(crate) fn push(&mut self, circuit: (LinkKey, u32), parcel: Parcel) -> Result<(), Parcel> {
+        let each = (SLOT_QUEUE_SPAN.as_nanos() / self.gap().as_nanos().max(1)) as usize;
+        let each = each.clamp(SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_CELLS_MAX);
+        let key = if circuit.1 == 0 { self.messages() } else { circuit };
+        self.queue.push(key, parcel, each, SLOT_QUEUE_ALL_MAX)
+    }
+
+    /// Messages between neighbours, of whichever link, go first.
+    fn messages(&self) -> (LinkKey, u32) {
+        self.queue.first()
+    }
+
+    /// Slots that passed unused since they are too long ago at `now`, if there are any: they stay empty.
+    pub(crate) fn skip(&mut self, now: Time) -> u64 {
+        let (Some(schedule), mut missed) = (self.schedule(), 0) else { return 0 };
+        let until = Time::from_nanos(now.as_nanos().saturating_sub(SLOT_LATE_MAX.as_nanos() as u64));
+        if self.slot + Duration::from_secs(1) < until {
+            // A machine that slept: there is no point in counting one by one.
+            missed = ((until - self.slot).as_nanos() / schedule.gap().as_nanos().max(1)) as u64;
+            self.slot = until;
+        }
+        while self.due() < until {
+            self.slot = schedule.next(self.slot, &mut self.chance);
+            missed += 1;
+        }
+        missed
+    }
+
+    /// What the next slot carries; the one after it is the next then.
+    pub(crate) fn turn(&mut self) -> Turn {
+        let at = self.due();
+        self.slots += 1;
+        let announce = if self.is_heard { ANNOUNCE_AGAIN_EVERY } else { ANNOUNCE_EVERY };
+        let is_filler = self.slots % announce == 1 || !self.may_be_real();
+        let parcel = if is_filler { None } else { self.queue.pop() };
+        self.note(parcel.is_some());
+        let content = match parcel {
+            Some(parcel) => Content::Parcel(parcel),
+            None => Content::Filler,
+        };
+        self.advance();
+        Turn { at, content }
+    }
+
+    /// The neighbour told us how far apart its slots are.
+    pub(crate) fn hear(&mut self, gap: Duration) {
+        let gap = gap.as_nanos() as u64;
+        self.is_heard = match &mut self.rhythm {
+            Rhythm::Mimics(mimics) if mimics.decides => mimics.gap == gap,
+            Rhythm::Mimics(mimics) => {
+                mimics.gap = gap.clamp(mimics.widest / MIMICS_GROWTH_MAX, mimics.widest);
+                true
+            }
+            Rhythm::Fixed(_) | Rhythm::Common { .. } => true,
+        };
+    }
+
+    /// Demand-driven: what waits, and what was sent since the last question.
+    pub(crate) fn take_demand(&mut self) -> Option<u64> {
+        let Rhythm::Common { sent, .. } = &mut self.rhythm else { return None };
+        Some(core::mem::take(sent) + self.queue.len() as u64)
+    }
+
+    /// Whether its rate follows the mix's demand.
+    pub(crate) fn follows_demand(&self) -> bool {
+        matches!(self.rhythm, Rhythm::Common { .. })
+    }
+
+    /// Demand-driven: from `tick` on, slots are `gap` apart, or there are none.
+    pub(crate) fn retune(&mut self, gap: Option<Duration>, tick: Time) {
+        let Rhythm::Common { schedule, share_of_gap, .. } = &mut self.rhythm else { return };
+        *schedule = gap.map(|gap| {
+            let gap = (gap.as_nanos() as u64).max(1);
+            let phase = (tick.as_nanos() + (gap as f64 * *share_of_gap) as u64) % gap;
+            Schedule::Constant { gap, phase }
+        });
+        let before = Time::from_nanos(tick.as_nanos() - 1);
+        self.slot = schedule.map_or(Time::NEVER, |schedule| schedule.next(before, &mut self.chance));
+    }
+
+    fn schedule(&self) -> Option<Schedule> {
+        match &self.rhythm {
+            Rhythm::Fixed(schedule) => Some(*schedule),
+            Rhythm::Common { schedule, .. } => *schedule,
+            Rhythm::Mimics(mimics) => Some(Schedule::Constant { gap: mimics.gap, phase: 0 }),
+        }
+    }
+
+    fn may_be_real(&self) -> bool {
+        match self.rhythm {
+            Rhythm::Fixed(_) | Rhythm::Common { .. } => true,
+            Rhythm::Mimics(_) => self.slots.is_multiple_of(MIMICS_REAL_SHARE.into()),
+        }
+    }
+
+    fn note(&mut self, is_real: bool) {
+        match &mut self.rhythm {
+            Rhythm::Fixed(_) => {}
+            Rhythm::Common { sent, .. } => *sent += u64::from(is_real),
+            Rhythm::Mimics(mimics) => {
+                mimics.slots += 1;
+                mimics.real += u64::from(is_real);
+            }
+        }
+    }
+
+    fn advance(&mut self) {
+        let slot = self.slot;
+        self.slot = match &mut self.rhythm {
+            Rhythm::Fixed(schedule) => schedule.next(slot, &mut self.chance),
+            Rhythm::Common { schedule, .. } => {
+                schedule.map_or(Time::NEVER, |schedule| schedule.next(slot, &mut self.chance))
+            }
+            Rhythm::Mimics(mimics) => {
+                if mimics.turn_epoch(slot) {
+                    self.is_heard = false;
+                }
+                slot + Duration::from_nanos(mimics.gap)
+            }
+        };
+    }
+}
+
+impl Mimics {
+    fn new(rate: Rate, decides: bool, geometry: Geometry) -> Self {
+        let gap = rate.gap(geometry).as_nanos() as u64;
+        Self { gap, widest: gap, decides, epoch: 0, real: 0, slots: 0 }
+    }
+
+    /// Once in an epoch the rate may change a little: up where most of the real share was used, down where little was.
+    /// Whether it changed.
+    fn turn_epoch(&mut self, slot: Time) -> bool {
+        let epoch = slot.as_nanos() / MIMICS_EPOCH.as_nanos() as u64;
+        if epoch == self.epoch || !self.decides {
+            return false;
+        }
+        self.epoch = epoch;
+        let (real, possible) = (self.real, self.slots / u64::from(MIMICS_REAL_SHARE));
+        (self.real, self.slots) = (0, 0);
+        let before = self.gap;
+        if real * 10 > possible * 9 {
+            self.gap = self.gap * 100 / (100 + MIMICS_STEP_PERCENT);
+        } else if real * 2 < possible {
+            self.gap = self.gap * (100 + MIMICS_STEP_PERCENT) / 100;
+        }
+        self.gap = self.gap.clamp(self.widest / MIMICS_GROWTH_MAX, self.widest);
+        self.gap != before
+    }
+}

@@ -1,0 +1,115 @@
+//! When slots are. Nothing here is told what there is to send.
+
+use core::time::Duration;
+
+use crate::limits::SLOT_GRID;
+use crate::rng::Rng;
+use crate::time::Time;
+
+/// A law of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Schedule {
+    /// Every `gap`, counted from the beginning of time and a phase of its own: never from "now".
+    Constant { gap: u64, phase: u64 },
+    /// At exponential intervals.
+    Poisson { mean: u64 },
+}
+
+impl Schedule {
+    /// A constant rate, with a phase drawn once.
+    pub(crate) fn constant(gap: Duration, chance: &mut Rng) -> Self {
+        let gap = (gap.as_nanos() as u64).max(1);
+        Self::Constant { gap, phase: chance.below(gap as usize) as u64 }
+    }
+
+    pub(crate) fn poisson(mean: Duration) -> Self {
+        Self::Poisson { mean: (mean.as_nanos() as u64).max(1) }
+    }
+
+    /// The first slot after another one.
+    pub(crate) fn next(&self, slot: Time, chance: &mut Rng) -> Time {
+        match *self {
+            Self::Constant { gap, phase } => {
+                let passed = (slot.as_nanos() + gap - phase) / gap;
+                Time::from_nanos(passed * gap + phase)
+            }
+            Self::Poisson { mean } => {
+                slot + Duration::from_nanos((mean as f64 * chance.exponential()) as u64 + 1)
+            }
+        }
+    }
+
+    /// The mean from one slot to the next.
+    pub(crate) const fn gap(&self) -> Duration {
+        match *self {
+            Self::Constant { gap, .. } => Duration::from_nanos(gap),
+            Self::Poisson { mean } => Duration::from_nanos(mean),
+        }
+    }
+}
+
+/// When the datagram of a slot leaves: at the next point of a grid, so that slots of many links share a wake-up and those
+/// of a fast one a system call.
+pub(crate) fn on_grid(slot: Time) -> Time {
+    let grid = SLOT_GRID.as_nanos() as u64;
+    Time::from_nanos(slot.as_nanos().div_ceil(grid) * grid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cover::Rate;
+    use crate::rng::{Purpose, Seed};
+    use crate::wire::Geometry;
+
+    fn rng() -> Rng {
+        Seed::from_bytes([6; 32]).rng(Purpose::Cover, 0)
+    }
+
+    #[test]
+    fn rates_from_8_kbps_to_100_mbps_are_exact_over_a_minute() {
+        let mut rng = rng();
+        for bps in [8_000, 64_000, 1_000_000, 100_000_000] {
+            let gap = Rate::bps(bps).unwrap().gap(Geometry::DEFAULT);
+            let schedule = Schedule::constant(gap, &mut rng);
+            let begin = Time::from_secs(1_700_000_000);
+            let (mut slot, mut count) = (begin, 0u64);
+            loop {
+                let next = schedule.next(slot, &mut rng);
+                assert!(next > slot);
+                if next > begin + Duration::from_secs(60) {
+                    break;
+                }
+                (slot, count) = (next, count + 1);
+            }
+            let sent = count as f64 * 1308.0 * 8.0 / 60.0;
+            // A slot more or less; at 8 kb/s that is 1.3 s.
+            let error = (sent - bps as f64).abs() - 1308.0 * 8.0 / 60.0;
+            assert!(error < bps as f64 * 0.005, "{bps}: {sent}");
+        }
+    }
+
+    #[test]
+    fn a_late_question_does_not_move_the_slots() {
+        let mut rng = rng();
+        let schedule = Schedule::constant(Duration::from_millis(7), &mut rng);
+        let first = schedule.next(Time::from_secs(5), &mut rng);
+        let later = schedule.next(first + Duration::from_millis(100), &mut rng);
+        assert_eq!((later - first).as_nanos() % 7_000_000, 0);
+    }
+
+    #[test]
+    fn poisson_slots_have_the_mean_and_the_spread_that_are_stated() {
+        let mut rng = rng();
+        let schedule = Schedule::poisson(Duration::from_millis(10));
+        let (mut slot, mut squares) = (Time::ZERO, 0.0);
+        for _ in 0..40_000 {
+            let next = schedule.next(slot, &mut rng);
+            squares += (next - slot).as_secs_f64().powi(2);
+            slot = next;
+        }
+        let mean = slot.as_nanos() as f64 / 1e9 / 40_000.0;
+        let deviation = (squares / 40_000.0 - mean * mean).sqrt();
+        assert!((mean - 0.01).abs() < 0.0002 && (deviation - 0.01).abs() < 0.0003, "{mean} {deviation}");
+    }
+}

@@ -1,0 +1,253 @@
+//! Speaking without need: which links and circuits have slots, and what goes into each.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::Node;
+use crate::circuit::{OwnKey, RelayKey};
+use crate::cover::{
+    CircuitCover, CircuitPace, CircuitTurn, Content, Covering, LinkCover, Next, Parcel, Rate, Speaker,
+};
+use crate::crypto::Suite;
+use crate::limits::{LINKS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY};
+use crate::link::LinkKey;
+use crate::mixing::Departure;
+use crate::output::Outbox;
+use crate::refused::Refused;
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::wire::cell::CellHeader;
+use crate::wire::control::Control;
+use crate::wire::message::Message;
+use crate::wire::record::Record;
+
+/// A neighbour that is covered may be silent for so many gaps more than another one.
+const GAPS_OF_PATIENCE: u32 = 4;
+
+impl<S: Suite> Node<S> {
+    // --- Beginning and end ----------------------------------------------------------------------------
+
+    /// A link came up, or showed whose it is: it gets slots if the design says so.
+    pub(super) fn cover_link(&mut self, now: Time, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key).filter(|link| link.is_up()) else { return };
+        // Where circuits have slots of their own, links ask no questions between them: when timers are late for those would
+        // show how busy we are.
+        link.be_patient(2 * self.design.cover.circuits.wait(self.design.geometry));
+        let is_mix = link.peer.is_some_and(|peer| self.view.get(peer).is_some());
+        let cover = match (self.relays_for_others, link.is_responder()) {
+            (true, _) if is_mix => &self.design.cover.mix_links,
+            (false, false) => &self.design.cover.user_links,
+            _ => &LinkCover::None, // whoever opened it and is no mix tells us its rate
+        };
+        let cover = cover.clone();
+        self.begin_slots(now, key, &cover);
+    }
+
+    fn begin_slots(&mut self, now: Time, key: LinkKey, cover: &LinkCover) {
+        let (Some(covering), Some(link)) = (&mut self.covering, self.links.get_mut(key)) else { return };
+        if *cover == LinkCover::None || covering.len() >= LINKS_MAX {
+            return;
+        }
+        covering.begin(link.address, cover, key, !link.is_responder(), now);
+        let gap = covering.pace(link.address).map_or(Duration::ZERO, |pace| pace.gap());
+        link.be_patient(gap * GAPS_OF_PATIENCE + 2 * self.design.cover.circuits.wait(self.design.geometry));
+    }
+
+    /// A link is gone: its neighbour's slots go with it, unless there is another link to it.
+    pub(super) fn uncover_link(&mut self, key: LinkKey, address: SocketAddr) {
+        let Some(covering) = &mut self.covering else { return };
+        let Some(pace) = covering.pace(address).filter(|pace| pace.link == key) else { return };
+        match self.links.up_at(address) {
+            Some(other) => pace.link = other,
+            None => covering.end(address),
+        }
+    }
+
+    /// The neighbour's filler says how far apart its slots are.
+    pub(super) fn receive_filler(&mut self, now: Time, key: LinkKey, gap: Duration) -> Result<(), Refused> {
+        let (Some(covering), Some(link)) = (&mut self.covering, self.links.get(key)) else { return Ok(()) };
+        if gap.is_zero() {
+            return Ok(());
+        }
+        if let Some(pace) = covering.pace(link.address) {
+            pace.hear(gap);
+            return Ok(());
+        }
+        // A client asks us to speak as it does: not faster than the design says, and as long as it speaks.
+        let LinkCover::Constant(most) = self.design.cover.user_links else { return Ok(()) };
+        if !self.relays_for_others || !link.is_responder() || link.peer.is_some() {
+            return Ok(());
+        }
+        let geometry = self.design.geometry;
+        let rate = Rate::of_gap(gap.max(most.gap(geometry)), geometry);
+        self.begin_slots(now, key, &LinkCover::Constant(rate));
+        Ok(())
+    }
+
+    /// A design with other cover is in force.
+    pub(super) fn cover_anew(&mut self, now: Time) {
+        self.covering = None;
+        if !self.design.cover.is_none() {
+            self.covering = Some(Box::new(Covering::new(self.chance.timing.seed(), self.design.geometry)));
+            self.links.all().into_iter().for_each(|key| self.cover_link(now, key));
+            self.timers.by(&mut self.mesh, now, Timer::Mesh);
+        }
+    }
+
+    /// A mix whose links to other mixes are covered has one to each of them, always: which ones there are must not
+    /// follow the load. Of two mixes, the one with the smaller name opens it.
+    pub(super) fn look_at_mesh(&mut self, now: Time, out: &mut Outbox) {
+        self.timers.unset(&mut self.mesh, Timer::Mesh);
+        if !self.relays_for_others || self.design.cover.mix_links == LinkCover::None {
+            return;
+        }
+        let ours = |record: &&Arc<Record>| {
+            let mix = record.description();
+            mix.identity > self.id && mix.until > now && self.links.to_peer(mix.identity, now).is_none()
+        };
+        let missing: Vec<_> = self.view.records().filter(ours).take(MESH_AT_ONCE_MAX).cloned().collect();
+        for record in missing {
+            self.link_to(now, &record, out);
+        }
+        self.timers.set(&mut self.mesh, now + MESH_EVERY, Timer::Mesh);
+    }
+
+    // --- Slots ----------------------------------------------------------------------------------------
+
+    /// Decides what goes into the slots that come next.
+    pub(super) fn speak(&mut self, now: Time, out: &mut Outbox) {
+        let is_needed = !self.relays.is_empty() || !self.owns.is_empty();
+        while let Some(next) = self.covering.as_mut().and_then(|covering| covering.next(now, is_needed)) {
+            match next {
+                Next::Link(address, turn) => self.speak_on_link(now, address, turn.at, turn.content, out),
+                Next::Own(key) => self.speak_on_own(now, key, out),
+                Next::Relay(key) => self.speak_on_relay(now, key, out),
+            }
+        }
+    }
+
+    fn speak_on_link(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        at: Time,
+        content: Content,
+        out: &mut Outbox,
+    ) {
+        match content {
+            Content::Parcel(Parcel::Cell(departure, body)) => {
+                if !self.seal(now, departure, &body, at, out) {
+                    self.fill(now, address, at, out); // its link ended, the slot did not
+                }
+                if let Some(covering) = &mut self.covering {
+                    covering.reuse(body);
+                }
+            }
+            Content::Parcel(Parcel::Datagram(datagram)) => {
+                out.datagram(address, at).copy_from_slice(&datagram);
+                self.counts.datagrams_out += 1;
+            }
+            Content::Filler => self.fill(now, address, at, out),
+        }
+    }
+
+    /// Sends a filler in a slot.
+    fn fill(&mut self, now: Time, address: SocketAddr, at: Time, out: &mut Outbox) {
+        let Some(pace) = self.covering.as_mut().and_then(|covering| covering.pace(address)) else { return };
+        let (link, gap) = (pace.link, pace.gap());
+        let mut body = out.take_body();
+        Control::Filler { gap }.write(&mut body);
+        self.seal(now, Departure::soon(link, CellHeader::CONTROL), &body, at, out);
+        out.return_body(body);
+    }
+
+    /// Sends a message that sets a link up: at once, or in the neighbour's next slot.
+    pub(super) fn post(&mut self, to: SocketAddr, write: impl FnOnce(&mut [u8]), out: &mut Outbox) {
+        if let Some(covering) = self.covering.as_mut().filter(|covering| covering.has(to)) {
+            let mut datagram = alloc::vec![0; self.design.geometry.datagram()].into_boxed_slice();
+            write(&mut datagram);
+            covering.hold_datagram(to, datagram);
+            return;
+        }
+        write(out.datagram(to, Time::ZERO));
+        self.counts.datagrams_out += 1;
+    }
+
+    // --- Circuits -------------------------------------------------------------------------------------
+
+    /// A circuit of our own is ready: it gets slots if the design says so.
+    pub(super) fn cover_own(&mut self, now: Time, key: OwnKey) {
+        let (Some(covering), Some(own)) = (&mut self.covering, self.owns.get_mut(key)) else { return };
+        let (cover, chance) = (self.design.cover.circuits, covering.chance_of(Speaker::Own(key)));
+        if let Some(pace) = CircuitPace::new(cover, true, self.design.geometry, chance, now) {
+            covering.schedule(pace.due(), Speaker::Own(key));
+            own.pace = Some(Box::new(pace));
+        }
+    }
+
+    /// The origin of a circuit that ends here speaks in slots: so do we.
+    pub(super) fn cover_relay(&mut self, now: Time, key: RelayKey) {
+        let (Some(covering), Some(relay)) = (&mut self.covering, self.relays.get_mut(key)) else { return };
+        if let Some(pace) = &mut relay.pace {
+            return pace.hear();
+        }
+        let (cover, chance) = (self.design.cover.circuits, covering.chance_of(Speaker::Relay(key)));
+        if let Some(pace) = CircuitPace::new(cover, false, self.design.geometry, chance, now) {
+            covering.schedule(pace.due(), Speaker::Relay(key));
+            relay.pace = Some(Box::new(pace));
+        }
+    }
+
+    fn speak_on_own(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+        let Some(pace) = self.owns.get_mut(key).and_then(|own| own.pace.as_mut()) else { return };
+        let missed = pace.skip(now);
+        let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn()));
+        let next = pace.due();
+        self.note_slot(next, Speaker::Own(key), missed, turn.as_ref());
+        match turn {
+            Some(CircuitTurn::Payload(payload)) => {
+                self.send_message(now, key, &Message::Payload(&payload), at, out);
+            }
+            Some(CircuitTurn::Dummy) => self.send_message(now, key, &Message::Dummy, at, out),
+            Some(CircuitTurn::Loop) => {
+                let token = self.chance.keys.u32();
+                self.send_message(now, key, &Message::Probe { token }, at, out);
+            }
+            None => {}
+        }
+    }
+
+    fn speak_on_relay(&mut self, now: Time, key: RelayKey, out: &mut Outbox) {
+        let Some(pace) = self.relays.get_mut(key).and_then(|relay| relay.pace.as_mut()) else { return };
+        let missed = pace.skip(now);
+        let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn()));
+        let next = pace.due();
+        self.note_slot(next, Speaker::Relay(key), missed, turn.as_ref());
+        match turn {
+            Some(CircuitTurn::Payload(payload)) => {
+                self.send_message_back(now, key, &Message::Payload(&payload), at, out);
+            }
+            Some(_) => self.send_message_back(now, key, &Message::Dummy, at, out),
+            None => {}
+        }
+    }
+
+    fn note_slot(&mut self, next: Time, speaker: Speaker, missed: u64, turn: Option<&CircuitTurn>) {
+        let Some(covering) = &mut self.covering else { return };
+        covering.schedule(next, speaker);
+        covering.spent.missed += missed;
+        match turn {
+            Some(CircuitTurn::Payload(_)) => covering.spent.payloads += 1,
+            Some(_) => covering.spent.dummies += 1,
+            None => {}
+        }
+    }
+
+    /// Whether circuits speak in slots of their own.
+    pub(super) fn covers_circuits(&self) -> bool {
+        self.design.cover.circuits != CircuitCover::None
+    }
+}

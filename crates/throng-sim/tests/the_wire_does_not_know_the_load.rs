@@ -1,0 +1,140 @@
+//! Two worlds that differ only in what their users do give an adversary on all wires *equal* records, with timers that are
+//! late, and later the more there is to do (DESIGN D1, D7).
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod common;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::{Network, Plan};
+use throng_core::{CircuitId, Command, Time};
+use throng_sim::{Seen, Verdict, Wire};
+
+/// When, from whom, to whom, how long.
+type Record = (Time, usize, usize, usize);
+
+/// What users do, from the moment at which the network is up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Load {
+    Idle,
+    /// A question and its answer now and then.
+    Busy,
+    /// As much as goes in, both ways.
+    Bulk,
+    /// Another isolation than the others': somebody else.
+    AnotherUser,
+}
+
+const SETTLE: Duration = Duration::from_secs(20);
+const WATCHED: Duration = Duration::from_secs(30);
+
+fn wire() -> Wire {
+    Wire {
+        latency: Duration::from_millis(5),
+        distance: Duration::from_millis(30),
+        lateness: Duration::from_millis(1),
+        busy_lateness: Duration::from_micros(900),
+        ..Wire::default()
+    }
+}
+
+/// What is seen on all wires while users do this, and what came through.
+fn watch(cover: &str, seed: u8, load: Load) -> (Vec<Record>, u64) {
+    let cover = cover.parse().unwrap();
+    let plan = Plan { seed, mixes: 5, exits: 2, spare: 1, wire: wire(), cover, ..Plan::default() };
+    let mut network = Network::new(plan);
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&seen);
+    network.world.tap(move |seen: &Seen| {
+        log.borrow_mut().push((seen.at, seen.from.0, seen.to.0, seen.bytes.len()));
+        Verdict::Pass
+    });
+    // Everybody has a stream, so that everybody has a circuit in use; what goes through it differs.
+    network.world.run_for(SETTLE - Duration::from_secs(10));
+    let isolation = if load == Load::AnotherUser { 8 } else { 7 };
+    let circuit = network.attach(1, isolation).expect("a circuit");
+    let begin = Time::from_secs(1) + SETTLE;
+    network.world.run_for(begin - network.world.now());
+    let came = live(&mut network, circuit, load, begin + WATCHED);
+    let mut seen: Vec<Record> =
+        seen.take().into_iter().filter(|(at, ..)| begin <= *at && *at < begin + WATCHED).collect();
+    seen.sort_unstable();
+    (seen, came)
+}
+
+fn live(network: &mut Network, circuit: CircuitId, load: Load, until: Time) -> u64 {
+    let (every, cells) = match load {
+        Load::Idle => (Duration::from_secs(3600), 0),
+        Load::Busy | Load::AnotherUser => (Duration::from_millis(700), 3),
+        Load::Bulk => (Duration::from_millis(20), 8),
+    };
+    let (mut next, mut came) = (network.world.now(), 0);
+    let (client, mixes) = (network.client, network.mixes.clone());
+    while network.world.now() < until {
+        if next <= network.world.now() {
+            next = next + every;
+            for _ in 0..cells {
+                network.world.command(client, Command::Send { circuit, payload: &[9; 1000] });
+            }
+        }
+        let step = Duration::from_millis(10).min(until - network.world.now());
+        network.world.run_for(step);
+        for &mix in &mixes {
+            for (at_exit, payload) in network.world.take_delivered(mix) {
+                network.world.command(mix, Command::Send { circuit: at_exit, payload: &payload });
+            }
+        }
+        came += network.world.take_delivered(client).len() as u64;
+    }
+    came
+}
+
+/// How many records differ, of how many.
+fn difference(one: &[Record], other: &[Record]) -> (usize, usize) {
+    let both = one.iter().filter(|record| other.binary_search(record).is_ok()).count();
+    (one.len().max(other.len()) - both, one.len().max(other.len()))
+}
+
+fn compare(cover: &str, loads: &[Load]) -> usize {
+    let seed = 3;
+    let (idle, nothing) = watch(cover, seed, Load::Idle);
+    assert_eq!(nothing, 0);
+    let mut differ = 0;
+    for load in loads {
+        let (seen, came) = watch(cover, seed, *load);
+        let (different, all) = difference(&idle, &seen);
+        println!("{cover}, {load:?}: {different} of {all} records differ; {came} payloads came back");
+        assert!(came > 10, "{cover}, {load:?}: the network works: {came}");
+        differ += different;
+    }
+    differ
+}
+
+const LOADS: [Load; 3] = [Load::Busy, Load::Bulk, Load::AnotherUser];
+
+#[test]
+fn constant_links_show_equal_records_whatever_users_do() {
+    assert_eq!(compare("user-link=128kbps,links=512kbps", &LOADS), 0);
+}
+
+#[test]
+fn circuits_covered_from_end_to_end_show_equal_records_whatever_users_do() {
+    assert_eq!(compare("end-to-end=128kbps", &LOADS), 0);
+}
+
+#[test]
+fn poisson_circuits_show_equal_records_whatever_users_do() {
+    assert_eq!(compare("poisson=128kbps:16kbps", &LOADS), 0);
+}
+
+#[test]
+fn all_kinds_together_show_equal_records_whatever_users_do() {
+    assert_eq!(compare("user-link=256kbps,links=512kbps,poisson=128kbps:16kbps", &LOADS), 0);
+}
+
+#[test]
+fn without_cover_the_records_tell() {
+    assert!(compare("none", &[Load::Busy]) > 100);
+}

@@ -1,0 +1,52 @@
+//! A network's design, from a file and flags.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use throng_core::Design;
+use throng_core::cover::{Cover, DEFAULT_RATE, Rate};
+use throng_core::route::Route;
+
+use crate::cli::DesignOptions;
+use crate::network::files;
+
+/// What a design file may say; everything has a default.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DesignFile {
+    hops: Option<u8>,
+    mixing: Option<String>,
+    lonely: Option<String>,
+    cover: Option<String>,
+    rate: Option<String>,
+}
+
+/// The design that the options ask for: flags go before the file, the file before what is usual.
+pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
+    let path = options.design.as_deref();
+    let file: DesignFile = path.map(files::read_toml).transpose()?.unwrap_or_default();
+    let said = |name: &str| format!("`{name}` in {}", path.unwrap_or(Path::new("")).display());
+
+    let rate = match (options.rate, &file.rate) {
+        (Some(rate), _) => rate,
+        (None, Some(text)) => text.parse::<Rate>().with_context(|| said("rate"))?,
+        (None, None) => DEFAULT_RATE,
+    };
+    let cover = match (&options.cover, &file.cover) {
+        (Some(text), _) => Cover::parse(text, rate).context("--cover")?,
+        (None, Some(text)) => Cover::parse(text, rate).with_context(|| said("cover"))?,
+        (None, None) => Cover::NONE,
+    };
+    let from_file = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
+    let mixing = options.mixing.map_or_else(|| from_file(&file.mixing).parse(), Ok);
+    let lonely = options.lonely.map_or_else(|| from_file(&file.lonely).parse(), Ok);
+    let hops = options.hops.or(file.hops).unwrap_or(Route::DEFAULT.hops() as u8);
+    Ok(Design {
+        route: Route::free(hops.into()).with_context(|| said("hops"))?,
+        mixing: mixing.with_context(|| said("mixing"))?,
+        lonely: lonely.with_context(|| said("lonely"))?,
+        cover,
+        ..Design::default()
+    })
+}
