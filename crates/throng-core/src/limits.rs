@@ -209,7 +209,7 @@ pub const SLOT_LATE_MAX: Duration = Duration::from_millis(10);
 /// More would wait in vain: whoever sent them has sent them again by then.
 pub const SLOT_QUEUE_SPAN: Duration = Duration::from_secs(1);
 /// See [`SLOT_QUEUE_SPAN`].
-pub const SLOT_QUEUE_CELLS_MIN: usize = 16;
+pub const SLOT_QUEUE_CELLS_MIN: usize = 32;
 /// See [`SLOT_QUEUE_SPAN`].
 pub const SLOT_QUEUE_CELLS_MAX: usize = 512;
 /// Cells and datagrams that may wait for one link's slots in all.

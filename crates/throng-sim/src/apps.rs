@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use throng_core::crypto::Suite;
-use throng_core::{CircuitId, Command, Event, NodeId, Time};
+use throng_core::{CircuitId, Command, Design, Event, NodeId, Time};
 
 use crate::books::{Books, Name};
 use crate::host::HostId;
-use crate::segments::{Kind, REPEAT_AFTER, Receiver, Segment, Sender};
+use crate::segments::{Kind, Manner, Receiver, Segment, Sender};
 use crate::trace::{Deed, What};
 use crate::traffic::{Exchange, Visit, Visits};
 use crate::world::World;
@@ -25,6 +25,7 @@ pub(crate) const CHURN: u32 = u32::MAX - 1;
 
 /// All applications of a world.
 pub(crate) struct Apps<'p> {
+    manner: Manner,
     users: Vec<User<'p>>,
     exits: BTreeMap<HostId, Exit>,
     /// What users know exits by.
@@ -91,8 +92,9 @@ struct Served {
 }
 
 impl<'p> Apps<'p> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(design: &Design) -> Self {
         Self {
+            manner: Manner::of(design),
             users: Vec::new(),
             exits: BTreeMap::new(),
             exit_names: BTreeMap::new(),
@@ -208,7 +210,7 @@ impl<'p> Apps<'p> {
                 let exchange = stream as u32;
                 if let Some(asked) = self.users[user].exchanges.get_mut(&exchange) {
                     asked.circuit = Some(circuit);
-                    asked.question = Sender::new(asked.exchange.up, world.now());
+                    asked.question = Sender::new(asked.exchange.up, self.manner, world.now());
                     self.send(world, user, exchange);
                 } else {
                     world.command(host, Command::Detach { circuit });
@@ -288,13 +290,13 @@ impl<'p> Apps<'p> {
         let one = &mut self.users[user];
         let number = one.made;
         one.made += 1;
-        let question = Sender::new(exchange.up, now);
+        let question = Sender::new(exchange.up, self.manner, now);
         one.exchanges
             .insert(number, Asked { exchange, then, began: now, circuit: None, question, answer: None });
         let host = one.host;
         self.tally.began += 1;
         self.note(world, user, number, What::Began, exchange, Name::MAX);
-        world.call_at(now + REPEAT_AFTER, host, number);
+        world.call_at(now + self.manner.repeat_after, host, number);
         let isolation = [1; 32]; // one application per user
         world.command(host, Command::Attach { stream: u64::from(number), isolation, port: Some(PORT) });
         self.heard(world, host);
@@ -478,12 +480,12 @@ impl<'p> Apps<'p> {
             world.command(host, Command::Send { circuit, payload: &came.write() });
         }
         if served.question.is_done() && served.answer.is_none() {
-            served.answer = Some(Sender::new(segment.more, now));
+            served.answer = Some(Sender::new(segment.more, self.manner, now));
             let (inward, outward, name) = (segment.more, served.question.bytes, exit.name);
             exit.called = (exit.called + 1) % (CHURN - EXIT);
             let token = EXIT + exit.called;
             exit.calls.insert(token, key);
-            world.call_at(now + REPEAT_AFTER, host, token);
+            world.call_at(now + self.manner.repeat_after, host, token);
             world.watcher_mut().outside(name, inward, outward, now);
             self.answer(world, host, key, segment.user);
         }

@@ -1,18 +1,36 @@
 //! The simulator's own books: what every mix carried, and what an adversary saw where it listens.
 
 use throng_core::Time;
+use throng_core::cover::{CircuitCover, Cover, LinkCover};
 use throng_core::wire::Geometry;
 
 use crate::host::HostId;
 use crate::population::Load;
 use crate::scenario::TapAt;
-use crate::segments::{Kind, Segment};
+use crate::segments::{Kind, SEGMENT_BYTES, Segment};
 use crate::toy::payload_of;
 use crate::trace::{Inside, Row, Trace};
 use crate::wire::Watcher;
 
 /// A number that stands for a host in traces: mixes first, from 0, then users. It does not depend on who was made first.
 pub(crate) type Name = u32;
+
+/// Which links carry datagrams at a rate of their own.
+#[derive(Clone, Copy)]
+struct Covered {
+    user_links: bool,
+    mix_links: bool,
+}
+
+impl Covered {
+    fn by(cover: &Cover) -> Self {
+        let circuits = cover.circuits != CircuitCover::None;
+        Self {
+            user_links: circuits || cover.user_links != LinkCover::None,
+            mix_links: circuits || cover.mix_links != LinkCover::None,
+        }
+    }
+}
 
 /// Reads everything, notes what counts.
 pub(crate) struct Books {
@@ -22,6 +40,7 @@ pub(crate) struct Books {
     tap: TapAt,
     /// Whether datagrams lie open: with the toy suite.
     open: bool,
+    covered: Covered,
     /// Nothing is noted before.
     begin: Time,
     loads: Vec<Load>,
@@ -34,12 +53,13 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    pub(crate) fn new(mixes: usize, users: usize, tap: TapAt, open: bool) -> Self {
+    pub(crate) fn new(mixes: usize, users: usize, tap: TapAt, open: bool, cover: &Cover) -> Self {
         Self {
             names: Vec::new(),
             mixes: mixes as Name,
             tap,
             open,
+            covered: Covered::by(cover),
             begin: Time::NEVER,
             loads: vec![Load::default(); mixes],
             digest: Digest::new(),
@@ -108,6 +128,13 @@ impl Books {
         }
     }
 
+    /// Useful bytes of a datagram: of a covered link, what its payload could carry, as the paper's formulas count.
+    fn useful(&self, from: Name, to: Name, inside: Option<&Segment>) -> u64 {
+        let is_user_link = from >= self.mixes || to >= self.mixes;
+        let is_covered = if is_user_link { self.covered.user_links } else { self.covered.mix_links };
+        if is_covered { SEGMENT_BYTES } else { inside.map_or(0, useful) }
+    }
+
     fn inside(&self, bytes: &[u8]) -> Option<Segment> {
         if self.open { Segment::parse(payload_of(bytes)) } else { None }
     }
@@ -123,9 +150,10 @@ impl Watcher for Books {
         self.datagrams += 1;
         self.digest.note(&[since, u64::from(from) << 32 | u64::from(to), bytes.len() as u64]);
         let inside = self.inside(bytes);
+        let useful = self.useful(from, to, inside.as_ref());
         if let Some(load) = self.loads.get_mut(from as usize) {
             load.cells_out += 1;
-            load.useful_out += inside.map_or(0, |segment| useful(&segment));
+            load.useful_out += useful;
         }
         if let Some(segment) = inside {
             for (user, way) in [(from, 0), (to, 1)] {
@@ -145,14 +173,15 @@ impl Watcher for Books {
         }
     }
 
-    fn arrived(&mut self, at: Time, _: HostId, to: HostId, bytes: &[u8]) {
+    fn arrived(&mut self, at: Time, from: HostId, to: HostId, bytes: &[u8]) {
         if at < self.begin {
             return;
         }
-        let inside = self.inside(bytes);
-        if let Some(load) = self.loads.get_mut(self.names[to.0] as usize) {
+        let (from, to) = (self.names[from.0], self.names[to.0]);
+        let useful = self.useful(from, to, self.inside(bytes).as_ref());
+        if let Some(load) = self.loads.get_mut(to as usize) {
             load.cells_in += 1;
-            load.useful_in += inside.map_or(0, |segment| useful(&segment));
+            load.useful_in += useful;
         }
     }
 

@@ -99,9 +99,9 @@ impl<'p, S: Suite> Run<'p, S> {
             world: World::watched(
                 *seed,
                 plan.wire,
-                Books::new(plan.mixes, plan.users, plan.taps.clone(), open),
+                Books::new(plan.mixes, plan.users, plan.taps.clone(), open, &plan.cover),
             ),
-            apps: Apps::new(),
+            apps: Apps::new(&plan.design()),
             mixes: Vec::new(),
             users: Vec::new(),
             view: View::new(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use throng_core::Time;
+use throng_core::{Design, Time};
 
 /// Useful bytes in a cell of the simulator's streams: a payload less the stream's header.
 pub const SEGMENT_BYTES: u64 = (throng_core::wire::Geometry::DEFAULT.payload() - HEADER_BYTES) as u64;
@@ -114,6 +114,7 @@ impl Segment {
 /// One direction of an exchange, where it is sent: a window of segments, what came repeated where it did not.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
+    manner: Manner,
     bytes: u64,
     pub(crate) of: u32,
     /// All below came.
@@ -127,16 +128,37 @@ pub(crate) struct Sender {
     filled: Option<u32>,
 }
 
-/// Segments under way at once.
+/// How eagerly applications send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Segments under way at once.
+    window: u32,
+    /// Silence after which segments are sent again; each time half as long again.
+    pub(crate) repeat_after: Duration,
+}
+
+impl Manner {
+    /// As a real transport finds it out: no more under way than slow links carry in a second, and patience for all of it.
+    pub(crate) fn of(design: &Design) -> Self {
+        let Some(gap) = design.cover.widest_gap(design.geometry) else {
+            return Self { window: WINDOW, repeat_after: REPEAT_AFTER + design.detour() };
+        };
+        let window = ((1.0 / gap.as_secs_f64()) as u32).clamp(WINDOW_MIN, WINDOW);
+        Self { window, repeat_after: REPEAT_AFTER + design.detour() + 2 * window * gap }
+    }
+}
+
 const WINDOW: u32 = 32;
-/// Silence after which segments are sent again; each time half as long again.
-pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(1500);
+/// An acknowledgement comes after so many: with fewer under way, none would.
+const WINDOW_MIN: u32 = ACKNOWLEDGE_EVERY as u32;
+const REPEAT_AFTER: Duration = Duration::from_millis(1500);
 /// Segments that are sent again at once.
 const REPEAT: u32 = 4;
 
 impl Sender {
-    pub(crate) fn new(bytes: u64, now: Time) -> Self {
+    pub(crate) fn new(bytes: u64, manner: Manner, now: Time) -> Self {
         Self {
+            manner,
             bytes,
             of: segments_of(bytes) as u32,
             came: 0,
@@ -149,7 +171,7 @@ impl Sender {
 
     /// Numbers of the segments that may go now.
     pub(crate) fn go(&mut self) -> std::ops::Range<u32> {
-        let end = (self.came + WINDOW).min(self.of);
+        let end = (self.came + self.manner.window).min(self.of);
         let range = self.next..end.max(self.next);
         self.next = range.end;
         range
@@ -186,7 +208,7 @@ impl Sender {
 
     /// When to look again.
     pub(crate) fn due(&self) -> Time {
-        self.progress + REPEAT_AFTER * 3u32.pow(self.repeats.min(6)) / 2u32.pow(self.repeats.min(6))
+        self.progress + self.manner.repeat_after * 3u32.pow(self.repeats.min(6)) / 2u32.pow(self.repeats.min(6))
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -253,7 +275,7 @@ mod tests {
         #[test]
         fn everything_comes(bytes in 0..400_000u64, fate in proptest::collection::vec(0..100u8, 1..400), good: bool) {
             let mut now = Time::ZERO;
-            let mut sender = Sender::new(bytes, now);
+            let mut sender = Sender::new(bytes, Manner::of(&Design::default()), now);
             let mut receiver = Receiver::new(sender.of);
             let (mut fates, mut under_way, mut sent, mut acks) = (fate.iter().cycle(), Vec::new(), 0u64, 0u64);
             for _ in 0..100_000 {

@@ -27,6 +27,9 @@ fn formula(cover: &Cover, hops: f64, sent: f64, received: f64, online_seconds: f
         Cover { circuits: CircuitCover::Constant(rate), .. } => {
             (2.0 * hops - 1.0) * useful(*rate) * online_seconds + d_s.max(d_r)
         }
+        Cover { circuits: CircuitCover::Poisson { rate, loops }, .. } => {
+            (2.0 * hops - 1.0) * (useful(*rate) + useful(*loops)) * online_seconds + d_s.max(d_r)
+        }
         Cover { user_links: LinkCover::Constant(rate), .. } => {
             hops * (d_s + d_r) + useful(*rate) * online_seconds - d_s.min(d_r)
         }
@@ -64,7 +67,7 @@ fn two_hundred_users_need_what_the_formulas_say_under_every_cover() {
 }
 
 #[test]
-fn two_hundred_real_nodes_need_what_formula_two_says() {
+fn two_hundred_real_nodes_need_what_the_formulas_say_under_every_cover() {
     check_formula("two-hundred-users-node-by-node");
 }
 
@@ -82,6 +85,37 @@ fn the_world_of_table_1_needs_what_table_1_says() {
         let counted = results.mean(0, "capacity needed, useful").unwrap().mean;
         println!("{case}: table {expected} Mb/s, counted {counted:.1}");
         assert!((counted / expected - 1.0).abs() < 0.03, "{case}: {counted} against {expected}");
+    }
+}
+
+/// The paper's day of 0.5 and 4.5 MB, within the hours that users are online, as real nodes; two hundred users stand for a
+/// hundred thousand.
+#[test]
+fn real_nodes_need_what_table_1_says() {
+    let table = [
+        ("none", 24.0, 185.2),
+        ("user-link", 1.0, 447.2),
+        ("user-link", 24.0, 6580.6),
+        ("end-to-end", 1.0, 1908.3),
+        ("end-to-end", 24.0, 44841.7),
+    ];
+    for (cover, online_h, expected) in table {
+        let dense = 24.0 / online_h;
+        let text = format!(
+            "duration_s = 120\nseeds = 1\nmixes.count = 20\nusers.count = 200\n\
+             [design]\nhops = 4\ncover = \"{cover}\"\ncover_bps = 64000\n\
+             [traffic]\nmodel = \"constant\"\nup_mb_per_day = {}\ndown_mb_per_day = {}\nevery_s = 15\n",
+            0.5 * dense,
+            4.5 * dense
+        );
+        let scenario = Scenario::parse("table-1.toml", &text).unwrap();
+        let options = Options { jobs: 2, shard: Shard::ALL, told: &nobody, stop: &AtomicBool::new(false) };
+        let results = run(&scenario, &options);
+        assert!(results.is_clean(), "{cover}");
+        let of_200 = results.mean(0, "capacity needed, useful").unwrap().mean;
+        let counted = of_200 * 100_000.0 / 200.0 / dense;
+        println!("{cover}, {online_h} h: table {expected} Mb/s, counted {counted:.1}");
+        assert!((counted / expected - 1.0).abs() < 0.03, "{cover}, {online_h} h: {counted} against {expected}");
     }
 }
 
