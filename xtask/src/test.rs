@@ -36,6 +36,7 @@ pub(crate) fn run_all(long: bool) -> Result<()> {
         run("cargo", &["deny", "--locked", "check", "licenses", "bans", "sources"])?;
     }
     run("cargo", &["test", "--workspace", "--doc", "--locked"])?;
+    planted_faults()?;
     if nextest {
         let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
         let ignored = if long { "all" } else { "default" };
@@ -46,6 +47,13 @@ pub(crate) fn run_all(long: bool) -> Result<()> {
         let more: &[&str] = if long { &["--include-ignored"] } else { &[] };
         run("cargo", &[&words[..], more].concat())
     }
+}
+
+/// The proof that the wire does not know the load must be able to fail: with faults planted, in a build of its own.
+fn planted_faults() -> Result<()> {
+    let test = ["test", "--locked", "--package", "throng-sim", "--test", "the_wire_does_not_know_the_load"];
+    let build = ["RUSTFLAGS=--cfg mutants", "CARGO_TARGET_DIR=target/mutants", "cargo"];
+    run("env", &[&build[..], &test, &["planted"]].concat())
 }
 
 /// Writes the golden tables of the scenarios anew.

@@ -208,7 +208,8 @@ impl Sender {
 
     /// When to look again.
     pub(crate) fn due(&self) -> Time {
-        self.progress + self.manner.repeat_after * 3u32.pow(self.repeats.min(6)) / 2u32.pow(self.repeats.min(6))
+        self.progress
+            + self.manner.repeat_after * 3u32.pow(self.repeats.min(6)) / 2u32.pow(self.repeats.min(6))
     }
 
     pub(crate) fn is_done(&self) -> bool {

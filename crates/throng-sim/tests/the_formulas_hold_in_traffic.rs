@@ -115,7 +115,10 @@ fn real_nodes_need_what_table_1_says() {
         let of_200 = results.mean(0, "capacity needed, useful").unwrap().mean;
         let counted = of_200 * 100_000.0 / 200.0 / dense;
         println!("{cover}, {online_h} h: table {expected} Mb/s, counted {counted:.1}");
-        assert!((counted / expected - 1.0).abs() < 0.03, "{cover}, {online_h} h: {counted} against {expected}");
+        assert!(
+            (counted / expected - 1.0).abs() < 0.03,
+            "{cover}, {online_h} h: {counted} against {expected}"
+        );
     }
 }
 

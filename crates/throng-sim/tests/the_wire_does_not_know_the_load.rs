@@ -134,6 +134,31 @@ fn all_kinds_together_show_equal_records_whatever_users_do() {
     assert_eq!(compare("user-link=256kbps,links=512kbps,poisson=128kbps:16kbps", &LOADS), 0);
 }
 
+/// The comparison can fail: faults of this kind, which earlier prototypes had, are found. (`cargo xtask test` builds this
+/// apart from everything else.)
+#[cfg(mutants)]
+#[test]
+fn planted_faults_are_found() {
+    use throng_core::cover::{Mutant, plant};
+    for (mutant, cover) in [
+        (Mutant::SecondCell, "user-link=128kbps,links=512kbps"),
+        (Mutant::DummyFromSlots, "poisson=128kbps:16kbps"),
+        (Mutant::CountedFromNow, "user-link=128kbps,links=512kbps"),
+        (Mutant::DecidedLate, "user-link=128kbps,links=512kbps"),
+    ] {
+        plant(Some(mutant));
+        let differ = compare(cover, &[Load::Bulk]);
+        plant(None);
+        println!("{mutant:?}: {differ} records differ");
+        assert!(differ > 10, "{mutant:?} was not found");
+    }
+    assert_eq!(
+        compare("user-link=128kbps,links=512kbps", &[Load::Bulk]),
+        0,
+        "without a fault, nothing differs"
+    );
+}
+
 #[test]
 fn without_cover_the_records_tell() {
     assert!(compare("none", &[Load::Busy]) > 100);

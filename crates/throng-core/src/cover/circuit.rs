@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
+use super::mutant::{self, Mutant};
 use super::schedule::on_grid;
 use super::{CircuitCover, Schedule};
 use crate::limits::{
@@ -97,11 +98,12 @@ impl CircuitPace {
     }
 
     /// What the next slot carries; the one after it is the next then.
-    pub(crate) fn turn(&mut self) -> Turn {
+    pub(crate) fn turn(&mut self, now: Time) -> Turn {
         self.slots += 1;
         // Kinds are drawn from the stream of slots whatever waits: the draws must not follow the load.
         let is_loop = self.loops > 0.0 && self.chance.unit() < self.loops;
-        self.slot = self.schedule.next(self.slot, &mut self.chance);
+        let after = if mutant::has(Mutant::CountedFromNow) { now } else { self.slot };
+        self.slot = self.schedule.next(after, &mut self.chance);
         let announce = if self.is_heard { ANNOUNCE_AGAIN_EVERY } else { ANNOUNCE_EVERY };
         if is_loop {
             return Turn::Loop;
@@ -109,7 +111,12 @@ impl CircuitPace {
         let is_dummy = self.slots % announce == 1;
         match if is_dummy { None } else { self.queue.pop_front() } {
             Some(payload) => Turn::Payload(payload),
-            None => Turn::Dummy,
+            None => {
+                if mutant::has(Mutant::DummyFromSlots) {
+                    self.chance.u32();
+                }
+                Turn::Dummy
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use slotmap::Key as _;
 
+use super::mutant::{self, Mutant};
 use super::pace::Content;
 use super::{LinkCover, Pace, Parcel, Turn};
 use crate::circuit::{OwnKey, RelayKey};
@@ -111,9 +112,9 @@ impl Covering {
 
     /// When something is to be decided.
     pub(crate) fn wake(&self) -> Time {
-        self.due.first().map_or(Time::NEVER, |(at, _)| {
-            Time::from_nanos(at.as_nanos().saturating_sub(SLOT_GUARD.as_nanos() as u64))
-        })
+        let early = if mutant::has(Mutant::DecidedLate) { Duration::ZERO } else { SLOT_GUARD };
+        let before = |at: &Time| Time::from_nanos(at.as_nanos().saturating_sub(early.as_nanos() as u64));
+        self.due.first().map_or(Time::NEVER, |(at, _)| before(at))
     }
 
     // --- Links ----------------------------------------------------------------------------------------
@@ -218,7 +219,8 @@ impl Covering {
     pub(crate) fn next(&mut self, now: Time, is_needed: bool) -> Option<Next> {
         loop {
             let (at, speaker) = *self.due.first()?;
-            if at > now + SLOT_GUARD {
+            let early = if mutant::has(Mutant::DecidedLate) { Duration::ZERO } else { SLOT_GUARD };
+            if at > now + early {
                 return None;
             }
             self.due.pop_first();
@@ -240,7 +242,7 @@ impl Covering {
         let pace = self.paces.get_mut(&address)?;
         let missed = pace.skip(now);
         self.spent.missed += missed;
-        let turn = (missed == 0).then(|| pace.turn());
+        let turn = (missed == 0).then(|| pace.turn(now));
         let due = pace.due();
         self.schedule(due, Speaker::Link(address));
         match turn.as_ref().map(|turn| &turn.content) {
@@ -277,8 +279,8 @@ impl Demand {
     /// than twice.
     fn follow(&mut self, datagrams: u64, tick: Time) -> Duration {
         let wanted = DEMAND_TICK.div_f64(datagrams.max(1) as f64).clamp(self.most, self.least);
-        if wanted <= self.gap {
-            (self.gap, self.needed) = (wanted, tick);
+        if wanted <= self.gap + self.gap / 3 {
+            (self.gap, self.needed) = (wanted.min(self.gap), tick);
         } else if tick - self.needed >= DEMAND_HOLD {
             (self.gap, self.needed) = (wanted.min(self.gap * 2), tick);
         }

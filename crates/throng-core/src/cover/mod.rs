@@ -5,6 +5,7 @@
 
 mod circuit;
 mod covering;
+mod mutant;
 mod pace;
 mod queue;
 mod schedule;
@@ -16,6 +17,8 @@ use core::time::Duration;
 pub(crate) use circuit::{CircuitPace, Turn as CircuitTurn};
 pub use covering::Spent;
 pub(crate) use covering::{Covering, Next, Speaker};
+#[cfg(mutants)]
+pub use mutant::{Mutant, plant};
 pub(crate) use pace::{Content, Pace, Parcel, Turn};
 pub(crate) use schedule::Schedule;
 

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
+use super::mutant::{self, Mutant};
 use super::queue::Queue;
 use super::schedule::on_grid;
 use super::{LinkCover, Rate, Schedule};
@@ -149,8 +150,8 @@ impl Pace {
     }
 
     /// What the next slot carries; the one after it is the next then.
-    pub(crate) fn turn(&mut self) -> Turn {
-        let at = self.due();
+    pub(crate) fn turn(&mut self, now: Time) -> Turn {
+        let at = if mutant::has(Mutant::DecidedLate) { Time::ZERO } else { self.due() };
         self.slots += 1;
         let announce = if self.is_heard { ANNOUNCE_AGAIN_EVERY } else { ANNOUNCE_EVERY };
         let is_filler = self.slots % announce == 1 || !self.may_be_real();
@@ -160,7 +161,12 @@ impl Pace {
             Some(parcel) => Content::Parcel(parcel),
             None => Content::Filler,
         };
-        self.advance();
+        if !(mutant::has(Mutant::SecondCell) && self.queue.len() > 3) {
+            self.advance();
+        }
+        if mutant::has(Mutant::CountedFromNow) {
+            self.slot = now + self.gap();
+        }
         Turn { at, content }
     }
 
@@ -191,10 +197,12 @@ impl Pace {
     /// Demand-driven: from `tick` on, slots are `gap` apart, or there are none.
     pub(crate) fn retune(&mut self, gap: Option<Duration>, tick: Time) {
         let Rhythm::Common { schedule, share_of_gap, .. } = &mut self.rhythm else { return };
+        if gap == schedule.map(|schedule| schedule.gap()) {
+            return;
+        }
         *schedule = gap.map(|gap| {
             let gap = (gap.as_nanos() as u64).max(1);
-            let phase = (tick.as_nanos() + (gap as f64 * *share_of_gap) as u64) % gap;
-            Schedule::Constant { gap, phase }
+            Schedule::Constant { gap, phase: (gap as f64 * *share_of_gap) as u64 }
         });
         let before = Time::from_nanos(tick.as_nanos() - 1);
         self.slot = schedule.map_or(Time::NEVER, |schedule| schedule.next(before, &mut self.chance));

@@ -74,6 +74,9 @@ impl<S: Suite> Node<S> {
         }
         if let Some(pace) = covering.pace(link.address) {
             pace.hear(gap);
+            if link.is_responder() {
+                pace.link = key; // who opened the links says which one is the newest
+            }
             return Ok(());
         }
         // A client asks us to speak as it does: not faster than the design says, and as long as it speaks.
@@ -204,7 +207,7 @@ impl<S: Suite> Node<S> {
     fn speak_on_own(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
         let Some(pace) = self.owns.get_mut(key).and_then(|own| own.pace.as_mut()) else { return };
         let missed = pace.skip(now);
-        let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn()));
+        let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn(now)));
         let next = pace.due();
         self.note_slot(next, Speaker::Own(key), missed, turn.as_ref());
         match turn {
@@ -223,7 +226,7 @@ impl<S: Suite> Node<S> {
     fn speak_on_relay(&mut self, now: Time, key: RelayKey, out: &mut Outbox) {
         let Some(pace) = self.relays.get_mut(key).and_then(|relay| relay.pace.as_mut()) else { return };
         let missed = pace.skip(now);
-        let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn()));
+        let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn(now)));
         let next = pace.due();
         self.note_slot(next, Speaker::Relay(key), missed, turn.as_ref());
         match turn {

@@ -1,0 +1,190 @@
+//! What is seen of covered links is what their scheme says: rates, common rates, slow rates; through loss, and when keys
+//! are renewed.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod common;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::{Network, Plan};
+use throng_core::{Command, Time};
+use throng_sim::{Seen, Verdict, Wire};
+
+/// From whom, to whom, when.
+type Sent = Rc<RefCell<BTreeMap<(usize, usize), Vec<Time>>>>;
+
+fn watched(cover: &str, plan: Plan) -> (Network, Sent) {
+    let mut network = Network::new(Plan { cover: cover.parse().unwrap(), ..plan });
+    let sent = Sent::default();
+    let log = Rc::clone(&sent);
+    network.world.tap(move |seen: &Seen| {
+        log.borrow_mut().entry((seen.from.0, seen.to.0)).or_default().push(seen.at);
+        Verdict::Pass
+    });
+    (network, sent)
+}
+
+fn within(times: &[Time], from: Time, span: Duration) -> usize {
+    times.iter().filter(|at| from <= **at && **at < from + span).count()
+}
+
+#[test]
+fn a_user_link_has_the_rate_that_was_asked_for_both_ways() {
+    for (rate, bps) in [("8kbps", 8e3), ("64kbps", 64e3), ("2mbps", 2e6), ("100mbps", 100e6)] {
+        let plan = Plan { mixes: 3, exits: 1, spare: 1, ..Plan::default() };
+        let (mut network, sent) = watched(&format!("user-link={rate}"), plan);
+        network.world.run_for(Duration::from_secs(20));
+        let (begin, span) = (network.world.now(), Duration::from_secs(if bps > 1e7 { 6 } else { 60 }));
+        network.world.run_for(span);
+        let client = network.client.0;
+        let sent = sent.borrow();
+        let links: Vec<_> = sent.iter().filter(|((from, to), _)| *from == client || *to == client).collect();
+        assert_eq!(
+            links.iter().filter(|(_, times)| within(times, begin, span) > 0).count(),
+            2,
+            "one link, two ways"
+        );
+        for ((from, to), times) in links {
+            let count = within(times, begin, span);
+            let measured = count as f64 * 1308.0 * 8.0 / span.as_secs_f64();
+            let one = 1308.0 * 8.0 / span.as_secs_f64();
+            println!("{rate}, {from} to {to}: {measured:.0} bit/s");
+            assert!((measured - bps).abs() < bps * 0.005 + one || count == 0, "{rate}: {measured}");
+        }
+    }
+}
+
+#[test]
+fn a_mix_speaks_to_a_client_in_slots_although_announcements_get_lost() {
+    for seed in 1..6 {
+        let wire = Wire { loss: 0.3, ..Wire::default() };
+        let plan = Plan { seed, mixes: 4, exits: 2, spare: 1, wire, ..Plan::default() };
+        let (mut network, sent) = watched("user-link=64kbps", plan);
+        network.world.run_for(Duration::from_secs(30));
+        let (begin, client) = (network.world.now(), network.client.0);
+        network.world.run_for(Duration::from_secs(20));
+        let sent = sent.borrow();
+        let ways = |up: bool| {
+            let mine = sent.iter().filter(|((from, to), _)| if up { *from == client } else { *to == client });
+            mine.map(|(_, times)| within(times, begin, Duration::from_secs(20))).sum::<usize>()
+        };
+        // 122 slots each way; what is sent is counted, also if it is lost then.
+        assert!(ways(true) >= 120 && ways(false) >= 120, "seed {seed}: {} and {}", ways(true), ways(false));
+    }
+}
+
+#[test]
+fn for_three_hours_renewed_keys_and_circuits_change_nothing_on_a_covered_link() {
+    let plan = Plan { mixes: 4, exits: 2, spare: 1, ..Plan::default() };
+    let (mut network, sent) = watched("user-link=16kbps,links=16kbps", plan);
+    network.world.run_for(Duration::from_secs(60));
+    let begin = network.world.now();
+    let hours = Duration::from_secs(3 * 3600);
+    network.world.run_for(hours);
+    let sent = sent.borrow();
+    // 16 kb/s: a slot every 0.654 s.
+    let live: Vec<_> = sent.iter().filter(|(_, times)| within(times, begin, hours) > 0).collect();
+    assert_eq!(live.len(), 2 + 4 * 3, "the client's link, and those between four mixes, both ways");
+    for (link, times) in live {
+        for minute in 0..180 {
+            let from = begin + Duration::from_secs(60 * minute);
+            let count = within(times, from, Duration::from_secs(60));
+            assert!((91..=92).contains(&count), "{link:?}, minute {minute}: {count}");
+        }
+    }
+}
+
+#[test]
+fn demand_driven_links_of_a_mix_have_one_rate_that_rises_at_once_and_falls_slowly() {
+    let plan = Plan { mixes: 5, exits: 2, spare: 1, ..Plan::default() };
+    let (mut network, sent) = watched("demand-driven=32kbps:2mbps", plan);
+    network.world.run_for(Duration::from_secs(15));
+    let circuit = network.attach(1, 7).expect("a circuit");
+    network.world.run_for(Duration::from_secs(15));
+    let (calm, busy) = (network.world.now(), network.world.now() + Duration::from_secs(10));
+    network.world.run_for(Duration::from_secs(10));
+    for _ in 0..100 {
+        for _ in 0..6 {
+            network.world.command(network.client, Command::Send { circuit, payload: &[1; 900] });
+        }
+        network.world.run_for(Duration::from_millis(100));
+    }
+    let after = network.world.now();
+    network.world.run_for(Duration::from_secs(54));
+    let late = network.world.now();
+    network.world.run_for(Duration::from_secs(6));
+    let sent = sent.borrow();
+    let mixes: Vec<usize> = network.mixes.iter().map(|mix| mix.0).collect();
+    let counts = |mix: usize, from: Time| -> Vec<usize> {
+        let of =
+            |to: &usize| sent.get(&(mix, *to)).map_or(0, |times| within(times, from, Duration::from_secs(5)));
+        mixes.iter().filter(|to| **to != mix).map(of).collect()
+    };
+    let mut rose = 0;
+    for &mix in &mixes {
+        let (calm, busy, after) =
+            (counts(mix, calm), counts(mix, busy + Duration::from_secs(5)), counts(mix, after));
+        println!("mix {mix}: {calm:?} calm, {busy:?} busy, {after:?} after");
+        for rates in [&calm, &busy, &after] {
+            let (least, most) = (rates.iter().min().unwrap(), rates.iter().max().unwrap());
+            assert!(most - least <= 3 + most / 20, "one rate for all links of mix {mix}: {rates:?}");
+        }
+        if busy[0] > 3 * calm[0].max(1) {
+            rose += 1;
+            assert!(
+                after[0] * 9 > busy[0] * 4,
+                "it is halved once in ten seconds at most: {busy:?}, {after:?}"
+            );
+            let late = counts(mix, late);
+            assert!(late[0] * 2 < busy[0], "and falls in the end: {busy:?}, {late:?}");
+        }
+    }
+    assert!(rose >= 2, "the mixes of the busy circuit speak faster, on all their links");
+}
+
+#[test]
+fn mimics_have_the_same_rate_both_ways_and_change_it_by_a_tenth_in_a_minute_at_most() {
+    let plan = Plan { mixes: 4, exits: 2, spare: 1, ..Plan::default() };
+    let (mut network, sent) = watched("mimics=64kbps", plan);
+    network.world.run_for(Duration::from_secs(119)); // a minute turns at the next second
+    let begin = network.world.now() + Duration::from_secs(1);
+    let circuit = network.attach(1, 7).expect("a circuit");
+    let (mut came, client) = (0, network.client);
+    for _ in 0..900 {
+        network.world.command(client, Command::Send { circuit, payload: &[1; 900] });
+        network.world.run_for(Duration::from_millis(333));
+        for mix in network.mixes.clone() {
+            for (at_exit, payload) in network.world.take_delivered(mix) {
+                network.world.command(mix, Command::Send { circuit: at_exit, payload: &payload });
+                came += 1;
+            }
+        }
+    }
+    // A third of 6.1 slots a second is real: 2 of the 3 a second that are sent, and more as the rate grows.
+    assert!(came > 550 && came < 850, "{came}");
+    let sent = sent.borrow();
+    let mixes: Vec<usize> = network.mixes.iter().map(|mix| mix.0).collect();
+    let minute = |from: usize, to: usize, minute: u64| {
+        let begin = begin + Duration::from_secs(60 * minute + 2); // the neighbour hears of a change within two seconds
+        sent.get(&(from, to)).map_or(0, |times| within(times, begin, Duration::from_secs(55)))
+    };
+    let mut grew = 0;
+    for &from in &mixes {
+        for &to in mixes.iter().filter(|to| from < **to) {
+            for at in 0..4 {
+                let (there, back, then) =
+                    (minute(from, to, at), minute(to, from, at), minute(from, to, at + 1));
+                assert!(there.abs_diff(back) <= 6, "{from} and {to}: {there} and {back}");
+                assert!(
+                    then <= there * 111 / 100 + 4 && then * 111 / 100 + 4 >= there,
+                    "{there}, then {then}"
+                );
+                grew += usize::from(then > there + 15);
+            }
+        }
+    }
+    assert!(grew >= 2, "the busy links grew");
+}
