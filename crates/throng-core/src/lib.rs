@@ -47,7 +47,7 @@ pub use circuit::CircuitId;
 pub use config::{ClientConfig, NodeConfig, NodeKeys};
 pub use design::Design;
 pub use membership::NodeId;
-pub use node::{Command, Input, Node};
+pub use node::{Command, Input, Node, OwnCircuit};
 pub use output::{Event, Outbox};
 pub use ports::Ports;
 pub use scrubbed::Scrubbed;

@@ -193,6 +193,15 @@ pub const FIRST_HOP_REST: Duration = Duration::from_secs(30);
 /// After a failed build the next one waits up to this long.
 pub const BUILD_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+// --- The meter -----------------------------------------------------------------------------------------
+
+/// Seconds over which a mix averages what it observes of its company.
+pub const COMPANY_SECONDS: usize = 60;
+/// How often it looks at most while cells leave.
+pub const COMPANY_EVERY: Duration = Duration::from_millis(10);
+/// How often it counts its users and circuits at most.
+pub const COMPANY_COUNT_EVERY: Duration = Duration::from_secs(1);
+
 // --- Cover ---------------------------------------------------------------------------------------------
 
 /// Least and greatest rate of a covered link, bits per second on the wire.

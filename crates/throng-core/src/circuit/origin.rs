@@ -20,6 +20,7 @@ use crate::window::Window;
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::{Message, is_recognised};
 use crate::wire::record::Record;
+use crate::wire::told::Told;
 
 /// A circuit of our own.
 pub(crate) struct Own<S: Suite> {
@@ -31,6 +32,8 @@ pub(crate) struct Own<S: Suite> {
     pub(crate) started: Time,
     pub(crate) use_: Use,
     hops: Vec<Layers<S>>,
+    /// What each hop said of its company when it joined.
+    told: Vec<Told>,
     next_number: u32,
     cells_sent: u32,
     seen_stream: Window<CIRCUIT_WINDOW_CELLS>,
@@ -97,6 +100,7 @@ impl<S: Suite> Own<S> {
             started: now,
             use_: Use::default(),
             hops: Vec::new(),
+            told: Vec::new(),
             next_number: number,
             cells_sent: 0,
             seen_stream: Window::new(),
@@ -121,12 +125,18 @@ impl<S: Suite> Own<S> {
     }
 
     /// The circuit is one hop longer.
-    pub(crate) fn add_hop(&mut self, layers: Layers<S>, now: Time) {
+    pub(crate) fn add_hop(&mut self, layers: Layers<S>, company: Told, now: Time) {
         self.hops.push(layers);
+        self.told.push(company);
         self.silence.hear(now);
         if let Stage::Building(building) = &self.stage {
             self.rtt = now - building.asked_at;
         }
+    }
+
+    /// What its hops said of their company when they joined.
+    pub(crate) fn told(&self) -> &[Told] {
+        &self.told
     }
 
     /// What mixing and cover add to the way, nearly at most.

@@ -13,6 +13,7 @@ use crate::timers::Due;
 use crate::window::{Rationed, Window};
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::{Message, is_recognised};
+use crate::wire::told::Told;
 
 /// A circuit through us.
 pub(crate) struct Relay<S: Suite> {
@@ -38,6 +39,8 @@ pub(crate) struct Relay<S: Suite> {
 pub(crate) struct Answered {
     pub(crate) offer_head: [u8; 32],
     pub(crate) answer: [u8; ANSWER_BYTES],
+    /// What the next hop said of its company beside it.
+    pub(crate) company: Told,
 }
 
 /// What comes after us.
@@ -164,6 +167,11 @@ impl<S: Suite> Relay<S> {
         message.write(body);
         self.layers.backward(space, number, body);
         CellHeader { circuit: self.previous.1, space, number }
+    }
+
+    /// When something passed last.
+    pub(crate) fn heard(&self) -> Time {
+        self.heard
     }
 
     /// When the circuit is to be forgotten if nothing more comes.

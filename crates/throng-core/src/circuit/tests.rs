@@ -9,6 +9,7 @@ use crate::time::Time;
 use crate::wire::Geometry;
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::Message;
+use crate::wire::told::Told;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -46,8 +47,12 @@ fn circuit() -> Circuit {
     let mut relays = Vec::new();
     for hop in 0..HOPS {
         let (ours, theirs) = handshake(&mut rng);
-        own.add_hop(ours, NOW);
-        let answered = Answered { offer_head: [0; 32], answer: [0; crate::crypto::ANSWER_BYTES] };
+        own.add_hop(ours, Told::default(), NOW);
+        let answered = Answered {
+            offer_head: [0; 32],
+            answer: [0; crate::crypto::ANSWER_BYTES],
+            company: Told::default(),
+        };
         let mut relay = Relay::new((LinkKey::default(), 1), theirs, answered, NOW);
         if hop + 1 < HOPS {
             relay.next = Next::Hop { link: LinkKey::default(), name: 1, answer: None };

@@ -17,8 +17,9 @@ use core::time::Duration;
 pub(crate) use circuit::{CircuitPace, Turn as CircuitTurn};
 pub use covering::Spent;
 pub(crate) use covering::{Covering, Next, Speaker};
+pub use mutant::Mutant;
 #[cfg(mutants)]
-pub use mutant::{Mutant, plant};
+pub use mutant::plant;
 pub(crate) use pace::{Content, Pace, Parcel, Turn};
 pub(crate) use schedule::Schedule;
 

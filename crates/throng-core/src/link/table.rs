@@ -165,6 +165,12 @@ impl<S: Suite> Links<S> {
         keys
     }
 
+    /// Neighbours that opened a link, are no mixes as far as we know, and were heard within the span before `now`.
+    pub(crate) fn users_since(&self, now: Time, span: core::time::Duration) -> usize {
+        let users = self.links.values().filter(|link| link.is_responder() && link.peer.is_none());
+        users.filter(|link| !link.is_unconfirmed() && now - link.last_heard() < span).count()
+    }
+
     /// A link that is up, to this address.
     pub(crate) fn up_at(&self, address: SocketAddr) -> Option<LinkKey> {
         self.links.iter().find(|(_, link)| link.is_up() && link.address == address).map(|(key, _)| key)

@@ -78,6 +78,11 @@ impl Held {
         cell
     }
 
+    /// How many cells of each circuit are held.
+    pub(crate) fn circuits(&self) -> impl Iterator<Item = usize> + Clone {
+        self.counts.iter().filter(|((_, circuit), _)| *circuit != 0).map(|(_, count)| *count)
+    }
+
     /// Gives a cell's memory back.
     pub(crate) fn reuse(&mut self, body: Box<[u8]>) {
         if self.spare.len() < HELD_CELLS_PER_CIRCUIT_MAX {

@@ -3,6 +3,7 @@
 //! A strategy sees [`Ticket`]s, never cells: it cannot treat two of them differently. It is data first ([`Mixing`]), and
 //! states in closed form what it does ([`law`]).
 
+mod company;
 mod held;
 pub mod law;
 mod mixer;
@@ -13,6 +14,8 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
+pub use company::Company;
+pub(crate) use company::{Minute, WITHIN};
 pub(crate) use held::{Departure, Held};
 pub(crate) use mixer::{Mixer, Source, Ticket};
 
@@ -235,6 +238,7 @@ pub(crate) struct Waiting {
     pub(crate) released: Vec<Ticket>,
     /// For order and delay.
     pub(crate) chance: Rng,
+    pub(crate) minute: Minute,
 }
 
 impl Waiting {
@@ -244,7 +248,13 @@ impl Waiting {
             return None;
         }
         let mixer = Mixer::new(strategy, lonely, now);
-        Some(Box::new(Self { mixer, held: Held::default(), released: Vec::new(), chance }))
+        Some(Box::new(Self {
+            mixer,
+            held: Held::default(),
+            released: Vec::new(),
+            chance,
+            minute: Minute::new(),
+        }))
     }
 }
 

@@ -86,8 +86,9 @@ impl<S: Suite> Node<S> {
     /// Lets leave whose time has come.
     pub(super) fn release(&mut self, now: Time, out: &mut Outbox) {
         let Some(mut waiting) = self.waiting.take_if(|waiting| waiting.mixer.wake() <= now) else { return };
-        let Waiting { mixer, held, released, chance } = &mut *waiting;
+        let Waiting { mixer, held, released, chance, minute } = &mut *waiting;
         mixer.release(now, chance, released);
+        minute.note(released.iter().filter(|ticket| **ticket != Ticket::DUMMY).count(), held.circuits(), now);
         for ticket in released.drain(..) {
             if ticket == Ticket::DUMMY {
                 self.emit_filler(now, chance, out);

@@ -241,7 +241,9 @@ impl<S: Suite> Node<S> {
                 Ok(())
             }
             Control::Create { circuit, offer } => self.receive_create(now, key, circuit, offer, out),
-            Control::Created { circuit, answer } => self.receive_created(now, key, circuit, answer, out),
+            Control::Created { circuit, answer, company } => {
+                self.receive_created(now, key, circuit, answer, company, out)
+            }
             Control::Destroy { circuit, why } => self.receive_destroy(now, key, circuit, why, out),
             Control::Holding(what) => self.receive_holding(now, key, what, out),
             Control::Want { digest, part } => self.receive_want(now, key, *digest, part, out),

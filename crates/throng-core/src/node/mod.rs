@@ -4,6 +4,7 @@ mod cells;
 mod covering;
 mod documents;
 mod links;
+mod meter;
 mod own;
 mod relaying;
 
@@ -14,6 +15,8 @@ use core::net::SocketAddr;
 
 use slotmap::SlotMap;
 
+use self::meter::Census;
+pub use self::meter::OwnCircuit;
 use crate::circuit::{CircuitId, Own, OwnKey, Relay, RelayKey, Supply};
 use crate::config::{ClientConfig, NodeConfig, NodeKeys};
 use crate::cover::{Covering, LinkCover, Spent};
@@ -61,6 +64,8 @@ pub struct Node<S: Suite> {
     /// None where nothing has slots.
     covering: Option<Box<Covering>>,
     mesh: Due,
+    /// None before anybody asked.
+    census: Option<Box<Census>>,
     timers: Timers,
     evictions: Bucket,
     chance: Chance,
@@ -161,6 +166,7 @@ impl<S: Suite> Node<S> {
             waiting,
             covering: covering_for(&config.design, seed),
             mesh: Due::NONE,
+            census: None,
             timers: Timers::default(),
             evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now),
             chance,

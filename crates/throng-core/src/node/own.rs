@@ -25,6 +25,7 @@ use crate::wire::cell::CellHeader;
 use crate::wire::control::{Control, Ended};
 use crate::wire::message::Message;
 use crate::wire::record::Record;
+use crate::wire::told::Told;
 
 impl<S: Suite> Node<S> {
     // --- Building -------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ impl<S: Suite> Node<S> {
         now: Time,
         key: OwnKey,
         place: usize,
-        answer: &[u8; ANSWER_BYTES],
+        (answer, company): (&[u8; ANSWER_BYTES], Told),
         out: &mut Outbox,
     ) -> Result<(), Refused> {
         let own = self.owns.get_mut(key).ok_or(Refused::UnknownCircuit)?;
@@ -124,7 +125,7 @@ impl<S: Suite> Node<S> {
             return Err(Refused::Forged);
         };
         let was_repeated = building.sends > 1;
-        own.add_hop(Layers::new(&secret), now);
+        own.add_hop(Layers::new(&secret), company, now);
         if own.hops_done() < own.path.len() {
             let initiation = Initiation::new(&mut self.chance.keys);
             own.stage = Stage::Building(Box::new(Building { initiation, sends: 0, asked_at: now }));
@@ -183,7 +184,9 @@ impl<S: Suite> Node<S> {
                 }
                 Ok(())
             }
-            Message::Extended { answer } => self.hop_joined(now, key, place + 1, answer, out),
+            Message::Extended { answer, company } => {
+                self.hop_joined(now, key, place + 1, (answer, company), out)
+            }
             Message::NotExtended(why) if !own.is_ready() => {
                 self.end_own(now, key, why, out);
                 Ok(())

@@ -19,6 +19,7 @@ use crate::timers::Timer;
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::control::{Control, Ended};
 use crate::wire::message::Message;
+use crate::wire::told::Told;
 
 impl<S: Suite> Node<S> {
     /// A neighbour asks us to join a circuit.
@@ -48,7 +49,7 @@ impl<S: Suite> Node<S> {
             return Err(Refused::TooMany);
         }
         let (secret, answer) = self.answer(HandshakePurpose::Circuit, offer)?;
-        let answered = Answered { offer_head, answer: *answer };
+        let answered = Answered { offer_head, answer: *answer, company: Told::default() };
         let relay =
             self.relays.insert(Box::new(Relay::new((key, name), Layers::new(&secret), answered, now)));
         if let Some(link) = self.links.get_mut(key) {
@@ -56,7 +57,8 @@ impl<S: Suite> Node<S> {
         }
         self.counts.circuits_relayed += 1;
         self.look_at_relay(now, relay, out);
-        self.control(now, key, &Control::Created { circuit: name, answer: &answer }, out);
+        let company = self.company(now).into();
+        self.control(now, key, &Control::Created { circuit: name, answer: &answer, company }, out);
         Ok(())
     }
 
@@ -93,7 +95,8 @@ impl<S: Suite> Node<S> {
         let answered =
             relay.answer.take_if(|answered| answered.offer_head == *offer_head).ok_or(Refused::OutOfPlace)?;
         let (link, name) = relay.previous;
-        self.control(now, link, &Control::Created { circuit: name, answer: &answered.answer }, out);
+        let company = self.company(now).into();
+        self.control(now, link, &Control::Created { circuit: name, answer: &answered.answer, company }, out);
         if let Some(relay) = self.relays.get_mut(key) {
             relay.answer = Some(answered);
         }
@@ -184,7 +187,8 @@ impl<S: Suite> Node<S> {
                 let again = answer
                     .take_if(|answered| answered.offer_head[..] == offer[..32])
                     .ok_or(Refused::OutOfPlace)?;
-                self.reply(now, key, request, &Message::Extended { answer: &again.answer }, out);
+                let company = again.company;
+                self.reply(now, key, request, &Message::Extended { answer: &again.answer, company }, out);
                 if let Some(Next::Hop { answer, .. }) = self.relays.get_mut(key).map(|relay| &mut relay.next)
                 {
                     *answer = Some(again);
@@ -234,20 +238,21 @@ impl<S: Suite> Node<S> {
         key: LinkKey,
         name: u32,
         answer: &[u8; ANSWER_BYTES],
+        company: Told,
         out: &mut Outbox,
     ) -> Result<(), Refused> {
         let link = self.links.get(key).ok_or(Refused::UnknownSession)?;
         match link.circuits.get(&name).copied().ok_or(Refused::UnknownCircuit)? {
-            End::Own(own) => self.hop_joined(now, own, 0, answer, out),
+            End::Own(own) => self.hop_joined(now, own, 0, (answer, company), out),
             End::Previous(_) => Err(Refused::OutOfPlace),
             End::Next(relay_key) => {
                 let relay = self.relays.get_mut(relay_key).ok_or(Refused::UnknownCircuit)?;
                 let Next::Extending(extending) = &relay.next else { return Err(Refused::OutOfPlace) };
                 let request = extending.request;
                 let offer_head = *extending.offer.first_chunk().ok_or(Refused::Malformed)?;
-                let answered = Box::new(Answered { offer_head, answer: *answer });
+                let answered = Box::new(Answered { offer_head, answer: *answer, company });
                 relay.next = Next::Hop { link: key, name, answer: Some(answered) };
-                self.reply(now, relay_key, request, &Message::Extended { answer }, out);
+                self.reply(now, relay_key, request, &Message::Extended { answer, company }, out);
                 Ok(())
             }
         }

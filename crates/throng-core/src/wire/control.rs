@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::told::Told;
 use super::{Geometry, Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
 use crate::membership::Holding;
@@ -45,6 +46,8 @@ pub enum Control<'a> {
         circuit: u32,
         /// The handshake's second message.
         answer: &'a [u8; ANSWER_BYTES],
+        /// How well the sender mixes.
+        company: Told,
     },
     /// The circuit is no more.
     Destroy {
@@ -125,7 +128,11 @@ impl<'a> Control<'a> {
             3 => Self::Identify { identity: fields.array()?, signature: fields.array()? },
             4 => Self::Identified,
             5 => Self::Create { circuit: fields.u32()?, offer: fields.array()? },
-            6 => Self::Created { circuit: fields.u32()?, answer: fields.array()? },
+            6 => Self::Created {
+                circuit: fields.u32()?,
+                answer: fields.array()?,
+                company: Told::read(&mut fields)?,
+            },
             7 => Self::Destroy { circuit: fields.u32()?, why: Ended::from_byte(fields.u8()?) },
             8 => Self::Holding(Holding {
                 serial: fields.u64()?,
@@ -160,7 +167,9 @@ impl<'a> Control<'a> {
             Self::Identify { identity, signature } => fields.u32(3).put(identity).put(signature),
             Self::Identified => fields.u32(4),
             Self::Create { circuit, offer } => fields.u32(5).u32(circuit).put(offer),
-            Self::Created { circuit, answer } => fields.u32(6).u32(circuit).put(answer),
+            Self::Created { circuit, answer, company } => {
+                company.write(fields.u32(6).u32(circuit).put(answer))
+            }
             Self::Destroy { circuit, why } => fields.u32(7).u32(circuit).u8(why as u8),
             Self::Holding(Holding { serial, digest, length }) => {
                 fields.u32(8).u64(serial).put(&digest).u32(length)
@@ -195,7 +204,11 @@ mod tests {
                 Control::Identify { identity: &[fill; 32], signature: &[fill; 64] },
                 Control::Identified,
                 Control::Create { circuit, offer: &[fill; OFFER_BYTES] },
-                Control::Created { circuit, answer: &[fill; ANSWER_BYTES] },
+                Control::Created {
+                    circuit,
+                    answer: &[fill; ANSWER_BYTES],
+                    company: Told { users: circuit, circuits: 2, set: 3, bits: 4 },
+                },
                 Control::Destroy { circuit, why: Ended::from_byte(why) },
                 Control::Holding(Holding { serial: circuit.into(), digest: [fill; 32], length: circuit }),
                 Control::Want { digest: &[fill; 32], part: circuit },

@@ -10,6 +10,7 @@
 use subtle::ConstantTimeEq;
 
 use super::control::Ended;
+use super::told::Told;
 use super::{Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
 use crate::membership::Fingerprint;
@@ -37,6 +38,8 @@ pub enum Message<'a> {
     Extended {
         /// The handshake's second message, from that node.
         answer: &'a [u8; ANSWER_BYTES],
+        /// How well that node mixes, as it says.
+        company: Told,
     },
     /// It could not be made longer.
     NotExtended(Ended),
@@ -79,7 +82,7 @@ impl<'a> Message<'a> {
             PAYLOAD => Self::Payload(fields.take(length)?),
             DUMMY => Self::Dummy,
             EXTEND => Self::Extend { next: Fingerprint(*fields.array()?), offer: fields.array()? },
-            EXTENDED => Self::Extended { answer: fields.array()? },
+            EXTENDED => Self::Extended { answer: fields.array()?, company: Told::read(&mut fields)? },
             NOT_EXTENDED => Self::NotExtended(Ended::from_byte(fields.u8()?)),
             PROBE => Self::Probe { token: fields.u32()? },
             ALIVE => Self::Alive { token: fields.u32()? },
@@ -101,7 +104,7 @@ impl<'a> Message<'a> {
             }
             Self::Dummy => fields.u8(DUMMY).u8(0).u16(0),
             Self::Extend { next, offer } => fields.u8(EXTEND).u8(0).u16(0).put(&next.0).put(offer),
-            Self::Extended { answer } => fields.u8(EXTENDED).u8(0).u16(0).put(answer),
+            Self::Extended { answer, company } => company.write(fields.u8(EXTENDED).u8(0).u16(0).put(answer)),
             Self::NotExtended(why) => fields.u8(NOT_EXTENDED).u8(0).u16(0).u8(why as u8),
             Self::Probe { token } => fields.u8(PROBE).u8(0).u16(0).u32(token),
             Self::Alive { token } => fields.u8(ALIVE).u8(0).u16(0).u32(token),
@@ -133,7 +136,7 @@ mod tests {
                 Message::Payload(&payload),
                 Message::Dummy,
                 Message::Extend { next: Fingerprint([fill; 8]), offer: &[fill; OFFER_BYTES] },
-                Message::Extended { answer: &[fill; ANSWER_BYTES] },
+                Message::Extended { answer: &[fill; ANSWER_BYTES], company: Told { set: 7, ..Told::default() } },
                 Message::NotExtended(Ended::from_byte(why)),
                 Message::Probe { token },
                 Message::Alive { token },

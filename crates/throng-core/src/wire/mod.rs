@@ -7,6 +7,7 @@ pub mod datagram;
 mod geometry;
 pub mod message;
 pub mod record;
+pub mod told;
 
 pub use geometry::Geometry;
 
