@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 
 use crate::clock::Clock;
+use crate::meter::Meter;
 use crate::pipe::Pipe;
 use crate::socket::Socket;
 use crate::suite::Fast;
@@ -48,6 +49,8 @@ pub enum Order {
     Renew,
     /// How are you?
     Status(oneshot::Sender<Status>),
+    /// What did you observe?
+    Meter(oneshot::Sender<Meter>),
     /// Take leave of the neighbours and end.
     Leave,
 }
@@ -127,12 +130,30 @@ impl Driver {
         told.await.ok()
     }
 
+    /// Where to ask what the node observed.
+    pub fn meter(&self) -> Asking {
+        Asking(self.orders.clone())
+    }
+
     /// Lets the node take leave, and waits for its end.
     pub async fn leave(mut self) {
         debug!("a node takes leave");
         if self.orders.send(Order::Leave).await.is_ok() {
             let _ = (&mut self.task).await;
         }
+    }
+}
+
+/// Asks a running node what it observed.
+#[derive(Clone)]
+pub struct Asking(mpsc::Sender<Order>);
+
+impl Asking {
+    /// What it observed; nothing if it ended.
+    pub async fn ask(&self) -> Option<Meter> {
+        let (tell, told) = oneshot::channel();
+        self.0.send(Order::Meter(tell)).await.ok()?;
+        told.await.ok()
     }
 }
 
@@ -213,6 +234,10 @@ impl Running {
                 Order::Renew => Command::Renew,
                 Order::Status(tell) => {
                     let _ = tell.send(status(node, pipe));
+                    continue;
+                }
+                Order::Meter(tell) => {
+                    let _ = tell.send(Meter::of(node, now));
                     continue;
                 }
                 Order::Leave => {

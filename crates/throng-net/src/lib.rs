@@ -12,6 +12,7 @@ pub mod driver;
 pub mod entropy;
 pub mod exit;
 pub mod host;
+pub mod meter;
 pub mod pipe;
 pub mod proxy;
 pub mod request;

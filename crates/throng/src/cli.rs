@@ -11,6 +11,7 @@ use throng_core::mixing::{Lonely, Mixing};
 
 use crate::plan::PlanOptions;
 use crate::sim::SimOptions;
+use crate::status;
 
 /// Practical anonymity for the masses: a mix-network that people browse through.
 #[derive(Parser)]
@@ -45,6 +46,8 @@ pub(crate) enum Command {
         /// Its file, as `throng network init` wrote it
         file: PathBuf,
     },
+    /// Say how anonymous a running Throng is, in numbers that it measured, and why not more
+    Status(StatusOptions),
     /// Compute how many mixes, for how many users, with how much cover, against whom; or each of it backwards
     ///
     /// Leave out what you want to know: with --users it says how many mixes are needed, with --mixes how many users they
@@ -137,7 +140,20 @@ pub(crate) struct UpOptions {
     pub(crate) port: u16,
     #[command(flatten)]
     pub(crate) design: DesignOptions,
+    /// Port of the status feed on 127.0.0.1 [default: 9451, or any that is free]
+    #[arg(long)]
+    pub(crate) status_port: Option<u16>,
     /// Print one JSON object instead of text when the network is ready
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct StatusOptions {
+    /// Where the running Throng says its status
+    #[arg(long, default_value_t = SocketAddr::from(([127, 0, 0, 1], status::DEFAULT_PORT)))]
+    pub(crate) at: SocketAddr,
+    /// Print it as JSON, as it comes
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::network::document::DocumentFile;
 use crate::network::files::{self, ClientFile, RootsFile, beside};
+use crate::status::{self, OneNode};
 use crate::up;
 
 /// How often is looked whether there are new first hops to keep.
@@ -49,6 +50,14 @@ async fn client(path: &Path) -> Result<()> {
         start_client(config, Arc::new(statement.design.clone()), document.membership(), socket, clock)
             .context("starting QUIC")?;
     let client = Arc::new(client);
+    let observer = OneNode {
+        design: statement.design.clone(),
+        clock,
+        started: clock.now(),
+        node: driver.meter(),
+        mix: None,
+    };
+    let _feed = status::of_one(file.status, path, observer).await?;
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(proxy::serve(listener, Arc::clone(&client), ProxyLimits::default(), stopped));
 

@@ -10,15 +10,18 @@ use throng_core::membership::Membership;
 use throng_core::route::PathRules;
 use throng_core::wire::Geometry;
 use throng_core::wire::record::{Description, Record};
-use throng_core::{ClientConfig, Design, NodeId, NodeKeys, Ports, Scrubbed};
+use throng_core::{ClientConfig, Design, NodeId, NodeKeys, Ports, Scrubbed, Time};
 use throng_net::client::Client;
 use throng_net::clock::Clock;
-use throng_net::driver::Driver;
+use throng_net::driver::{Asking, Driver};
 use throng_net::entropy;
 use throng_net::exit::{Exit, ExitPolicy, Resolver};
 use throng_net::host::{MixSetup, start_client, start_mix};
 use throng_net::socket::Socket;
 use throng_net::suite::Fast;
+
+use crate::status::Gather;
+use crate::status::meter::Report;
 
 /// The network lives as long as its process; its records are good for longer.
 const RECORD_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -37,11 +40,37 @@ pub(crate) struct LocalNetwork {
     pub(crate) mixes: Vec<Mix>,
     pub(crate) client: Arc<Client>,
     client_driver: Driver,
+    clock: Clock,
     pub(crate) design: Arc<Design>,
     /// Whether every mix has a /16 of its own.
     pub(crate) own_prefixes: bool,
     /// Why exits cannot look names up, if they cannot.
     pub(crate) no_names: Option<String>,
+}
+
+/// Asks all nodes of a local network what they observed.
+pub(crate) struct Observer {
+    design: Arc<Design>,
+    clock: Clock,
+    started: Time,
+    client: Asking,
+    mixes: Vec<(String, NodeId, Asking)>,
+}
+
+impl Gather for Observer {
+    async fn gather(&self) -> Option<Report> {
+        let client = self.client.ask().await?;
+        let mut mixes = Vec::new();
+        for (name, _, mix) in &self.mixes {
+            mixes.push((name.clone(), mix.ask().await?));
+        }
+        let name = |id: NodeId| {
+            let known = self.mixes.iter().find(|(_, mix, _)| *mix == id);
+            known.map_or_else(|| id.fingerprint().to_string(), |(name, ..)| name.clone())
+        };
+        let up = self.clock.now() - self.started;
+        Some(Report::new(&self.design, up, Some(&client), &mixes, name))
+    }
 }
 
 /// A mix of it.
@@ -78,6 +107,7 @@ impl LocalNetwork {
             mixes,
             client: Arc::new(client),
             client_driver,
+            clock,
             design: Arc::clone(&plan.design),
             own_prefixes,
             no_names,
@@ -87,6 +117,18 @@ impl LocalNetwork {
     /// The mix with this identity.
     pub(crate) fn mix(&self, id: NodeId) -> Option<&Mix> {
         self.mixes.iter().find(|mix| mix.id == id)
+    }
+
+    /// What asks all of its nodes what they observed.
+    pub(crate) fn observer(&self) -> Observer {
+        let mixes = self.mixes.iter().map(|mix| (mix.name.clone(), mix.id, mix.driver.meter()));
+        Observer {
+            design: Arc::clone(&self.design),
+            clock: self.clock,
+            started: self.clock.now(),
+            client: self.client_driver.meter(),
+            mixes: mixes.collect(),
+        }
     }
 
     /// Ends everything, the client first.

@@ -10,6 +10,7 @@ mod network;
 mod node;
 mod plan;
 mod sim;
+mod status;
 mod up;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         cli::Command::Network(NetworkCommand::Sign(options)) => network::renew(&options),
         cli::Command::Node { file, record: Some(record) } => node::write_record(&file, &record),
         cli::Command::Node { file, record: None } => node::run(&file),
+        cli::Command::Status(options) => status::run(&options),
         cli::Command::Client { file } => client::run(&file),
         cli::Command::Plan(options) => return end(plan::run(&options)),
         cli::Command::Sim(options) => return end(sim::run(&options)),

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::network::document::DocumentFile;
 use crate::network::files::{self, MixFile, RootsFile, beside};
+use crate::status::{self, OneNode};
 use crate::{network, up};
 
 /// Writes the record of the mix as its file describes it now.
@@ -70,6 +71,14 @@ async fn node(path: &Path) -> Result<()> {
         exit,
     };
     let mut driver = start_mix(setup, socket, clock).context("starting QUIC")?;
+    let observer = OneNode {
+        design: statement.design.clone(),
+        clock,
+        started: clock.now(),
+        node: driver.meter(),
+        mix: Some(id.fingerprint().to_string()),
+    };
+    let _feed = status::of_one(file.status, path, observer).await?;
     eprintln!("mix {} runs", id.fingerprint());
     tokio::select! {
         ended = document.keep(&mut driver) => return ended,

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::cli::UpOptions;
 use crate::design;
 use crate::local::{LocalNetwork, Mix, Plan};
+use crate::status;
 
 /// All farewells together take at most this.
 pub(crate) const LEAVE_TIME_MAX: Duration = Duration::from_millis(1500);
@@ -46,6 +47,9 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
     progress.set_message(format!("starting {} mixes", options.mixes));
     let plan = Plan { mixes: options.mixes, design: Arc::new(design) };
     let network = LocalNetwork::start(&plan)?;
+    let feed = status::listen(options.status_port).await?;
+    let feed_at = feed.local_addr().context("asking for the status feed's address")?;
+    let feeding = tokio::spawn(status::serve(feed, Arc::new(network.observer())));
     let (stop, stopped) = watch::channel(false);
     let serving =
         tokio::spawn(proxy::serve(listener, Arc::clone(&network.client), ProxyLimits::default(), stopped));
@@ -56,10 +60,11 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
     };
     progress.finish_and_clear();
     if let Some(supply) = supply {
-        tell(options, &network, proxy, &supply)?;
+        tell(options, &network, (proxy, feed_at), &supply)?;
         interrupted.await;
     }
 
+    feeding.abort();
     stop.send_replace(true);
     let farewell = async {
         let _ = serving.await;
@@ -141,6 +146,7 @@ pub(crate) async fn first_circuit(
 #[derive(Serialize)]
 struct Report<'a> {
     proxy: String,
+    status: String,
     mixes: Vec<MixReport<'a>>,
     hops: u8,
     mixing: String,
@@ -162,11 +168,17 @@ struct MixReport<'a> {
 }
 
 /// Says what runs, on stdout.
-fn tell(options: &UpOptions, network: &LocalNetwork, proxy: SocketAddr, supply: &SupplyState) -> Result<()> {
+fn tell(
+    options: &UpOptions,
+    network: &LocalNetwork,
+    (proxy, status): (SocketAddr, SocketAddr),
+    supply: &SupplyState,
+) -> Result<()> {
     let (path, took) = supply.last.clone().unwrap_or_default();
     let circuit: Vec<&Mix> = path.iter().filter_map(|id| network.mix(*id)).collect();
     let report = Report {
         proxy: proxy.to_string(),
+        status: status.to_string(),
         mixes: network.mixes.iter().map(report_mix).collect(),
         hops: network.design.route.hops() as u8,
         mixing: network.design.mixing.to_string(),
@@ -207,6 +219,10 @@ fn readable(report: &Report<'_>, network: &LocalNetwork) -> String {
     let _ = writeln!(text, "\nA circuit, built in {:.1} ms:\n", report.circuit_built_ms);
     let _ = writeln!(text, "  you ─ {} ─ the Internet\n", report.circuit.join(" ─ "));
     let _ = writeln!(text, "Proxy (SOCKS5, SOCKS4a, HTTP) on {}. Try:\n\n  {}\n", report.proxy, report.r#try);
+    if report.mixing != "none" || report.cover != "none" {
+        let _ = writeln!(text, "Mixing {}, cover {}.", report.mixing, report.cover);
+    }
+    let _ = writeln!(text, "How anonymous that is: `throng status --at {}`.\n", report.status);
     if !network.own_prefixes {
         text.push_str(
             "This system has no loopback address but 127.0.0.1: the rule of one mix per /16 is off here.\n",

@@ -69,7 +69,8 @@ impl Minute {
         let oldest = now.as_secs().saturating_sub(COMPANY_SECONDS as u64 - 1);
         let recent = || self.seconds.iter().filter(|second| second.number >= oldest);
         let cells: u32 = recent().map(|second| second.cells).sum();
-        let mean = |of: fn(&Second) -> f32| recent().map(of).sum::<f32>() / cells.max(1) as f32;
+        let mean =
+            |of: fn(&Second) -> f32| recent().map(of).fold(0.0, core::ops::Add::add) / cells.max(1) as f32;
         let set = if cells == 0 { 1.0 } else { mean(|second| second.set) };
         Company { cells, set, bits: mean(|second| second.bits), ..Company::default() }
     }

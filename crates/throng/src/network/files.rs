@@ -50,6 +50,9 @@ pub(crate) struct MixFile {
     /// Whether its exit opens connections to private addresses and to this machine: for test networks only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) exit_to_private: bool,
+    /// Where `throng status` asks, on this machine; nowhere if it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<SocketAddr>,
 }
 
 /// `client.toml`: a client.
@@ -65,6 +68,9 @@ pub(crate) struct ClientFile {
     pub(crate) proxy: SocketAddr,
     /// Where the first hops are kept.
     pub(crate) state: PathBuf,
+    /// Where `throng status` asks, on this machine; nowhere if it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<SocketAddr>,
 }
 
 /// A node's or an operator's secrets.

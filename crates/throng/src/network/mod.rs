@@ -24,6 +24,7 @@ use throng_net::suite::Fast;
 
 use crate::cli::{InitOptions, SignOptions};
 use crate::design;
+use crate::status;
 use files::{ClientFile, FILE_VERSION, MixFile, RootsFile, beside};
 
 /// Records are signed by the mixes once; documents are what is renewed.
@@ -115,6 +116,7 @@ fn init_mix(dir: &Path, number: u8, options: &InitOptions, now: Time) -> Result<
         },
         family: String::new(),
         exit_to_private: options.exit_to_private,
+        status: None,
     };
     let path = dir.join(format!("{name}.toml"));
     files::write_toml(&path, &format!("Run it with `throng node {name}.toml`."), &file)?;
@@ -164,6 +166,7 @@ fn init_client(dir: &Path) -> Result<()> {
         document: "network.throng".into(),
         proxy: SocketAddr::from((Ipv4Addr::LOCALHOST, 9450)),
         state: "client.state".into(),
+        status: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, status::DEFAULT_PORT))),
     };
     files::write_toml(&dir.join("client.toml"), "Run it with `throng client client.toml`.", &file)
 }

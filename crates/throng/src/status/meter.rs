@@ -1,0 +1,284 @@
+//! How anonymous is this, in numbers that were measured, and why not more. Formulas: docs/cover.md.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use throng_core::cover::{CircuitCover, Cover, LinkCover};
+use throng_core::mixing::Mixing;
+use throng_core::wire::told::Told;
+use throng_core::{Design, NodeId};
+use throng_net::meter::Meter;
+
+/// Shares of mixes, or of links, that an adversary may have.
+const ADVERSARIES: [f64; 4] = [0.01, 0.05, 0.10, 0.25];
+/// With fewer users at the first mix, timing alone finds one.
+const FEW_USERS: u32 = 10;
+/// Below this entropy at a mix, a cell's circuit is as good as known.
+const FEW_BITS: f64 = 1.0;
+
+/// All that is known.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// Seconds since the start.
+    pub(crate) up_seconds: u64,
+    pub(crate) mixing: String,
+    pub(crate) cover: CoverReport,
+    /// The circuits of the client, if this is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client: Option<ClientReport>,
+    /// What the mixes of this process observed.
+    pub(crate) mixes: Vec<MixReport>,
+    /// Why it is low, in one sentence.
+    pub(crate) why_low: String,
+}
+
+/// Whether cover is on, and what it costs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct CoverReport {
+    pub(crate) scheme: String,
+    /// Datagrams in slots of links: real ones, and filler.
+    pub(crate) real: u64,
+    pub(crate) filler: u64,
+    /// Cells in slots of circuits: payloads, and dummies.
+    pub(crate) payloads: u64,
+    pub(crate) dummies: u64,
+    /// Slots that stayed empty since the node was too late.
+    pub(crate) missed: u64,
+    /// Bytes of filler and dummies that were sent.
+    pub(crate) bytes: u64,
+    /// The same, at this rate, in a day.
+    pub(crate) bytes_a_day: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ClientReport {
+    pub(crate) circuits: Vec<CircuitReport>,
+    /// The expected share of circuits whose first and last mix an adversary has.
+    pub(crate) adversaries: Vec<AdversaryReport>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct CircuitReport {
+    pub(crate) is_used: bool,
+    pub(crate) age_seconds: u64,
+    pub(crate) hops: Vec<HopReport>,
+}
+
+/// What a hop said when it joined the circuit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct HopReport {
+    pub(crate) mix: String,
+    pub(crate) users: u32,
+    pub(crate) circuits: u32,
+    pub(crate) set: f64,
+    pub(crate) bits: f64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AdversaryReport {
+    pub(crate) share: f64,
+    pub(crate) with_mixes: f64,
+    pub(crate) with_links: f64,
+}
+
+/// What a mix observed within the last minute.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MixReport {
+    pub(crate) name: String,
+    pub(crate) users: u32,
+    pub(crate) circuits: u32,
+    pub(crate) cells: u32,
+    pub(crate) set: f64,
+    pub(crate) bits: f64,
+    pub(crate) lonely_cells: u64,
+    pub(crate) cover: CoverReport,
+}
+
+impl Report {
+    /// Of a client, and of the mixes that run beside it.
+    pub(crate) fn new(
+        design: &Design,
+        up: Duration,
+        client: Option<&Meter>,
+        mixes: &[(String, Meter)],
+        name: impl Fn(NodeId) -> String,
+    ) -> Self {
+        let mut report = Self {
+            up_seconds: up.as_secs(),
+            mixing: design.mixing.to_string(),
+            cover: cover_report(&design.cover, client.or(mixes.first().map(|(_, meter)| meter)), up),
+            client: client.map(|meter| client_report(meter, design.route.hops(), &name)),
+            mixes: mixes.iter().map(|(name, meter)| mix_report(name, meter, &design.cover, up)).collect(),
+            why_low: String::new(),
+        };
+        report.why_low = why_low(&report, design);
+        report
+    }
+}
+
+fn cover_report(cover: &Cover, meter: Option<&Meter>, up: Duration) -> CoverReport {
+    let spent = meter.and_then(|meter| meter.spent).unwrap_or_default();
+    let datagram = meter.map_or(0, |meter| meter.datagram as u64 + 28);
+    let bytes = (spent.filler + spent.dummies) * datagram;
+    CoverReport {
+        scheme: cover.to_string(),
+        real: spent.real,
+        filler: spent.filler,
+        payloads: spent.payloads,
+        dummies: spent.dummies,
+        missed: spent.missed,
+        bytes,
+        bytes_a_day: (bytes as f64 * 86_400.0 / up.as_secs_f64().max(1.0)) as u64,
+    }
+}
+
+fn client_report(meter: &Meter, hops: usize, name: impl Fn(NodeId) -> String) -> ClientReport {
+    let hop = |mix: &NodeId, told: &Told| HopReport {
+        mix: name(*mix),
+        users: told.users,
+        circuits: told.circuits,
+        set: f64::from(told.set) / 100.0,
+        bits: f64::from(told.bits) / 100.0,
+    };
+    let circuits = meter.circuits.iter().map(|circuit| CircuitReport {
+        is_used: circuit.is_used,
+        age_seconds: circuit.age.as_secs(),
+        hops: circuit.path.iter().zip(&circuit.told).map(|(mix, told)| hop(mix, told)).collect(),
+    });
+    let adversaries = ADVERSARIES.map(|share| AdversaryReport {
+        share,
+        with_mixes: both_ends_of(share, meter.mixes, hops),
+        with_links: share * share,
+    });
+    ClientReport { circuits: circuits.collect(), adversaries: adversaries.to_vec() }
+}
+
+/// The probability that an adversary with this share of the mixes has the first and the last of a circuit: without
+/// replacement, x (x N - 1) / (N - 1).
+fn both_ends_of(share: f64, mixes: usize, hops: usize) -> f64 {
+    let (all, theirs) = (mixes as f64, share * mixes as f64);
+    match hops {
+        0 | 1 => share,
+        _ if mixes < 2 => share,
+        _ => (share * (theirs - 1.0) / (all - 1.0)).max(0.0),
+    }
+}
+
+fn mix_report(name: &str, meter: &Meter, cover: &Cover, up: Duration) -> MixReport {
+    let company = meter.company;
+    MixReport {
+        name: name.to_owned(),
+        users: company.users,
+        circuits: company.circuits,
+        cells: company.cells,
+        set: company.set.into(),
+        bits: company.bits.into(),
+        lonely_cells: meter.lonely_cells,
+        cover: cover_report(cover, Some(meter), up),
+    }
+}
+
+/// The weakest point, in one sentence.
+fn why_low(report: &Report, design: &Design) -> String {
+    let used = report.client.iter().flat_map(|client| &client.circuits).find(|circuit| circuit.is_used);
+    let circuit = used.or_else(|| report.client.as_ref()?.circuits.first());
+    let Some(circuit) = circuit else {
+        return match &report.client {
+            Some(_) => "there is no circuit yet".into(),
+            None => "this is a mix: it has no circuits of its own, and says what it observes".into(),
+        };
+    };
+    // What runs beside us knows better than what a hop said when it joined.
+    let users = circuit.hops.first().map_or(0, |first| {
+        report.mixes.iter().find(|mix| mix.name == first.mix).map_or(first.users, |mix| mix.users)
+    });
+    if users < FEW_USERS {
+        let users = if users == 1 { "1 user".into() } else { format!("{users} users") };
+        return format!("{users} at your first mix in the last minute: with so few, timing alone finds you");
+    }
+    let covers_links = design.cover.user_links != LinkCover::None;
+    let covers_circuits = design.cover.circuits != CircuitCover::None;
+    if design.mixing == Mixing::None && !covers_links && !covers_circuits {
+        return "cells leave every mix at once and nothing hides when you speak: whoever watches both ends of a circuit \
+                links them"
+            .into();
+    }
+    let least = circuit.hops.iter().map(|hop| hop.bits).fold(f64::INFINITY, f64::min);
+    if design.mixing != Mixing::None && least < FEW_BITS {
+        return format!(
+            "one of your mixes said that a cell hides among {:.1} circuits only, which is {least:.1} bits",
+            circuit.hops.iter().map(|hop| hop.set).fold(f64::INFINITY, f64::min)
+        );
+    }
+    if !covers_circuits {
+        return "your first and your last mix, if they are one adversary's, still link you by timing: no dummies go from \
+                end to end"
+            .into();
+    }
+    "your first and your last mix, if they are one adversary's, can still link you by blocking cells and watching for the \
+     gap"
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use throng_core::OwnCircuit;
+    use throng_core::cover::Spent;
+    use throng_core::mixing::Company;
+
+    fn meter(users: u32, bits: u32, circuits: usize) -> Meter {
+        let told = Told { users, circuits: 3, set: 250, bits };
+        let circuit = OwnCircuit {
+            path: (1..=3).map(|i| NodeId([i; 32])).collect(),
+            told: vec![told; 3],
+            age: Duration::from_secs(5),
+            is_used: true,
+        };
+        let spent = Spent { real: 10, filler: 90, payloads: 0, dummies: 10, missed: 1 };
+        Meter {
+            company: Company::default(),
+            lonely_cells: 0,
+            spent: Some(spent),
+            circuits: vec![circuit; circuits],
+            mixes: 100,
+            datagram: 1280,
+        }
+    }
+
+    fn why(design: &str, cover: &str, meter: &Meter) -> String {
+        let design =
+            Design { mixing: design.parse().unwrap(), cover: cover.parse().unwrap(), ..Design::default() };
+        Report::new(&design, Duration::from_secs(100), Some(meter), &[], |id| format!("{id:?}")).why_low
+    }
+
+    #[test]
+    fn the_weakest_point_is_named() {
+        assert!(why("none", "none", &meter(50, 0, 0)).contains("no circuit yet"));
+        let few = why("none", "none", &meter(3, 0, 1));
+        assert_eq!(few, "3 users at your first mix in the last minute: with so few, timing alone finds you");
+        assert!(why("none", "none", &meter(1, 0, 1)).starts_with("1 user at"));
+        assert!(why("none", "none", &meter(50, 0, 1)).contains("leave every mix at once"));
+        assert!(
+            why("batch=20ms", "none", &meter(50, 40, 1)).contains("2.5 circuits only, which is 0.4 bits")
+        );
+        assert!(why("batch=20ms", "user-link", &meter(50, 300, 1)).contains("no dummies go from end to end"));
+        assert!(why("batch=20ms", "end-to-end", &meter(50, 300, 1)).contains("blocking"));
+    }
+
+    #[test]
+    fn numbers_follow_their_formulas() {
+        let design = Design { cover: "user-link".parse().unwrap(), ..Design::default() };
+        let client = meter(50, 0, 1);
+        let report = Report::new(&design, Duration::from_secs(864), Some(&client), &[], |_| String::new());
+        assert_eq!(report.cover.bytes, 100 * 1308);
+        assert_eq!(report.cover.bytes_a_day, 100 * 100 * 1308);
+        let ten = &report.client.unwrap().adversaries[2];
+        assert_eq!((ten.share, ten.with_links), (0.10, 0.10 * 0.10));
+        assert!((ten.with_mixes - 0.1 * 9.0 / 99.0).abs() < 1e-12);
+        // The paper's 300 of 400 (reference 0.5): 56.20 % without replacement.
+        assert!((both_ends_of(0.75, 400, 3) - 0.5620).abs() < 1e-4);
+        assert_eq!(both_ends_of(0.1, 5, 1), 0.1);
+        assert_eq!(both_ends_of(0.01, 5, 3), 0.0, "less than two mixes are not both ends");
+    }
+}
