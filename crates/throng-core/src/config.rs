@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::cover::Defences;
 use crate::crypto::Suite;
 use crate::design::Design;
 use crate::membership::{Membership, NodeId};
@@ -58,6 +59,8 @@ pub struct NodeConfig {
     pub client: Option<ClientConfig>,
     /// Whom it knows.
     pub membership: Membership,
+    /// What makes defences of the design's texts; nothing if the owner has no such library.
+    pub defences: Option<Arc<dyn Defences>>,
 }
 
 /// How a client makes circuits.

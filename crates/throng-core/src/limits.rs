@@ -22,7 +22,7 @@ pub const OPERATORS_MAX: usize = 32;
 pub const DOCUMENT_RECORDS_MAX: usize = 4096;
 /// Longest network document.
 pub const DOCUMENT_BYTES_MAX: usize =
-    512 + DOCUMENT_RECORDS_MAX * (RECORD_BYTES_MAX + 2) + OPERATORS_MAX * (32 + 64);
+    512 + 3 * u16::MAX as usize + DOCUMENT_RECORDS_MAX * (RECORD_BYTES_MAX + 2) + OPERATORS_MAX * (32 + 64);
 /// Most hops of a circuit.
 pub const HOPS_MAX: usize = 8;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use throng_core::membership::Membership;
 use throng_core::{ClientConfig, Design, NodeConfig, NodeKeys};
+use throng_machine::Maybenot;
 use tokio::sync::mpsc;
 
 use crate::client::Client;
@@ -41,6 +42,7 @@ pub fn start_mix(setup: MixSetup, socket: Socket, clock: Clock) -> io::Result<Dr
         is_exit: setup.exit.is_some(),
         client: None,
         membership: setup.membership,
+        defences: Some(Arc::new(Maybenot)),
     };
     if let Some(exit) = setup.exit {
         let server = pipe::server_config(&config.design, &config.keys);
@@ -69,6 +71,7 @@ pub fn start_client(
         is_exit: false,
         client: Some(client),
         membership,
+        defences: Some(Arc::new(Maybenot)),
     };
     let pipe = Pipe::new();
     let endpoint = pipe::endpoint(Arc::clone(&pipe), design.geometry, None)?;

@@ -157,6 +157,7 @@ fn crowd<S: Suite, W: Watcher>(
                 is_exit: false,
                 client: Some(client.clone()),
                 membership: Membership::Shared(view.clone()),
+                defences: None,
             };
             world.add(([100 + a, b, c, 1], 9000).into(), config)
         })

@@ -12,6 +12,7 @@ use throng_core::route::PathRules;
 use throng_core::wire::Geometry;
 use throng_core::wire::record::Record;
 use throng_core::{ClientConfig, Design, NodeConfig, Ports, Time};
+use throng_machine::Maybenot;
 
 use crate::apps::{Apps, CHURN, EXCHANGE_TIME_MAX};
 use crate::books::{Books, Digest, Name};
@@ -163,6 +164,7 @@ impl<'p, S: Suite> Run<'p, S> {
                     is_exit: false,
                     client: Some(client.clone()),
                     membership: membership.clone(),
+                    defences: Some(Arc::new(Maybenot)),
                 };
                 let line = plan.user_lines.of(self.chance, user as u64);
                 members.push(((plan.mixes + user) as Name, user_address(user), line, config));

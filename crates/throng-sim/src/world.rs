@@ -17,6 +17,7 @@ use throng_core::wire::record::{Description, Record};
 use throng_core::{
     CircuitId, Command, Design, Event, Input, Node, NodeConfig, NodeKeys, Outbox, Ports, Scrubbed, Time,
 };
+use throng_machine::Maybenot;
 
 use crate::cells::Cells;
 use crate::chance::{Chance, For};
@@ -109,6 +110,7 @@ pub(crate) fn mix_with_capacity<S: Suite>(
         is_exit: !exit_ports.is_none(),
         client: None,
         membership: Membership::Given(Vec::new()),
+        defences: Some(Arc::new(Maybenot)),
     };
     (config, record)
 }

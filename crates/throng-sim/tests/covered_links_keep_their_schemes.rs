@@ -188,3 +188,45 @@ fn mimics_have_the_same_rate_both_ways_and_change_it_by_a_tenth_in_a_minute_at_m
     }
     assert!(grew >= 2, "the busy links grew");
 }
+
+/// Padding 20 ms after something passed, and after each padding, up to a thousand.
+const PADDING: &str = "02eNplyzEKACAMA8BEH6ZPc/R/fsLR3UW0SGl7S0gge2Y8q+BLEiSBpvOtoo9qMnLfA/oqB9Q=";
+/// Holds what leaves for 50 ms, once.
+const BLOCKING: &str = "02eNqNyrEVABAQBNFZjZ16VHFVeEoUKkAgcAKJ5yc7wUKYXlvksLRDEridC0r8Kj1f+7AAiCgHxQ==";
+
+#[test]
+fn machines_pad_a_user_link_and_hold_it_and_nothing_gets_lost() {
+    let plan = Plan { mixes: 4, exits: 2, spare: 1, ..Plan::default() };
+    let (mut network, sent) = watched(&format!("machine={PADDING}:{PADDING}"), plan);
+    let circuit = network.attach(1, 7).expect("a circuit");
+    let (begin, client) = (network.world.now(), network.client.0);
+    network.world.run_for(Duration::from_secs(10));
+    for i in 0..20 {
+        assert!(network.echo(circuit, &[i; 900], Duration::from_secs(1)), "{i}");
+    }
+    let ways = |up: bool| {
+        let sent = sent.borrow();
+        let mine = sent.iter().filter(|((from, to), _)| if up { *from == client } else { *to == client });
+        mine.map(|(_, times)| within(times, begin, Duration::from_secs(10))).sum::<usize>()
+    };
+    // 50 a second, each way; nothing else passes.
+    assert!(
+        (450..=550).contains(&ways(true)) && (450..=550).contains(&ways(false)),
+        "{} {}",
+        ways(true),
+        ways(false)
+    );
+
+    let plan = Plan { mixes: 4, exits: 2, spare: 1, ..Plan::default() };
+    let (mut network, sent) = watched(&format!("machine={BLOCKING}"), plan);
+    let circuit = network.attach(1, 7).expect("a circuit");
+    // The first cell of all was held, and every one that came meanwhile.
+    let client = network.client.0;
+    let held = sent
+        .borrow()
+        .iter()
+        .filter(|((from, _), _)| *from == client)
+        .any(|(_, times)| times.windows(2).any(|pair| pair[1] - pair[0] >= Duration::from_millis(50)));
+    assert!(held, "something was held");
+    assert!(network.echo(circuit, b"through", Duration::from_secs(1)));
+}

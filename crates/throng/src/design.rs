@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use throng_core::Design;
 use throng_core::cover::{Cover, DEFAULT_RATE, Rate};
@@ -38,6 +38,9 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
         (None, Some(text)) => Cover::parse(text, rate).with_context(|| said("cover"))?,
         (None, None) => Cover::NONE,
     };
+    if let Some(why) = throng_machine::problem(&cover) {
+        bail!("--cover: {why}");
+    }
     let from_file = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
     let mixing = options.mixing.map_or_else(|| from_file(&file.mixing).parse(), Ok);
     let lonely = options.lonely.map_or_else(|| from_file(&file.lonely).parse(), Ok);

@@ -183,7 +183,7 @@ fn tell(
         hops: network.design.route.hops() as u8,
         mixing: network.design.mixing.to_string(),
         lonely: network.design.lonely.to_string(),
-        cover: network.design.cover.to_string(),
+        cover: throng_machine::described(&network.design.cover),
         own_prefixes: network.own_prefixes,
         names: network.no_names.is_none(),
         circuit: circuit.iter().map(|mix| mix.name.as_str()).collect(),

@@ -10,7 +10,7 @@ use slotmap::Key as _;
 
 use super::mutant::{self, Mutant};
 use super::pace::Content;
-use super::{LinkCover, Pace, Parcel, Turn};
+use super::{Defence, Guard, LinkCover, Pace, Parcel, Turn};
 use crate::circuit::{OwnKey, RelayKey};
 use crate::limits::{DEMAND_HOLD, DEMAND_TICK, SLOT_GUARD};
 use crate::link::LinkKey;
@@ -30,6 +30,8 @@ pub(crate) enum Speaker {
     Own(OwnKey),
     /// A circuit that ends here.
     Relay(RelayKey),
+    /// The defence of a link.
+    Guard(SocketAddr),
 }
 
 /// Whose slot it is.
@@ -40,6 +42,8 @@ pub(crate) enum Next {
     Own(OwnKey),
     /// The same.
     Relay(RelayKey),
+    /// A defence's time has come.
+    Guard(SocketAddr),
 }
 
 /// What cover has cost so far, in datagrams and cells; and what real ones went in slots.
@@ -64,6 +68,7 @@ pub(crate) struct Covering {
     paces: BTreeMap<SocketAddr, Box<Pace>>,
     due: BTreeSet<(Time, Speaker)>,
     demand: Option<Demand>,
+    guards: BTreeMap<SocketAddr, Box<Guard>>,
     pub(crate) spent: Spent,
     spare: Vec<Box<[u8]>>,
 }
@@ -89,6 +94,7 @@ impl Covering {
             paces: BTreeMap::new(),
             due: BTreeSet::new(),
             demand: None,
+            guards: BTreeMap::new(),
             spent: Spent::default(),
             spare: Vec::new(),
         }
@@ -98,10 +104,10 @@ impl Covering {
     pub(crate) fn chance_of(&self, speaker: Speaker) -> Rng {
         let owner = match speaker {
             Speaker::Tick => fnv(&[0]),
-            Speaker::Link(SocketAddr::V4(v4)) => {
+            Speaker::Link(SocketAddr::V4(v4)) | Speaker::Guard(SocketAddr::V4(v4)) => {
                 fnv(&[&[1][..], &v4.ip().octets(), &v4.port().to_le_bytes()].concat())
             }
-            Speaker::Link(SocketAddr::V6(v6)) => {
+            Speaker::Link(SocketAddr::V6(v6)) | Speaker::Guard(SocketAddr::V6(v6)) => {
                 fnv(&[&[1][..], &v6.ip().octets(), &v6.port().to_le_bytes()].concat())
             }
             Speaker::Own(key) => fnv(&[&[2][..], &key.data().as_ffi().to_le_bytes()].concat()),
@@ -151,6 +157,32 @@ impl Covering {
         if let Some(pace) = self.paces.remove(&address) {
             self.due.remove(&(pace.due(), Speaker::Link(address)));
         }
+        if let Some(guard) = self.guards.remove(&address) {
+            self.due.remove(&(guard.due, Speaker::Guard(address)));
+        }
+    }
+
+    // --- Defences -------------------------------------------------------------------------------------
+
+    /// From now on, a defence watches what passes on the link to `address`.
+    pub(crate) fn guard(&mut self, address: SocketAddr, link: LinkKey, defence: Box<dyn Defence>) {
+        self.guards.insert(address, Box::new(Guard::new(link, defence)));
+        self.look_at_guard(address);
+    }
+
+    /// The defence of a link.
+    pub(crate) fn guard_of(&mut self, address: SocketAddr) -> Option<&mut Guard> {
+        self.guards.get_mut(&address).map(Box::as_mut)
+    }
+
+    /// Notes when a defence wants to be looked at. Defences react: nothing can be decided before its time.
+    pub(crate) fn look_at_guard(&mut self, address: SocketAddr) {
+        let Some(guard) = self.guards.get_mut(&address) else { return };
+        self.due.remove(&(guard.due, Speaker::Guard(address)));
+        guard.due = guard.defence.wake() + SLOT_GUARD;
+        if guard.due != Time::NEVER {
+            self.due.insert((guard.due, Speaker::Guard(address)));
+        }
     }
 
     /// A neighbour moved.
@@ -159,6 +191,11 @@ impl Covering {
             self.due.remove(&(pace.due(), Speaker::Link(from)));
             self.schedule(pace.due(), Speaker::Link(to));
             self.paces.insert(to, pace);
+        }
+        if let Some(guard) = self.guards.remove(&from) {
+            self.due.remove(&(guard.due, Speaker::Guard(from)));
+            self.guards.insert(to, guard);
+            self.look_at_guard(to);
         }
     }
 
@@ -228,6 +265,7 @@ impl Covering {
                 Speaker::Tick => self.tick(now, is_needed),
                 Speaker::Own(key) => return Some(Next::Own(key)),
                 Speaker::Relay(key) => return Some(Next::Relay(key)),
+                Speaker::Guard(address) => return Some(Next::Guard(address)),
                 Speaker::Link(address) => {
                     if let Some(turn) = self.turn(address, now) {
                         return Some(Next::Link(address, turn));

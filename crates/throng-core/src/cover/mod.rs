@@ -5,6 +5,7 @@
 
 mod circuit;
 mod covering;
+mod defence;
 mod mutant;
 mod pace;
 mod queue;
@@ -17,6 +18,8 @@ use core::time::Duration;
 pub(crate) use circuit::{CircuitPace, Turn as CircuitTurn};
 pub use covering::Spent;
 pub(crate) use covering::{Covering, Next, Speaker};
+pub use defence::{Act, Defence, Defences, Machines, Passed};
+pub(crate) use defence::{Guard, Pass};
 pub use mutant::Mutant;
 #[cfg(mutants)]
 pub use mutant::plant;
@@ -59,6 +62,8 @@ pub enum LinkCover {
     },
     /// Both ways at one rate that changes slowly; real cells take a third of it at most (Tarzan's mimics; reference A.6).
     Mimics(Rate),
+    /// Defences that react to what passes (user links only).
+    Machines(Machines),
 }
 
 /// A scheme of circuits.
@@ -151,7 +156,7 @@ const SLOT_OVERHEAD: Duration = Duration::from_nanos((SLOT_GUARD.as_nanos() + SL
 impl LinkCover {
     fn widest_gap(&self, geometry: Geometry) -> Option<Duration> {
         match self {
-            Self::None | Self::DemandDriven { .. } => None,
+            Self::None | Self::DemandDriven { .. } | Self::Machines(_) => None,
             Self::Constant(rate) => Some(rate.gap(geometry)),
             Self::Mimics(rate) => Some(rate.gap(geometry) * pace::MIMICS_REAL_SHARE),
         }
@@ -163,6 +168,7 @@ impl LinkCover {
             Self::Constant(rate) => rate.gap(geometry) + SLOT_OVERHEAD,
             Self::DemandDriven { least, .. } => least.gap(geometry) + SLOT_OVERHEAD,
             Self::Mimics(rate) => rate.gap(geometry) * pace::MIMICS_REAL_SHARE + SLOT_OVERHEAD,
+            Self::Machines(_) => Duration::ZERO, // what they hold back, they do not say
         }
     }
 }
@@ -178,7 +184,7 @@ impl CircuitCover {
     }
 }
 
-const SCHEMES: &str = "none, or of each kind one, joined by commas: user-link=64kbps; links=64kbps, \
+const SCHEMES: &str = "none, or of each kind one, joined by commas: user-link=64kbps or machine=CLIENT:MIX (texts of maybenot); links=64kbps, \
     demand-driven=8kbps:2mbps or mimics=64kbps; end-to-end=64kbps or poisson=64kbps:8kbps (payloads : loops); rates are \
     1kbps to 100mbps";
 
@@ -195,6 +201,10 @@ impl Cover {
         }
         for scheme in text.split(',') {
             let (name, values) = words(scheme);
+            if let ("machine", LinkCover::None) = (name, &cover.user_links) {
+                cover.user_links = LinkCover::Machines(machines(values).ok_or_else(wrong)?);
+                continue;
+            }
             let rates: Option<alloc::vec::Vec<Rate>> =
                 values.into_iter().flatten().map(|rate| rate.parse().ok()).collect();
             let rates = rates.filter(|rates| rates.len() <= 2).ok_or_else(wrong)?;
@@ -228,6 +238,14 @@ impl Cover {
     }
 }
 
+/// `machine=CLIENT:MIX`: texts of defences for the two ends of a user link; one of them may be missing.
+fn machines<'t>(values: Option<impl Iterator<Item = &'t str>>) -> Option<Machines> {
+    let mut texts = values?;
+    let (client, mix) = (texts.next()?, texts.next().unwrap_or_default());
+    let found = Machines { client: client.into(), mix: mix.into() };
+    (texts.next().is_none() && !(client.is_empty() && mix.is_empty())).then_some(found)
+}
+
 /// The paper's rate for users' links.
 pub const DEFAULT_RATE: Rate = Rate(64_000);
 
@@ -250,8 +268,15 @@ impl fmt::Display for Cover {
             comma(f)?;
             write!(f, "user-link={rate}")?;
         }
+        if let LinkCover::Machines(machines) = &self.user_links {
+            comma(f)?;
+            write!(f, "machine={}", machines.client)?;
+            if !machines.mix.is_empty() {
+                write!(f, ":{}", machines.mix)?;
+            }
+        }
         match &self.mix_links {
-            LinkCover::None => {}
+            LinkCover::None | LinkCover::Machines(_) => {}
             LinkCover::Constant(rate) => {
                 comma(f)?;
                 write!(f, "links={rate}")?;
@@ -316,6 +341,8 @@ mod tests {
             "user-link=64kbps,links=1mbps",
             "user-link=8kbps,demand-driven=8kbps:2mbps,end-to-end=64001bps",
             "mimics=128kbps,poisson=64kbps:8kbps",
+            "machine=02eNpjYEA=:02eNpj+/A==,links=8kbps",
+            "machine=02eNpjYEA=",
         ] {
             assert_eq!(text.parse::<Cover>().unwrap().to_string(), text);
         }

@@ -88,7 +88,7 @@ impl Pace {
         now: Time,
     ) -> Option<Self> {
         let rhythm = match cover {
-            LinkCover::None => return None,
+            LinkCover::None | LinkCover::Machines(_) => return None,
             LinkCover::Constant(rate) => Rhythm::Fixed(Schedule::constant(rate.gap(geometry), &mut chance)),
             LinkCover::DemandDriven { .. } => {
                 Rhythm::Common { schedule: None, share_of_gap: chance.unit(), sent: 0 }

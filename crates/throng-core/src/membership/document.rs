@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! version u8 · name u8 + text · serial u64 · from u64 · until u64
-//! · datagram u16 · hops u8 · mixing u8 + text · lonely u8 + text · cover u8 + text
+//! · datagram u16 · hops u8 · mixing u16 + text · lonely u16 + text · cover u16 + text
 //! · records u16 × (length u16, record) · signatures u8 × (operator 32, signature 64)
 //! ```
 //!
@@ -171,7 +171,7 @@ pub fn unsigned(statement: &Statement) -> Vec<u8> {
     out.extend_from_slice(&(design.geometry.datagram() as u16).to_le_bytes());
     out.push(design.route.hops() as u8);
     for text in [design.mixing.to_string(), design.lonely.to_string(), design.cover.to_string()] {
-        out.push(text.len() as u8);
+        out.extend_from_slice(&(text.len() as u16).to_le_bytes());
         out.extend_from_slice(text.as_bytes());
     }
     out.extend_from_slice(&(statement.records.len() as u16).to_le_bytes());
@@ -236,7 +236,8 @@ fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
     if version != VERSION {
         return Err(DocumentError::UnknownVersion(version));
     }
-    let network = text(fields)?;
+    let length = usize::from(fields.u8()?);
+    let network = core::str::from_utf8(fields.take(length)?).map_err(|_| DocumentError::Malformed)?;
     let (serial, from, until) = (fields.u64()?, fields.u64()?, fields.u64()?);
     let (datagram, hops) = (fields.u16()?, fields.u8()?);
     let (mixing, lonely, cover) = (text(fields)?, text(fields)?, text(fields)?);
@@ -257,7 +258,7 @@ fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
 
 /// A short text behind its length.
 fn text<'a>(fields: &mut Reader<'a>) -> Result<&'a str, Malformed> {
-    let length = usize::from(fields.u8()?);
+    let length = usize::from(fields.u16()?);
     core::str::from_utf8(fields.take(length)?).map_err(|_| Malformed)
 }
 

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::Node;
 use crate::circuit::CircuitId;
+use crate::cover::Pass;
 use crate::crypto::Suite;
 use crate::link::{End, LinkKey};
 use crate::mixing::{Departure, Source, Ticket, Waiting};
@@ -45,6 +46,9 @@ impl<S: Suite> Node<S> {
             covering.moved(before, after);
         }
         let body = &mut cell[CELL_HEADER_BYTES..];
+        if self.covering.is_some() {
+            self.heed_received(now, after, header.circuit == 0 && Control::is_filler(body));
+        }
         if header.circuit == 0 {
             return self.receive_control(now, key, Control::parse(body)?, out);
         }
@@ -138,7 +142,12 @@ impl<S: Suite> Node<S> {
             self.counts.cells_dropped += u64::from(!covering.hold(link.address, departure, body));
             return;
         }
-        self.seal(now, departure, body, departure.at, out);
+        let address = self.links.get(departure.link).map(|link| link.address);
+        match address.map_or(Pass::Now, |address| self.pass_defence(now, address, departure, body)) {
+            Pass::Now => _ = self.seal(now, departure, body, departure.at, out),
+            Pass::Held => {}
+            Pass::Dropped => self.counts.cells_dropped += 1,
+        }
     }
 
     /// Seals a cell into a datagram of its link that leaves `at` its slot; whether its link was still there.

@@ -9,7 +9,8 @@ use core::time::Duration;
 use super::Node;
 use crate::circuit::{OwnKey, RelayKey};
 use crate::cover::{
-    CircuitCover, CircuitPace, CircuitTurn, Content, Covering, LinkCover, Next, Parcel, Rate, Speaker,
+    Act, CircuitCover, CircuitPace, CircuitTurn, Content, Covering, LinkCover, Next, Parcel, Pass, Passed,
+    Rate, Speaker,
 };
 use crate::crypto::Suite;
 use crate::limits::{LINKS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY};
@@ -43,7 +44,33 @@ impl<S: Suite> Node<S> {
             _ => &LinkCover::None, // whoever opened it and is no mix tells us its rate
         };
         let cover = cover.clone();
+        if let LinkCover::Machines(machines) = &cover {
+            return self.begin_defence(now, key, &machines.client);
+        }
         self.begin_slots(now, key, &cover);
+    }
+
+    /// A client makes a circuit through us: at our end of its link there is a defence as well, if the design says so.
+    pub(super) fn cover_client(&mut self, now: Time, key: LinkKey) {
+        let LinkCover::Machines(machines) = &self.design.cover.user_links else { return };
+        if self.links.get(key).is_some_and(|link| link.is_responder() && link.peer.is_none()) {
+            let text = machines.mix.clone();
+            self.begin_defence(now, key, &text);
+        }
+    }
+
+    /// A defence watches a link from now on, if this node can make one of its text.
+    fn begin_defence(&mut self, now: Time, key: LinkKey, text: &str) {
+        let (Some(covering), Some(link)) = (&mut self.covering, self.links.get(key)) else { return };
+        if let Some(guard) = covering.guard_of(link.address) {
+            guard.link = key;
+            return;
+        }
+        let seed = covering.chance_of(Speaker::Guard(link.address)).seed();
+        let defence = self.defences.as_ref().and_then(|defences| defences.raise(text, &seed, now));
+        if let Some(defence) = defence {
+            covering.guard(link.address, key, defence);
+        }
     }
 
     fn begin_slots(&mut self, now: Time, key: LinkKey, cover: &LinkCover) {
@@ -59,11 +86,15 @@ impl<S: Suite> Node<S> {
     /// A link is gone: its neighbour's slots go with it, unless there is another link to it.
     pub(super) fn uncover_link(&mut self, key: LinkKey, address: SocketAddr) {
         let Some(covering) = &mut self.covering else { return };
-        let Some(pace) = covering.pace(address).filter(|pace| pace.link == key) else { return };
-        match self.links.up_at(address) {
-            Some(other) => pace.link = other,
-            None => covering.end(address),
+        let of_pace =
+            covering.pace(address).map(|pace| &mut pace.link).filter(|link| **link == key).is_some();
+        let of_guard = covering.guard_of(address).is_some_and(|guard| guard.link == key);
+        if !of_pace && !of_guard {
+            return;
         }
+        let Some(other) = self.links.up_at(address) else { return covering.end(address) };
+        covering.pace(address).into_iter().for_each(|pace| pace.link = other);
+        covering.guard_of(address).into_iter().for_each(|guard| guard.link = other);
     }
 
     /// The neighbour's filler says how far apart its slots are.
@@ -128,6 +159,7 @@ impl<S: Suite> Node<S> {
                 Next::Link(address, turn) => self.speak_on_link(now, address, turn.at, turn.content, out),
                 Next::Own(key) => self.speak_on_own(now, key, out),
                 Next::Relay(key) => self.speak_on_relay(now, key, out),
+                Next::Guard(address) => self.obey_defence(now, address, out),
             }
         }
     }
@@ -164,6 +196,80 @@ impl<S: Suite> Node<S> {
         let mut body = out.take_body();
         Control::Filler { gap }.write(&mut body);
         self.seal(now, Departure::soon(link, CellHeader::CONTROL), &body, at, out);
+        out.return_body(body);
+    }
+
+    // --- Defences -------------------------------------------------------------------------------------
+
+    /// Something came on a link; its defence hears of it.
+    pub(super) fn heed_received(&mut self, now: Time, address: SocketAddr, is_filler: bool) {
+        let Some(covering) = &mut self.covering else { return };
+        if let Some(guard) = covering.guard_of(address) {
+            let passed = if is_filler { Passed::PaddingReceived } else { Passed::Received };
+            guard.defence.heed(passed, now);
+            covering.look_at_guard(address);
+        }
+    }
+
+    /// Whether a cell may leave now. Without a defence it may.
+    pub(super) fn pass_defence(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        departure: Departure,
+        body: &[u8],
+    ) -> Pass {
+        let Some(covering) = &mut self.covering else { return Pass::Now };
+        let Some(guard) = covering.guard_of(address) else { return Pass::Now };
+        let pass = guard.pass(departure, body, now);
+        covering.spent.real += 1;
+        covering.look_at_guard(address);
+        pass
+    }
+
+    /// Does what the defence of a link wants done now.
+    fn obey_defence(&mut self, now: Time, address: SocketAddr, out: &mut Outbox) {
+        loop {
+            let Some(guard) = self.covering.as_mut().and_then(|covering| covering.guard_of(address)) else {
+                return;
+            };
+            let Some(act) = guard.defence.act(now) else { break };
+            match act {
+                Act::Release => while self.send_held(now, address, out) {},
+                Act::Pad { bypass, replace } => {
+                    let is_held = guard.defence.holds() && !bypass;
+                    if !is_held && !(replace && self.send_held(now, address, out)) {
+                        self.pad(now, address, out);
+                    }
+                }
+            }
+        }
+        if let Some(covering) = &mut self.covering {
+            covering.look_at_guard(address);
+        }
+    }
+
+    /// Sends a cell that a defence held; whether there was one.
+    fn send_held(&mut self, now: Time, address: SocketAddr, out: &mut Outbox) -> bool {
+        let guard = self.covering.as_mut().and_then(|covering| covering.guard_of(address));
+        let Some((guard, (departure, body))) = guard.and_then(|guard| guard.pop().map(|held| (guard, held)))
+        else {
+            return false;
+        };
+        guard.defence.heed(Passed::Sent, now);
+        self.seal(now, departure, &body, Time::ZERO, out);
+        true
+    }
+
+    fn pad(&mut self, now: Time, address: SocketAddr, out: &mut Outbox) {
+        let Some(covering) = &mut self.covering else { return };
+        let Some(guard) = covering.guard_of(address) else { return };
+        guard.defence.heed(Passed::Sent, now);
+        let link = guard.link;
+        covering.spent.filler += 1;
+        let mut body = out.take_body();
+        Control::Filler { gap: Duration::ZERO }.write(&mut body);
+        self.seal(now, Departure::soon(link, CellHeader::CONTROL), &body, Time::ZERO, out);
         out.return_body(body);
     }
 

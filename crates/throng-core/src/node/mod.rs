@@ -19,7 +19,7 @@ use self::meter::Census;
 pub use self::meter::OwnCircuit;
 use crate::circuit::{CircuitId, Own, OwnKey, Relay, RelayKey, Supply};
 use crate::config::{ClientConfig, NodeConfig, NodeKeys};
-use crate::cover::{Covering, LinkCover, Spent};
+use crate::cover::{Covering, Defences, LinkCover, Spent};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, SessionSecret, Suite, answer};
 use crate::design::Design;
 use crate::limits::EVICTIONS_PER_SECOND_MAX;
@@ -66,6 +66,7 @@ pub struct Node<S: Suite> {
     mesh: Due,
     /// None before anybody asked.
     census: Option<Box<Census>>,
+    defences: Option<Arc<dyn Defences>>,
     timers: Timers,
     evictions: Bucket,
     chance: Chance,
@@ -167,6 +168,7 @@ impl<S: Suite> Node<S> {
             covering: covering_for(&config.design, seed),
             mesh: Due::NONE,
             census: None,
+            defences: config.defences,
             timers: Timers::default(),
             evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now),
             chance,

@@ -56,6 +56,7 @@ impl<S: Suite> Node<S> {
             link.circuits.insert(name, End::Previous(relay));
         }
         self.counts.circuits_relayed += 1;
+        self.cover_client(now, key);
         self.look_at_relay(now, relay, out);
         let company = self.company(now).into();
         self.control(now, key, &Control::Created { circuit: name, answer: &answer, company }, out);

@@ -145,6 +145,11 @@ impl<'a> Control<'a> {
         })
     }
 
+    /// Whether this body is nothing that only looks like something.
+    pub(crate) fn is_filler(body: &[u8]) -> bool {
+        body.starts_with(&[0; 4])
+    }
+
     /// Whether the neighbour answers what this body says. (A pong or a farewell wants no answer; a filler in a slot does,
     /// since the neighbour has slots as well.)
     pub(crate) fn asks(body: &[u8]) -> bool {

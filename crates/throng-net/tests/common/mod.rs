@@ -143,6 +143,7 @@ fn node(records: &[Arc<Record>]) -> NodeConfig {
         is_exit: false,
         client: None,
         membership: Membership::Given(records.to_vec()),
+        defences: None,
     }
 }
 

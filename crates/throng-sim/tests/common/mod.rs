@@ -106,6 +106,7 @@ impl Network {
             is_exit: false,
             client: Some(ClientConfig { spare: plan.spare, ..ClientConfig::default() }),
             membership,
+            defences: Some(Arc::new(throng_machine::Maybenot)),
         };
         let client_host = world.add(address(200), client.clone());
         configs.push(client);

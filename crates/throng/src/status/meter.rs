@@ -121,7 +121,7 @@ fn cover_report(cover: &Cover, meter: Option<&Meter>, up: Duration) -> CoverRepo
     let datagram = meter.map_or(0, |meter| meter.datagram as u64 + 28);
     let bytes = (spent.filler + spent.dummies) * datagram;
     CoverReport {
-        scheme: cover.to_string(),
+        scheme: throng_machine::described(cover),
         real: spent.real,
         filler: spent.filler,
         payloads: spent.payloads,

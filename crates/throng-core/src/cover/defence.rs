@@ -1,0 +1,109 @@
+//! Defences that react to what passes on a link, and what the engine does for one.
+//!
+//! A defence is code of somebody else's (the `maybenot` crate's machines): it hears what passes, asks for padding, and
+//! asks for outgoing traffic to be held. Its text is a part of the design; how a text becomes a [`Defence`] is told to the
+//! node by its owner ([`Defences`]), so that the engine needs no such library.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use super::queue::Queue;
+use crate::limits::{SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX};
+use crate::link::LinkKey;
+use crate::mixing::Departure;
+use crate::rng::Seed;
+use crate::time::Time;
+
+/// The defences of a user link: what runs at the client, and what at its first mix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machines {
+    /// At the client; none if empty.
+    pub client: String,
+    /// At the mix; none if empty.
+    pub mix: String,
+}
+
+/// Makes defences of their texts.
+pub trait Defences: Send + Sync {
+    /// The defence of this text; nothing if it is none. Everything random in it follows from `seed`.
+    fn raise(&self, text: &str, seed: &Seed, now: Time) -> Option<Box<dyn Defence>>;
+}
+
+/// A defence at work on one link.
+pub trait Defence: Send {
+    /// Something passed.
+    fn heed(&mut self, passed: Passed, now: Time);
+    /// When [`act`](Self::act) may have something to do.
+    fn wake(&self) -> Time;
+    /// The next thing that is due.
+    fn act(&mut self, now: Time) -> Option<Act>;
+    /// Whether outgoing traffic is held now.
+    fn holds(&self) -> bool;
+}
+
+/// What passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// A cell wants to leave.
+    Queued,
+    /// A datagram left, whatever is in it.
+    Sent,
+    /// A datagram with something in it came.
+    Received,
+    /// A filler came.
+    PaddingReceived,
+}
+
+/// What a defence wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// A datagram shall leave.
+    Pad {
+        /// Also while others are held.
+        bypass: bool,
+        /// Whether one that waits will do.
+        replace: bool,
+    },
+    /// What was held may leave.
+    Release,
+}
+
+/// One link under a defence.
+pub(crate) struct Guard {
+    pub(crate) link: LinkKey,
+    pub(crate) defence: Box<dyn Defence>,
+    queue: Queue<(LinkKey, u32), (Departure, Box<[u8]>)>,
+    /// When it is looked at next.
+    pub(crate) due: Time,
+}
+
+/// What becomes of a cell that wants to leave.
+pub(crate) enum Pass {
+    Now,
+    Held,
+    Dropped,
+}
+
+impl Guard {
+    pub(crate) fn new(link: LinkKey, defence: Box<dyn Defence>) -> Self {
+        Self { link, defence, queue: Queue::new((link, 0)), due: Time::NEVER }
+    }
+
+    /// A cell wants to leave.
+    pub(crate) fn pass(&mut self, departure: Departure, body: &[u8], now: Time) -> Pass {
+        self.defence.heed(Passed::Queued, now);
+        if !self.defence.holds() {
+            self.defence.heed(Passed::Sent, now);
+            return Pass::Now;
+        }
+        let circuit = (departure.link, departure.header.circuit);
+        let waits =
+            self.queue.push(circuit, (departure, body.into()), SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_ALL_MAX);
+        if waits.is_ok() { Pass::Held } else { Pass::Dropped }
+    }
+
+    /// The next cell that was held.
+    pub(crate) fn pop(&mut self) -> Option<(Departure, Box<[u8]>)> {
+        self.queue.pop()
+    }
+}
