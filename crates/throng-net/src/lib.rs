@@ -4,14 +4,17 @@
 //! application ── proxy ── client ─┐                                  ┌─ exit ── the Internet
 //!                                 pipe (QUIC)                pipe (QUIC)
 //!                                 driver ── socket ══ UDP ══ socket ── driver
+//!                                    └ pacer ┘ (what has a slot)
 //! ```
 
+mod alarm;
 pub mod client;
 pub mod clock;
 pub mod driver;
 pub mod entropy;
 pub mod exit;
 pub mod host;
+pub mod pacer;
 pub mod pipe;
 pub mod proxy;
 pub mod request;
@@ -19,3 +22,4 @@ pub mod socket;
 mod splice;
 mod stream;
 pub mod suite;
+pub mod tap;
