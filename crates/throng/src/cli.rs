@@ -137,6 +137,12 @@ pub(crate) struct UpOptions {
     pub(crate) port: u16,
     #[command(flatten)]
     pub(crate) design: DesignOptions,
+    /// Record what an adversary on every wire of this network sees, and write it here when it ends
+    ///
+    /// Of every datagram: when it was handed to the system, from whom, to whom, and its length. Hosts are numbers: the
+    /// mixes from 0, then the client. `throng sim export FILE --csv` reads it, as it reads what simulations recorded.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tap: Option<PathBuf>,
     /// Print one JSON object instead of text when the network is ready
     #[arg(long)]
     pub(crate) json: bool,

@@ -10,6 +10,7 @@ mod network;
 mod node;
 mod plan;
 mod sim;
+mod tap;
 mod up;
 
 use std::process::ExitCode;

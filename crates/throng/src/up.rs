@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::cli::UpOptions;
 use crate::design;
 use crate::local::{LocalNetwork, Mix, Plan};
+use crate::tap::Recording;
 
 /// All farewells together take at most this.
 pub(crate) const LEAVE_TIME_MAX: Duration = Duration::from_millis(1500);
@@ -44,7 +45,9 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
 
     let progress = progress(options.json);
     progress.set_message(format!("starting {} mixes", options.mixes));
-    let plan = Plan { mixes: options.mixes, design: Arc::new(design) };
+    let tap =
+        options.tap.as_deref().map(|file| Recording::start(file, options.mixes, &design)).transpose()?;
+    let plan = Plan { mixes: options.mixes, design: Arc::new(design), tap };
     let network = LocalNetwork::start(&plan)?;
     let (stop, stopped) = watch::channel(false);
     let serving =
@@ -66,7 +69,7 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
         network.leave().await;
     };
     let _ = timeout(LEAVE_TIME_MAX, farewell).await; // whoever needs longer is left to silence
-    Ok(())
+    plan.tap.map_or(Ok(()), Recording::write)
 }
 
 /// Ctrl-C, or the system's wish that we end.
