@@ -48,7 +48,7 @@ pub use config::{ClientConfig, NodeConfig, NodeKeys};
 pub use design::Design;
 pub use membership::NodeId;
 pub use node::{Command, Input, Node, OwnCircuit};
-pub use output::{Event, Outbox};
+pub use output::{Event, Lane, Outbox};
 pub use ports::Ports;
 pub use scrubbed::Scrubbed;
 pub use time::Time;

@@ -14,8 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::debug;
 
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::meter::Meter;
+use crate::pacer::{Pacer, Pacing};
 use crate::pipe::Pipe;
 use crate::socket::Socket;
 use crate::suite::Fast;
@@ -70,6 +72,8 @@ pub struct Status {
     pub unread: u64,
     /// Its sticky first hops.
     pub first_hops: Vec<NodeId>,
+    /// How it kept the slots of covered links.
+    pub pacing: Pacing,
 }
 
 /// What a node heard of its network.
@@ -108,8 +112,20 @@ impl Driver {
         let outbox = Outbox::new(config.design.geometry);
         let node = Node::<Fast>::new(config, seed, clock.now());
         let wake = node.next_wake();
-        let running =
-            Running { node, outbox, clock, socket, pipe, events, tell, wake, orders: VecDeque::new() };
+        let pacer = Pacer::new(clock, Arc::clone(socket.outlet()));
+        let running = Running {
+            node,
+            outbox,
+            clock,
+            socket,
+            pacer,
+            pipe,
+            events,
+            tell,
+            wake,
+            alarm: Alarm::new(clock),
+            orders: VecDeque::new(),
+        };
         Self { orders, news, task: tokio::spawn(running.run(inbox)) }
     }
 
@@ -168,17 +184,19 @@ struct Running {
     outbox: Outbox,
     clock: Clock,
     socket: Socket,
+    pacer: Pacer,
     pipe: Arc<Pipe>,
     events: mpsc::UnboundedSender<Event>,
     tell: mpsc::UnboundedSender<News>,
     wake: Time,
+    /// As precise as the pacer's: a late wake eats from the guard time before a slot.
+    alarm: Alarm,
     orders: VecDeque<Order>,
 }
 
 impl Running {
     async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
         loop {
-            let asleep = self.clock.instant(self.wake);
             tokio::select! {
                 readable = self.socket.readable() => if readable.is_err() { return },
                 () = self.pipe.has_outgoing() => {}
@@ -186,7 +204,7 @@ impl Running {
                     Some(order) => self.orders.push_back(order),
                     None => return,
                 },
-                () = sleep_until(asleep) => {}
+                () = self.alarm.until(self.wake) => {}
             }
             while let Ok(order) = inbox.try_recv() {
                 self.orders.push_back(order);
@@ -196,15 +214,15 @@ impl Running {
             match turn {
                 Turn::Idle => {}
                 Turn::Busy => tokio::task::yield_now().await, // other nodes of the process want to run too
-                Turn::Last => return,
+                Turn::Last => return self.pacer.end().await,
             }
         }
     }
 
     /// Everything that is there to do, done.
     fn turn(&mut self) -> Turn {
-        let now = self.clock.now();
-        let Self { node, outbox, socket, pipe, orders, wake, .. } = self;
+        let mut now = self.clock.now();
+        let Self { node, outbox, clock, socket, pacer, pipe, orders, wake, .. } = self;
         let mut turn = Turn::Busy;
         for _ in 0..RECEIVE_ROUNDS_MAX {
             let received = socket.receive(|from, bytes| {
@@ -217,7 +235,11 @@ impl Running {
                     break;
                 }
                 // A neighbour that is gone shows as "connection refused" here; that is for silence to notice.
-                Err(_) => continue,
+                Err(_) => {}
+            }
+            now = clock.now();
+            if now >= *wake {
+                break; // what is to be decided before a slot does not wait for all that arrives
             }
         }
         *wake = node.step(now, Input::Wake, outbox);
@@ -233,7 +255,7 @@ impl Running {
                 Order::Close(circuit) => Command::Close { circuit },
                 Order::Renew => Command::Renew,
                 Order::Status(tell) => {
-                    let _ = tell.send(status(node, pipe));
+                    let _ = tell.send(status(node, pipe, pacer));
                     continue;
                 }
                 Order::Meter(tell) => {
@@ -253,12 +275,16 @@ impl Running {
     /// Sends and hands on what came out.
     async fn flush(&mut self) {
         for lane in self.outbox.lanes() {
+            if lane.at != Time::ZERO {
+                self.pacer.hold(lane);
+                continue;
+            }
             let mut rest = lane.datagrams;
             while !rest.is_empty() {
-                match self.socket.send(lane.to, rest) {
+                match self.socket.outlet().send(lane.to, rest) {
                     Ok(done) => rest = &rest[done..],
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        if self.socket.writable().await.is_err() {
+                        if self.socket.outlet().writable().await.is_err() {
                             break;
                         }
                     }
@@ -290,14 +316,7 @@ enum Turn {
     Last,
 }
 
-async fn sleep_until(instant: Option<tokio::time::Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn status(node: &Node<Fast>, pipe: &Pipe) -> Status {
+fn status(node: &Node<Fast>, pipe: &Pipe, pacer: &Pacer) -> Status {
     let (links, relayed, own) = node.sizes();
     Status {
         counts: node.counts().clone(),
@@ -306,5 +325,6 @@ fn status(node: &Node<Fast>, pipe: &Pipe) -> Status {
         relayed,
         own,
         first_hops: node.first_hops().ids().collect(),
+        pacing: pacer.pacing(),
     }
 }

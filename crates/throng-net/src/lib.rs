@@ -4,8 +4,10 @@
 //! application ── proxy ── client ─┐                                  ┌─ exit ── the Internet
 //!                                 pipe (QUIC)                pipe (QUIC)
 //!                                 driver ── socket ══ UDP ══ socket ── driver
+//!                                    └ pacer ┘ (what has a slot)
 //! ```
 
+mod alarm;
 pub mod client;
 pub mod clock;
 pub mod driver;
@@ -13,6 +15,7 @@ pub mod entropy;
 pub mod exit;
 pub mod host;
 pub mod meter;
+pub mod pacer;
 pub mod pipe;
 pub mod proxy;
 pub mod request;
@@ -20,3 +23,4 @@ pub mod socket;
 mod splice;
 mod stream;
 pub mod suite;
+pub mod tap;

@@ -2,11 +2,14 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+
+use crate::tap::{Seen, Tap};
 
 /// System calls' worth of datagrams received at once.
 const RECV_BATCHES: usize = 4;
@@ -17,12 +20,17 @@ const UDP_BYTES_MAX: usize = 65_507;
 
 /// A UDP socket for datagrams of one length.
 pub struct Socket {
+    outlet: Arc<Outlet>,
+    buffers: Vec<Vec<u8>>,
+}
+
+/// Its sending half, which a pacer shares.
+pub(crate) struct Outlet {
     io: UdpSocket,
     state: UdpSocketState,
+    local: SocketAddr,
     datagram: usize,
-    /// An IPv6 socket, which reaches IPv4 addresses in their mapped form.
-    is_v6: bool,
-    buffers: Vec<Vec<u8>>,
+    tap: Option<Tap>,
 }
 
 impl Socket {
@@ -45,7 +53,15 @@ impl Socket {
         // One byte more than fits: a datagram that is too long must not look right because it was cut off.
         let length = (datagram * state.gro_segments() + 1).min(UDP_BYTES_MAX + 1);
         let buffers = vec![vec![0; length]; RECV_BATCHES];
-        Ok(Self { io: UdpSocket::from_std(io)?, state, datagram, is_v6: address.is_ipv6(), buffers })
+        let local = io.local_addr()?;
+        let outlet = Outlet { io: UdpSocket::from_std(io)?, state, local, datagram, tap: None };
+        Ok(Self { outlet: Arc::new(outlet), buffers })
+    }
+
+    /// The same, with somebody who sees every datagram that it sends.
+    pub fn tapped(mut self, tap: Tap) -> Self {
+        Arc::get_mut(&mut self.outlet).expect("only a running node shares it").tap = Some(tap);
+        self
     }
 
     /// Where it is bound.
@@ -53,23 +69,23 @@ impl Socket {
     /// # Errors
     /// Those of the system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.local_addr()
+        self.outlet.io.local_addr()
+    }
+
+    /// Its sending half.
+    pub(crate) fn outlet(&self) -> &Arc<Outlet> {
+        &self.outlet
     }
 
     /// Waits until something may have arrived.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
-    }
-
-    /// Waits until something may be sent.
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.io.writable().await
+        self.outlet.io.readable().await
     }
 
     /// Hands every datagram that is here to `each`, one batch of system calls' worth. How many there were.
     pub(crate) fn receive(&mut self, mut each: impl FnMut(SocketAddr, &mut [u8])) -> io::Result<usize> {
         let mut meta = [RecvMeta::default(); RECV_BATCHES];
-        let (io, state) = (&self.io, &self.state);
+        let Outlet { io, state, .. } = &*self.outlet;
         let messages = {
             let mut buffers = self.buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
             let mut slices: [IoSliceMut<'_>; RECV_BATCHES] =
@@ -86,11 +102,24 @@ impl Socket {
         }
         Ok(count)
     }
+}
+
+impl Outlet {
+    /// The length of its datagrams.
+    pub(crate) fn datagram(&self) -> usize {
+        self.datagram
+    }
+
+    /// Waits until something may be sent.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.io.writable().await
+    }
 
     /// How the kernel wants to hear of this destination.
     fn reachable(&self, to: SocketAddr) -> SocketAddr {
         match to.ip() {
-            IpAddr::V4(ip) if self.is_v6 => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+            // An IPv6 socket reaches IPv4 addresses in their mapped form.
+            IpAddr::V4(ip) if self.local.is_ipv6() => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
             _ => to,
         }
     }
@@ -111,7 +140,13 @@ impl Socket {
             src_ip: None,
         };
         let io = &self.io;
+        let handed = self.tap.as_ref().map(Tap::now);
         io.try_io(Interest::WRITABLE, || self.state.send(io.into(), &transmit))?;
+        if let (Some(tap), Some(at)) = (&self.tap, handed) {
+            for datagram in datagrams[..bytes].chunks(self.datagram) {
+                tap.see(Seen { at, from: self.local, to, length: datagram.len() });
+            }
+        }
         Ok(bytes)
     }
 }

@@ -125,11 +125,13 @@ const LENGTH_AT: usize = 10;
 const BLOCK_ROWS: usize = 1024;
 
 impl Trace {
-    pub(crate) fn new(mixes: u32, datagram: u16) -> Self {
+    /// An empty one.
+    pub fn new(mixes: u32, datagram: u16) -> Self {
         Self { mixes, datagram, ..Self::default() }
     }
 
-    pub(crate) fn push(&mut self, row: Row, inside: Option<Inside>) {
+    /// Adds a row, in any order: [`sort`](Self::sort) afterwards.
+    pub fn push(&mut self, row: Row, inside: Option<Inside>) {
         self.seen.push(row);
         self.inside.push(inside);
     }
@@ -141,7 +143,7 @@ impl Trace {
     }
 
     /// Puts rows into the order of time: a line sends later what was given to it before.
-    pub(crate) fn sort(&mut self) {
+    pub fn sort(&mut self) {
         let mut order: Vec<u32> = (0..self.seen.len() as u32).collect();
         order.sort_by_key(|place| (self.seen[*place as usize], self.inside[*place as usize]));
         self.seen = order.iter().map(|place| self.seen[*place as usize]).collect();

@@ -143,6 +143,12 @@ pub(crate) struct UpOptions {
     /// Port of the status feed on 127.0.0.1 [default: 9451, or any that is free]
     #[arg(long)]
     pub(crate) status_port: Option<u16>,
+    /// Record what an adversary on every wire of this network sees, and write it here when it ends
+    ///
+    /// Of every datagram: when it was handed to the system, from whom, to whom, and its length. Hosts are numbers: the
+    /// mixes from 0, then the client. `throng sim export FILE --csv` reads it, as it reads what simulations recorded.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tap: Option<PathBuf>,
     /// Print one JSON object instead of text when the network is ready
     #[arg(long)]
     pub(crate) json: bool,

@@ -22,6 +22,7 @@ use throng_net::suite::Fast;
 
 use crate::status::Gather;
 use crate::status::meter::Report;
+use crate::tap::Recording;
 
 /// The network lives as long as its process; its records are good for longer.
 const RECORD_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -33,6 +34,17 @@ const LOCAL_CAPACITY: u32 = 1_000_000;
 pub(crate) struct Plan {
     pub(crate) mixes: u8,
     pub(crate) design: Arc<Design>,
+    /// Who sees all its wires, if anybody does.
+    pub(crate) tap: Option<Recording>,
+}
+
+impl Plan {
+    fn watched(&self, socket: Socket) -> Result<Socket> {
+        match &self.tap {
+            Some(tap) => tap.watch(socket),
+            None => Ok(socket),
+        }
+    }
 }
 
 /// A running network.
@@ -91,7 +103,7 @@ impl LocalNetwork {
         let members: Vec<Member> = sockets
             .into_iter()
             .enumerate()
-            .map(|(i, socket)| Member::new(socket, i < usize::from(exits), clock))
+            .map(|(i, socket)| Member::new(plan.watched(socket)?, i < usize::from(exits), clock))
             .collect::<Result<_>>()?;
         let records: Vec<Arc<Record>> = members.iter().map(|member| Arc::clone(&member.record)).collect();
 
@@ -199,6 +211,7 @@ fn start_local_client(
     let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Geometry::DEFAULT.datagram())
         .context("binding the client's socket")?;
     let config = ClientConfig { rules, ..ClientConfig::default() };
+    let socket = plan.watched(socket)?;
     start_client(config, Arc::clone(&plan.design), Membership::Given(records), socket, clock)
         .context("starting QUIC")
 }

@@ -11,6 +11,7 @@ mod node;
 mod plan;
 mod sim;
 mod status;
+mod tap;
 mod up;
 
 use std::process::ExitCode;

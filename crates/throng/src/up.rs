@@ -19,6 +19,7 @@ use crate::cli::UpOptions;
 use crate::design;
 use crate::local::{LocalNetwork, Mix, Plan};
 use crate::status;
+use crate::tap::Recording;
 
 /// All farewells together take at most this.
 pub(crate) const LEAVE_TIME_MAX: Duration = Duration::from_millis(1500);
@@ -45,7 +46,9 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
 
     let progress = progress(options.json);
     progress.set_message(format!("starting {} mixes", options.mixes));
-    let plan = Plan { mixes: options.mixes, design: Arc::new(design) };
+    let tap =
+        options.tap.as_deref().map(|file| Recording::start(file, options.mixes, &design)).transpose()?;
+    let plan = Plan { mixes: options.mixes, design: Arc::new(design), tap };
     let network = LocalNetwork::start(&plan)?;
     let feed = status::listen(options.status_port).await?;
     let feed_at = feed.local_addr().context("asking for the status feed's address")?;
@@ -71,7 +74,7 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
         network.leave().await;
     };
     let _ = timeout(LEAVE_TIME_MAX, farewell).await; // whoever needs longer is left to silence
-    Ok(())
+    plan.tap.map_or(Ok(()), Recording::write)
 }
 
 /// Ctrl-C, or the system's wish that we end.
