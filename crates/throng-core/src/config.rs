@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::cover::Defences;
+use crate::cover::{Budget, Defences};
 use crate::crypto::Suite;
 use crate::design::Design;
 use crate::membership::{Membership, NodeId};
@@ -72,10 +72,12 @@ pub struct ClientConfig {
     pub spare: usize,
     /// First hops of an earlier run, oldest first.
     pub first_hops: Vec<NodeId>,
+    /// What its cover may cost.
+    pub budget: Budget,
 }
 
 impl Default for ClientConfig {
     fn default() -> Self {
-        Self { rules: PathRules::Diverse, spare: 3, first_hops: Vec::new() }
+        Self { rules: PathRules::Diverse, spare: 3, first_hops: Vec::new(), budget: Budget::default() }
     }
 }

@@ -51,6 +51,8 @@ pub enum Order {
     Renew,
     /// How are you?
     Status(oneshot::Sender<Status>),
+    /// Whether cover may cost anything now.
+    Spend(bool),
     /// What did you observe?
     Meter(oneshot::Sender<Meter>),
     /// Take leave of the neighbours and end.
@@ -254,6 +256,7 @@ impl Running {
                 Order::Detach(circuit) => Command::Detach { circuit },
                 Order::Close(circuit) => Command::Close { circuit },
                 Order::Renew => Command::Renew,
+                Order::Spend(may) => Command::Spend(may),
                 Order::Status(tell) => {
                     let _ = tell.send(status(node, pipe, pacer));
                     continue;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use throng_core::cover::Budget;
 use throng_core::crypto::Suite;
 use throng_core::membership::{Membership, View};
 use throng_core::route::{PathRules, Route};
@@ -142,7 +143,12 @@ fn crowd<S: Suite, W: Watcher>(
     for (number, (config, _)) in hosts.into_iter().enumerate() {
         world.add(address(number), NodeConfig { membership: Membership::Shared(view.clone()), ..config });
     }
-    let client = ClientConfig { rules: PathRules::Diverse, spare: circuits, first_hops: Vec::new() };
+    let client = ClientConfig {
+        rules: PathRules::Diverse,
+        spare: circuits,
+        first_hops: Vec::new(),
+        budget: Budget::default(),
+    };
     let hosts = (0..users as u32)
         .map(|number| {
             // Not all in one moment: a mix does so many handshakes a second.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use throng_core::cover::Budget;
 use throng_core::crypto::Suite;
 use throng_core::limits::RELAYED_CIRCUITS_MAX;
 use throng_core::membership::{Membership, View};
@@ -143,7 +144,12 @@ impl<'p, S: Suite> Run<'p, S> {
     /// Puts hosts into the world.
     fn place(&mut self, mixes: Vec<NodeConfig>, seed: &[u8; 32]) {
         let (plan, view) = (self.plan, self.view.clone());
-        let client = ClientConfig { rules: PathRules::Diverse, spare: plan.spare, first_hops: Vec::new() };
+        let client = ClientConfig {
+            rules: PathRules::Diverse,
+            spare: plan.spare,
+            first_hops: Vec::new(),
+            budget: Budget::default(),
+        };
         let membership = Membership::Shared(view);
         let with_view = |config: NodeConfig| NodeConfig { membership: membership.clone(), ..config };
         let mut members: Vec<(Name, SocketAddr, Line, NodeConfig)> = Vec::new();

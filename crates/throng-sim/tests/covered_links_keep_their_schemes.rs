@@ -230,3 +230,59 @@ fn machines_pad_a_user_link_and_hold_it_and_nothing_gets_lost() {
     assert!(held, "something was held");
     assert!(network.echo(circuit, b"through", Duration::from_secs(1)));
 }
+
+#[test]
+fn a_budget_ends_cover_for_the_day_whatever_the_load_and_the_owner_can_end_it_at_any_time() {
+    let ends = |load: bool| {
+        let plan = Plan { mixes: 4, exits: 2, spare: 1, budget: Some(1_000_000), ..Plan::default() };
+        let (mut network, sent) = watched("user-link=64kbps", plan);
+        let circuit = network.attach(1, 7).expect("a circuit");
+        for _ in 0..200 {
+            if load {
+                network.world.command(network.client, Command::Send { circuit, payload: &[1; 900] });
+            }
+            network.world.run_for(Duration::from_secs(1));
+        }
+        (network, sent, circuit)
+    };
+    let count = |network: &mut Network, sent: &Sent, seconds: u64| {
+        let (begin, client, span) = (network.world.now(), network.client.0, Duration::from_secs(seconds));
+        network.world.run_for(span);
+        let sent = sent.borrow();
+        let mine = sent.iter().filter(|((from, to), _)| *from == client || *to == client);
+        mine.map(|(_, times)| within(times, begin, span)).sum::<usize>()
+    };
+    let last_slot = |sent: &Sent, client: usize| {
+        let sent = sent.borrow();
+        let up = sent
+            .iter()
+            .filter(|((from, _), _)| *from == client)
+            .max_by_key(|(_, times)| times.len())
+            .unwrap()
+            .1;
+        // The last of an unbroken row of slots.
+        *up.iter()
+            .zip(&up[1..])
+            .skip(20)
+            .find(|(a, b)| !(162..=165).contains(&(**b - **a).as_millis()))
+            .map_or(&up[0], |(a, _)| a)
+    };
+    let (mut idle, idle_sent, circuit) = ends(false);
+    let (busy, busy_sent, _) = ends(true);
+    // 1 MB are 764 slots of 1308 bytes: 125 s.
+    let end = last_slot(&idle_sent, idle.client.0);
+    assert_eq!(end, last_slot(&busy_sent, busy.client.0), "whatever the load");
+    assert!((115..135).contains(&end.as_secs()), "{end:?}");
+    assert!(count(&mut idle, &idle_sent, 10) < 8, "both ways are silent then, but for questions");
+    assert!(idle.echo(circuit, b"still here", Duration::from_secs(2)), "and the network works");
+    // The next day.
+    idle.world.run_for(Time::from_secs(86_402) - idle.world.now());
+    assert!((115..130).contains(&count(&mut idle, &idle_sent, 10)), "61 slots each way");
+    let client = idle.client;
+    idle.world.command(client, Command::Spend(false));
+    idle.world.run_for(Duration::from_secs(1));
+    assert!(count(&mut idle, &idle_sent, 10) < 8, "the connection is metered now");
+    idle.world.command(client, Command::Spend(true));
+    idle.world.run_for(Duration::from_secs(1));
+    assert!((115..130).contains(&count(&mut idle, &idle_sent, 10)), "and is no more");
+}

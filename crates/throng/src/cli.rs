@@ -140,6 +140,8 @@ pub(crate) struct UpOptions {
     pub(crate) port: u16,
     #[command(flatten)]
     pub(crate) design: DesignOptions,
+    #[command(flatten)]
+    pub(crate) spending: SpendingOptions,
     /// Port of the status feed on 127.0.0.1 [default: 9451, or any that is free]
     #[arg(long)]
     pub(crate) status_port: Option<u16>,
@@ -188,6 +190,17 @@ pub(crate) struct DesignOptions {
     /// Rate of covered links and circuits that have none of their own, on the wire: `64kbps` [default: 64kbps]
     #[arg(long)]
     pub(crate) rate: Option<Rate>,
+}
+
+/// What cover may cost its user.
+#[derive(Args, Clone, Copy, Default)]
+pub(crate) struct SpendingOptions {
+    /// Megabytes a day that slots of cover may send, real data in them included; then cover ends until midnight UTC
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) cover_mb_per_day: Option<u32>,
+    /// Cover only while the system says that the connection is not metered (asks NetworkManager)
+    #[arg(long)]
+    pub(crate) cover_unmetered_only: bool,
 }
 
 /// The addresses of one mix.

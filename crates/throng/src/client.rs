@@ -16,6 +16,7 @@ use throng_net::socket::Socket;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::cli::SpendingOptions;
 use crate::network::document::DocumentFile;
 use crate::network::files::{self, ClientFile, RootsFile, beside};
 use crate::status::{self, OneNode};
@@ -43,7 +44,15 @@ async fn client(path: &Path) -> Result<()> {
 
     let state = beside(path, &file.state);
     let config_first_hops = read_first_hops(&state)?;
-    let config = ClientConfig { first_hops: config_first_hops.clone(), ..ClientConfig::default() };
+    let spending = SpendingOptions {
+        cover_mb_per_day: file.cover_mb_per_day,
+        cover_unmetered_only: file.cover_unmetered_only,
+    };
+    let config = ClientConfig {
+        first_hops: config_first_hops.clone(),
+        budget: spending.budget(),
+        ..ClientConfig::default()
+    };
     let socket =
         bind_anywhere(statement.design.geometry.datagram()).context("binding the client's socket")?;
     let (client, mut driver) =
@@ -58,6 +67,7 @@ async fn client(path: &Path) -> Result<()> {
         mix: None,
     };
     let _feed = status::of_one(file.status, path, observer).await?;
+    let _metering = spending.watch(driver.orders());
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(proxy::serve(listener, Arc::clone(&client), ProxyLimits::default(), stopped));
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use throng_core::cover::Budget;
 use throng_core::membership::Membership;
 use throng_core::route::PathRules;
 use throng_core::wire::Geometry;
@@ -13,12 +14,13 @@ use throng_core::wire::record::{Description, Record};
 use throng_core::{ClientConfig, Design, NodeId, NodeKeys, Ports, Scrubbed, Time};
 use throng_net::client::Client;
 use throng_net::clock::Clock;
-use throng_net::driver::{Asking, Driver};
+use throng_net::driver::{Asking, Driver, Order};
 use throng_net::entropy;
 use throng_net::exit::{Exit, ExitPolicy, Resolver};
 use throng_net::host::{MixSetup, start_client, start_mix};
 use throng_net::socket::Socket;
 use throng_net::suite::Fast;
+use tokio::sync::mpsc;
 
 use crate::status::Gather;
 use crate::status::meter::Report;
@@ -32,6 +34,7 @@ const LOCAL_CAPACITY: u32 = 1_000_000;
 
 /// What kind of network.
 pub(crate) struct Plan {
+    pub(crate) budget: Budget,
     pub(crate) mixes: u8,
     pub(crate) design: Arc<Design>,
     /// Who sees all its wires, if anybody does.
@@ -143,6 +146,11 @@ impl LocalNetwork {
         }
     }
 
+    /// Where the client hears orders.
+    pub(crate) fn client_orders(&self) -> mpsc::Sender<Order> {
+        self.client_driver.orders()
+    }
+
     /// Ends everything, the client first.
     pub(crate) async fn leave(self) {
         self.client_driver.leave().await;
@@ -210,7 +218,7 @@ fn start_local_client(
 ) -> Result<(Client, Driver)> {
     let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Geometry::DEFAULT.datagram())
         .context("binding the client's socket")?;
-    let config = ClientConfig { rules, ..ClientConfig::default() };
+    let config = ClientConfig { rules, budget: plan.budget, ..ClientConfig::default() };
     let socket = plan.watched(socket)?;
     start_client(config, Arc::clone(&plan.design), Membership::Given(records), socket, clock)
         .context("starting QUIC")

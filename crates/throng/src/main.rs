@@ -6,6 +6,7 @@ mod design;
 mod files_open;
 mod local;
 mod log;
+mod metered;
 mod network;
 mod node;
 mod plan;

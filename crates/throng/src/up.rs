@@ -13,6 +13,7 @@ use throng_net::client::SupplyState;
 use throng_net::proxy::{self, ProxyLimits};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::cli::UpOptions;
@@ -48,11 +49,13 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
     progress.set_message(format!("starting {} mixes", options.mixes));
     let tap =
         options.tap.as_deref().map(|file| Recording::start(file, options.mixes, &design)).transpose()?;
-    let plan = Plan { mixes: options.mixes, design: Arc::new(design), tap };
+    let plan =
+        Plan { mixes: options.mixes, design: Arc::new(design), budget: options.spending.budget(), tap };
     let network = LocalNetwork::start(&plan)?;
     let feed = status::listen(options.status_port).await?;
     let feed_at = feed.local_addr().context("asking for the status feed's address")?;
     let feeding = tokio::spawn(status::serve(feed, Arc::new(network.observer())));
+    let metering = options.spending.watch(network.client_orders());
     let (stop, stopped) = watch::channel(false);
     let serving =
         tokio::spawn(proxy::serve(listener, Arc::clone(&network.client), ProxyLimits::default(), stopped));
@@ -68,6 +71,7 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
     }
 
     feeding.abort();
+    metering.inspect(JoinHandle::abort);
     stop.send_replace(true);
     let farewell = async {
         let _ = serving.await;

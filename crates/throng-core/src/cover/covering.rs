@@ -8,6 +8,8 @@ use core::time::Duration;
 
 use slotmap::Key as _;
 
+use super::IP_UDP_BYTES;
+use super::budget::{Budget, Purse};
 use super::mutant::{self, Mutant};
 use super::pace::Content;
 use super::{Defence, Guard, LinkCover, Pace, Parcel, Turn};
@@ -32,6 +34,8 @@ pub(crate) enum Speaker {
     Relay(RelayKey),
     /// The defence of a link.
     Guard(SocketAddr),
+    /// Another day begins, and with it another budget.
+    Day,
 }
 
 /// Whose slot it is.
@@ -44,6 +48,8 @@ pub(crate) enum Next {
     Relay(RelayKey),
     /// A defence's time has come.
     Guard(SocketAddr),
+    /// There is a new budget.
+    Day,
 }
 
 /// What cover has cost so far, in datagrams and cells; and what real ones went in slots.
@@ -69,6 +75,8 @@ pub(crate) struct Covering {
     due: BTreeSet<(Time, Speaker)>,
     demand: Option<Demand>,
     guards: BTreeMap<SocketAddr, Box<Guard>>,
+    /// What a client may spend; mixes spend what the design says.
+    pub(crate) purse: Option<Purse>,
     pub(crate) spent: Spent,
     spare: Vec<Box<[u8]>>,
 }
@@ -87,14 +95,20 @@ struct Demand {
 const SPARE_MAX: usize = 256;
 
 impl Covering {
-    pub(crate) fn new(seed: Seed, geometry: Geometry) -> Self {
+    /// `budget`: a client's.
+    pub(crate) fn new(seed: Seed, geometry: Geometry, budget: Option<Budget>, now: Time) -> Self {
+        let mut due = BTreeSet::new();
+        if budget.is_some_and(|budget| budget.bytes_per_day.is_some()) {
+            due.insert((Purse::next_day(now), Speaker::Day));
+        }
         Self {
             seed,
             geometry,
             paces: BTreeMap::new(),
-            due: BTreeSet::new(),
+            due,
             demand: None,
             guards: BTreeMap::new(),
+            purse: budget.map(Purse::new),
             spent: Spent::default(),
             spare: Vec::new(),
         }
@@ -103,7 +117,7 @@ impl Covering {
     /// A stream of chance for whatever speaks: the order in which speakers come must not decide what they draw.
     pub(crate) fn chance_of(&self, speaker: Speaker) -> Rng {
         let owner = match speaker {
-            Speaker::Tick => fnv(&[0]),
+            Speaker::Tick | Speaker::Day => fnv(&[0]),
             Speaker::Link(SocketAddr::V4(v4)) | Speaker::Guard(SocketAddr::V4(v4)) => {
                 fnv(&[&[1][..], &v4.ip().octets(), &v4.port().to_le_bytes()].concat())
             }
@@ -263,6 +277,7 @@ impl Covering {
             self.due.pop_first();
             match speaker {
                 Speaker::Tick => self.tick(now, is_needed),
+                Speaker::Day => return Some(Next::Day),
                 Speaker::Own(key) => return Some(Next::Own(key)),
                 Speaker::Relay(key) => return Some(Next::Relay(key)),
                 Speaker::Guard(address) => return Some(Next::Guard(address)),
@@ -283,12 +298,33 @@ impl Covering {
         let turn = (missed == 0).then(|| pace.turn(now));
         let due = pace.due();
         self.schedule(due, Speaker::Link(address));
+        if turn.is_some() {
+            self.pay(now);
+        }
         match turn.as_ref().map(|turn| &turn.content) {
             Some(Content::Parcel(_)) => self.spent.real += 1,
             Some(Content::Filler) => self.spent.filler += 1,
             None => {}
         }
         turn
+    }
+
+    /// A slot was used: it costs its datagram.
+    pub(crate) fn pay(&mut self, now: Time) {
+        let bytes = self.geometry.datagram() as u64 + IP_UDP_BYTES;
+        if let Some(purse) = &mut self.purse {
+            purse.pay(bytes, now);
+        }
+    }
+
+    /// Whether the budget permits cover now.
+    pub(crate) fn may_spend(&self, now: Time) -> bool {
+        self.purse.as_ref().is_none_or(|purse| purse.is_open(now))
+    }
+
+    /// All neighbours that hear us in slots.
+    pub(crate) fn neighbours(&self) -> Vec<SocketAddr> {
+        self.paces.keys().copied().collect()
     }
 
     /// Sets the rate of all demand-driven links for the tick that begins.

@@ -3,6 +3,7 @@
 //! A scheme is data first ([`Cover`]). At work it is a [`Schedule`], which gets no argument that carries load, so that its
 //! slots cannot follow the load; what goes into a slot is decided a guard time before it and stamped (DESIGN D6, D7).
 
+mod budget;
 mod circuit;
 mod covering;
 mod defence;
@@ -15,6 +16,8 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
+pub use budget::Budget;
+pub(crate) use budget::Purse;
 pub(crate) use circuit::{CircuitPace, Turn as CircuitTurn};
 pub use covering::Spent;
 pub(crate) use covering::{Covering, Next, Speaker};

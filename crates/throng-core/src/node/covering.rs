@@ -10,7 +10,7 @@ use super::Node;
 use crate::circuit::{OwnKey, RelayKey};
 use crate::cover::{
     Act, CircuitCover, CircuitPace, CircuitTurn, Content, Covering, LinkCover, Next, Parcel, Pass, Passed,
-    Rate, Speaker,
+    Purse, Rate, Speaker,
 };
 use crate::crypto::Suite;
 use crate::limits::{LINKS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY};
@@ -44,6 +44,9 @@ impl<S: Suite> Node<S> {
             _ => &LinkCover::None, // whoever opened it and is no mix tells us its rate
         };
         let cover = cover.clone();
+        if !self.relays_for_others && !self.may_spend(now) {
+            return;
+        }
         if let LinkCover::Machines(machines) = &cover {
             return self.begin_defence(now, key, &machines.client);
         }
@@ -98,9 +101,23 @@ impl<S: Suite> Node<S> {
     }
 
     /// The neighbour's filler says how far apart its slots are.
-    pub(super) fn receive_filler(&mut self, now: Time, key: LinkKey, gap: Duration) -> Result<(), Refused> {
+    pub(super) fn receive_filler(
+        &mut self,
+        now: Time,
+        key: LinkKey,
+        gap: Duration,
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
         let (Some(covering), Some(link)) = (&mut self.covering, self.links.get(key)) else { return Ok(()) };
+        let is_client = link.is_responder() && link.peer.is_none();
         if gap.is_zero() {
+            if is_client && self.relays_for_others {
+                covering.end(link.address); // it cannot, or does not want to, spend more
+            }
+            return Ok(());
+        }
+        if !self.relays_for_others && !covering.has(link.address) {
+            self.say_no_slots(now, key, out);
             return Ok(());
         }
         if let Some(pace) = covering.pace(link.address) {
@@ -125,7 +142,12 @@ impl<S: Suite> Node<S> {
     pub(super) fn cover_anew(&mut self, now: Time) {
         self.covering = None;
         if !self.design.cover.is_none() {
-            self.covering = Some(Box::new(Covering::new(self.chance.timing.seed(), self.design.geometry)));
+            self.covering = Some(Box::new(Covering::new(
+                self.chance.timing.seed(),
+                self.design.geometry,
+                self.client.map(|_| self.budget.as_deref().copied().unwrap_or_default()),
+                now,
+            )));
             self.links.all().into_iter().for_each(|key| self.cover_link(now, key));
             self.timers.by(&mut self.mesh, now, Timer::Mesh);
         }
@@ -160,7 +182,9 @@ impl<S: Suite> Node<S> {
                 Next::Own(key) => self.speak_on_own(now, key, out),
                 Next::Relay(key) => self.speak_on_relay(now, key, out),
                 Next::Guard(address) => self.obey_defence(now, address, out),
+                Next::Day => self.spend_again(now),
             }
+            self.end_if_spent(now, out);
         }
     }
 
@@ -197,6 +221,50 @@ impl<S: Suite> Node<S> {
         Control::Filler { gap }.write(&mut body);
         self.seal(now, Departure::soon(link, CellHeader::CONTROL), &body, at, out);
         out.return_body(body);
+    }
+
+    // --- Budget ---------------------------------------------------------------------------------------
+
+    fn may_spend(&self, now: Time) -> bool {
+        self.covering.as_ref().is_none_or(|covering| covering.may_spend(now))
+    }
+
+    /// The owner says whether cover may cost anything now.
+    pub(super) fn let_spend(&mut self, now: Time, may: bool, out: &mut Outbox) {
+        let Some(purse) = self.covering.as_mut().and_then(|covering| covering.purse.as_mut()) else { return };
+        let before = core::mem::replace(&mut purse.may_spend, may);
+        match (before, may) {
+            (false, true) => self.spend_again(now),
+            _ => self.end_if_spent(now, out),
+        }
+    }
+
+    /// Cover begins again on everything that runs.
+    fn spend_again(&mut self, now: Time) {
+        if let Some(covering) = &mut self.covering {
+            covering.schedule(Purse::next_day(now), Speaker::Day);
+        }
+        self.links.all().into_iter().for_each(|key| self.cover_link(now, key));
+        let ready = |own: &&OwnKey| self.owns[**own].is_ready() && self.owns[**own].pace.is_none();
+        let owns: Vec<OwnKey> = self.owns.keys().collect::<Vec<_>>().iter().filter(ready).copied().collect();
+        owns.into_iter().for_each(|own| self.cover_own(now, own));
+    }
+
+    /// A client that may not spend more says so to its neighbours, and speaks when it has something to say.
+    fn end_if_spent(&mut self, now: Time, out: &mut Outbox) {
+        let Some(covering) = self.covering.as_mut().filter(|covering| !covering.may_spend(now)) else {
+            return;
+        };
+        let neighbours = covering.neighbours();
+        let links: Vec<LinkKey> =
+            neighbours.iter().filter_map(|address| covering.pace(*address).map(|pace| pace.link)).collect();
+        neighbours.into_iter().for_each(|address| covering.end(address));
+        self.owns.values_mut().for_each(|own| own.pace = None);
+        links.into_iter().for_each(|link| self.say_no_slots(now, link, out));
+    }
+
+    fn say_no_slots(&mut self, now: Time, link: LinkKey, out: &mut Outbox) {
+        self.control_at_once(now, link, &Control::Filler { gap: Duration::ZERO }, out);
     }
 
     // --- Defences -------------------------------------------------------------------------------------
@@ -290,6 +358,9 @@ impl<S: Suite> Node<S> {
     /// A circuit of our own is ready: it gets slots if the design says so.
     pub(super) fn cover_own(&mut self, now: Time, key: OwnKey) {
         let (Some(covering), Some(own)) = (&mut self.covering, self.owns.get_mut(key)) else { return };
+        if !covering.may_spend(now) {
+            return;
+        }
         let (cover, chance) = (self.design.cover.circuits, covering.chance_of(Speaker::Own(key)));
         if let Some(pace) = CircuitPace::new(cover, true, self.design.geometry, chance, now) {
             covering.schedule(pace.due(), Speaker::Own(key));
@@ -316,6 +387,11 @@ impl<S: Suite> Node<S> {
         let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn(now)));
         let next = pace.due();
         self.note_slot(next, Speaker::Own(key), missed, turn.as_ref());
+        if turn.is_some()
+            && let Some(covering) = &mut self.covering
+        {
+            covering.pay(now);
+        }
         match turn {
             Some(CircuitTurn::Payload(payload)) => {
                 self.send_message(now, key, &Message::Payload(&payload), at, out);

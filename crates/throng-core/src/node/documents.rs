@@ -124,7 +124,7 @@ impl<S: Suite> Node<S> {
                 self.view.records().filter(|record| record.description().until > now).collect();
             return self.chance.timing.pick(&valid).map(|record| Arc::clone(record));
         }
-        self.client.as_ref()?;
+        self.client?;
         let count = self.first_hops_in_use();
         self.first_hops.in_order(&self.view, count, &mut self.chance.route, now).into_iter().next()
     }

@@ -227,7 +227,7 @@ impl<S: Suite> Node<S> {
     ) -> Result<(), Refused> {
         match message {
             Control::Pong => Ok(()),
-            Control::Filler { gap } => self.receive_filler(now, key, gap),
+            Control::Filler { gap } => self.receive_filler(now, key, gap, out),
             Control::Ping => {
                 self.control_at_once(now, key, &Control::Pong, out);
                 Ok(())

@@ -19,7 +19,7 @@ use self::meter::Census;
 pub use self::meter::OwnCircuit;
 use crate::circuit::{CircuitId, Own, OwnKey, Relay, RelayKey, Supply};
 use crate::config::{ClientConfig, NodeConfig, NodeKeys};
-use crate::cover::{Covering, Defences, LinkCover, Spent};
+use crate::cover::{Budget, Covering, Defences, LinkCover, Spent};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, SessionSecret, Suite, answer};
 use crate::design::Design;
 use crate::limits::EVICTIONS_PER_SECOND_MAX;
@@ -31,7 +31,7 @@ use crate::output::Outbox;
 use crate::rate::Bucket;
 use crate::refused::{Counts, Refused};
 use crate::rng::{Purpose, Rng, Seed};
-use crate::route::{FirstHops, Resting};
+use crate::route::{FirstHops, PathRules, Resting};
 use crate::time::Time;
 use crate::timers::{Due, Timer, Timers};
 use crate::wire::control::Ended;
@@ -54,7 +54,10 @@ pub struct Node<S: Suite> {
     greeter: Option<Box<Greeter>>,
     relays: SlotMap<RelayKey, Box<Relay<S>>>,
     owns: SlotMap<OwnKey, Box<Own<S>>>,
-    client: Option<ClientConfig>,
+    /// The rules of its paths, if it is a client.
+    client: Option<PathRules>,
+    /// None where its cover may cost what it costs.
+    budget: Option<Box<Budget>>,
     first_hops: FirstHops,
     /// None before a circuit fell silent.
     resting: Option<Box<Resting>>,
@@ -131,6 +134,8 @@ pub enum Command<'a> {
     },
     /// Use no circuit that was used before for new streams.
     Renew,
+    /// Whether a client's cover may cost anything now: a connection may be metered.
+    Spend(bool),
     /// Tell the neighbours that we go.
     Leave,
 }
@@ -147,6 +152,9 @@ impl<S: Suite> Node<S> {
         let link_public = config.keys.link_public::<S>();
         let first_hops = config.client.iter().flat_map(|client| client.first_hops.iter().copied());
         let waiting = waiting_for(&config, seed, now);
+        let budget = config.client.as_ref().map(|client| client.budget);
+        let budget = budget.filter(|budget| budget.bytes_per_day.is_some()).map(Box::new);
+        let covering = covering_for(&config.design, config.client.as_ref(), seed, now);
         let mut node = Self {
             id,
             link_public,
@@ -163,9 +171,10 @@ impl<S: Suite> Node<S> {
             first_hops: FirstHops::new(first_hops),
             resting: None,
             supply: Supply::new(config.client.as_ref().map_or(0, |client| client.spare)),
-            client: config.client,
+            client: config.client.as_ref().map(|client| client.rules),
+            budget,
             waiting,
-            covering: covering_for(&config.design, seed),
+            covering,
             mesh: Due::NONE,
             census: None,
             defences: config.defences,
@@ -261,6 +270,7 @@ impl<S: Suite> Node<S> {
             Command::Detach { circuit } => self.detach(now, circuit),
             Command::Close { circuit } => self.close(now, circuit, Ended::Finished, out),
             Command::Renew => self.renew(),
+            Command::Spend(may) => self.let_spend(now, may, out),
             Command::Leave => self.leave(now, out),
         }
     }
@@ -348,7 +358,13 @@ fn waiting_for(config: &NodeConfig, seed: &Seed, now: Time) -> Option<Box<Waitin
     config.relays.then(|| Waiting::new(mixing, lonely, seed.rng(Purpose::Mixing, 0), now)).flatten()
 }
 
-fn covering_for(design: &Design, seed: &Seed) -> Option<Box<Covering>> {
-    let own = || Covering::new(seed.rng(Purpose::Cover, 0).seed(), design.geometry);
+fn covering_for(
+    design: &Design,
+    client: Option<&ClientConfig>,
+    seed: &Seed,
+    now: Time,
+) -> Option<Box<Covering>> {
+    let budget = client.map(|client| client.budget);
+    let own = || Covering::new(seed.rng(Purpose::Cover, 0).seed(), design.geometry, budget, now);
     (!design.cover.is_none()).then(|| Box::new(own()))
 }

@@ -35,12 +35,11 @@ impl<S: Suite> Node<S> {
         if let Some(why) = self.document_forbids(now) {
             return Err(why);
         }
-        let Some(client) = &self.client else { return Err(NoRoute::NoExit(None)) };
+        let Some(rules) = self.client else { return Err(NoRoute::NoExit(None)) };
         let hops = self.design.route.hops();
         let nobody = Resting::default();
         let resting = self.resting.as_deref().unwrap_or(&nobody);
-        let wanted =
-            Wanted { hops, rules: client.rules, port, resting, first_hops: self.first_hops_in_use() };
+        let wanted = Wanted { hops, rules, port, resting, first_hops: self.first_hops_in_use() };
         let path = choose(&self.view, &wanted, &mut self.first_hops, &mut self.chance.route, now);
         self.chance.route.forget();
         let path = path?;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use throng_core::cover::Cover;
+use throng_core::cover::{Budget, Cover};
 use throng_core::crypto::{Portable, Suite};
 use throng_core::membership::document::{self, Statement};
 use throng_core::membership::{Document, Membership, Roots};
@@ -33,6 +33,8 @@ pub struct Plan {
     pub wire: Wire,
     pub mixing: Mixing,
     pub cover: Cover,
+    /// Bytes a day that the client's cover may cost.
+    pub budget: Option<u64>,
     /// Whether operators sign a document of the mixes; its serial is 1.
     pub signed: bool,
 }
@@ -48,6 +50,7 @@ impl Default for Plan {
             wire: Wire::default(),
             mixing: Mixing::None,
             cover: Cover::NONE,
+            budget: None,
             signed: false,
         }
     }
@@ -104,7 +107,11 @@ impl Network {
             design,
             relays: false,
             is_exit: false,
-            client: Some(ClientConfig { spare: plan.spare, ..ClientConfig::default() }),
+            client: Some(ClientConfig {
+                spare: plan.spare,
+                budget: Budget { bytes_per_day: plan.budget },
+                ..ClientConfig::default()
+            }),
             membership,
             defences: Some(Arc::new(throng_machine::Maybenot)),
         };

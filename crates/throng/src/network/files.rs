@@ -71,6 +71,12 @@ pub(crate) struct ClientFile {
     /// Where `throng status` asks, on this machine; nowhere if it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<SocketAddr>,
+    /// Megabytes a day that slots of cover may send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cover_mb_per_day: Option<u32>,
+    /// Cover only while the system says that the connection is not metered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) cover_unmetered_only: bool,
 }
 
 /// A node's or an operator's secrets.

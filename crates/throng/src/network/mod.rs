@@ -167,6 +167,8 @@ fn init_client(dir: &Path) -> Result<()> {
         proxy: SocketAddr::from((Ipv4Addr::LOCALHOST, 9450)),
         state: "client.state".into(),
         status: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, status::DEFAULT_PORT))),
+        cover_mb_per_day: None,
+        cover_unmetered_only: false,
     };
     files::write_toml(&dir.join("client.toml"), "Run it with `throng client client.toml`.", &file)
 }

@@ -1,0 +1,97 @@
+//! Whether the connection is metered: the system knows, where NetworkManager runs.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use throng_core::cover::Budget;
+use throng_net::driver::Order;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::cli::SpendingOptions;
+
+/// How often the system is asked.
+const ASK_EVERY: Duration = Duration::from_secs(60);
+/// It answers within this, or it does not say.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
+impl SpendingOptions {
+    /// What may be spent a day.
+    pub(crate) fn budget(&self) -> Budget {
+        Budget { bytes_per_day: self.cover_mb_per_day.map(|mb| u64::from(mb) * 1_000_000) }
+    }
+
+    /// Lets cover cost something only while the connection is known to be unmetered, if that is wanted.
+    pub(crate) fn watch(&self, orders: mpsc::Sender<Order>) -> Option<JoinHandle<()>> {
+        self.cover_unmetered_only.then(|| tokio::spawn(follow(orders)))
+    }
+}
+
+async fn follow(orders: mpsc::Sender<Order>) {
+    let mut before = None;
+    loop {
+        let metered = ask().await;
+        let may_spend = metered == Metered::No;
+        if before != Some(metered) {
+            match metered {
+                Metered::No => eprintln!("throng: the connection is not metered: cover is on"),
+                Metered::Yes => eprintln!("throng: the connection is metered: cover is off"),
+                Metered::Unknown => eprintln!(
+                    "throng: the system does not say whether the connection is metered (it has no NetworkManager, or \
+                     that does not know): cover is off; without --cover-unmetered-only it is on"
+                ),
+            }
+        }
+        before = Some(metered);
+        if orders.send(Order::Spend(may_spend)).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metered {
+    Yes,
+    No,
+    Unknown,
+}
+
+async fn ask() -> Metered {
+    let asked = Command::new("nmcli")
+        .args(["--get-values", "GENERAL.METERED", "device", "show"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    match timeout(ANSWER_TIME_MAX, asked).await {
+        Ok(Ok(output)) if output.status.success() => read(&String::from_utf8_lossy(&output.stdout)),
+        _ => Metered::Unknown,
+    }
+}
+
+/// One line for each device; those that are not connected say `unknown` or nothing.
+fn read(said: &str) -> Metered {
+    let mut lines = said.lines().map(str::trim);
+    if lines.clone().any(|line| line.starts_with("yes")) {
+        Metered::Yes
+    } else if lines.any(|line| line.starts_with("no")) {
+        Metered::No
+    } else {
+        Metered::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_is_understood_and_doubt_is_no_permission() {
+        assert_eq!(read("no (guessed)\n\nunknown\n"), Metered::No);
+        assert_eq!(read("no\nyes (guessed)\n"), Metered::Yes);
+        assert_eq!(read("unknown\n"), Metered::Unknown);
+        assert_eq!(read(""), Metered::Unknown);
+    }
+}
