@@ -50,6 +50,8 @@ const WINDOWS_MIN: usize = 4;
 pub struct Knowledge {
     /// Directed links that were seen.
     pub links: usize,
+    /// Those of them that were seen in one of the two only: who compares two networks instead of two loads has some.
+    pub in_one_only: usize,
     /// Of each link by itself, pooled.
     pub each: Scores,
     /// Of all links together.
@@ -96,7 +98,11 @@ impl std::error::Error for TooShort {}
 
 impl fmt::Display for Knowledge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} directed links, each by itself:", self.links)?;
+        let Self { links, in_one_only, .. } = self;
+        writeln!(
+            f,
+            "{links} directed links, {in_one_only} of them seen in one recording only; each by itself:"
+        )?;
         for (name, auc) in self.each.named() {
             writeln!(f, "  {name:<12} {auc}")?;
         }
@@ -108,12 +114,33 @@ impl fmt::Display for Knowledge {
     }
 }
 
-/// What the wire knows of the load, given a recording of an idle network and one of the same network when it is busy.
-/// Their rows are in the order of time.
+/// A part of a recording. Its ends are given because silence before the first and after the last row counts as well.
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'r> {
+    /// All rows, in the order of time.
+    pub rows: &'r [Row],
+    /// Where the part begins, in the rows' own nanoseconds.
+    pub from: u64,
+    /// Where it ends.
+    pub until: u64,
+}
+
+impl<'r> Span<'r> {
+    /// From the first row to the last.
+    pub fn all(rows: &'r [Row]) -> Self {
+        let at = |row: Option<&Row>| row.map_or(0, |row| row.at);
+        Self { rows, from: at(rows.first()), until: at(rows.last()) }
+    }
+}
+
+/// What the wire knows of the load, given when a network was idle and when it was busy.
+///
+/// Best of one recording, with turns between idle and busy in it: of two networks, each link has slots and keys of its
+/// own, and the client other first mixes.
 ///
 /// # Errors
 /// [`TooShort`]: four windows of each are needed at least.
-pub fn knows_the_load(idle: &[Row], busy: &[Row]) -> Result<Knowledge, TooShort> {
+pub fn knows_the_load(idle: Span<'_>, busy: Span<'_>) -> Result<Knowledge, TooShort> {
     let (idle, busy) = (Recording::new(idle), Recording::new(busy));
     if idle.windows.min(busy.windows) < WINDOWS_MIN {
         return Err(TooShort);
@@ -121,6 +148,8 @@ pub fn knows_the_load(idle: &[Row], busy: &[Row]) -> Result<Knowledge, TooShort>
     let mut links: Vec<_> = idle.links.keys().chain(busy.links.keys()).copied().collect();
     links.sort_unstable();
     links.dedup();
+    let in_both = links.iter().filter(|link| idle.links.contains_key(link) && busy.links.contains_key(link));
+    let in_one_only = links.len() - in_both.count();
     let judged: Vec<Judged> =
         links.iter().map(|link| Judged::new(idle.link(*link), busy.link(*link))).collect();
     let pooled = |kind: usize| judged.iter().flat_map(|link| link.0[kind].iter().copied()).collect();
@@ -130,6 +159,7 @@ pub fn knows_the_load(idle: &[Row], busy: &[Row]) -> Result<Knowledge, TooShort>
     };
     Ok(Knowledge {
         links: links.len(),
+        in_one_only,
         each: Scores::of([IDLE, BUSY].map(pooled)),
         together: Scores::of([IDLE, BUSY].map(added)),
     })
@@ -170,15 +200,13 @@ struct Recording {
 }
 
 impl Recording {
-    fn new(rows: &[Row]) -> Self {
-        let begin = rows.first().map_or(0, |row| row.at);
-        let end = rows.last().map_or(0, |row| row.at);
-        let windows = (end.saturating_sub(begin) / WINDOW_NS) as usize; // the last one is not whole
+    fn new(Span { rows, from, until }: Span<'_>) -> Self {
+        let windows = (until.saturating_sub(from) / WINDOW_NS) as usize; // what is left is no whole one
         let silent = vec![Window::default(); windows];
         let mut links: BTreeMap<(u32, u32), Vec<Window>> = BTreeMap::new();
-        for row in rows {
+        for row in rows.iter().filter(|row| (from..until).contains(&row.at)) {
             let seen = links.entry((row.from, row.to)).or_insert_with(|| silent.clone());
-            let number = (row.at.saturating_sub(begin) / WINDOW_NS) as usize;
+            let number = ((row.at - from) / WINDOW_NS) as usize;
             seen.get_mut(number).into_iter().for_each(|window| window.add(row.at));
         }
         let windows_of_all = links.values_mut().flatten();

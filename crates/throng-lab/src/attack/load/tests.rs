@@ -58,13 +58,17 @@ fn constant(seed: u64) -> Vec<Row> {
     slots(seed, |chance, at, left| left.push(at + jitter(chance)))
 }
 
+fn compare(idle: &[Row], busy: &[Row]) -> Result<Knowledge, TooShort> {
+    knows_the_load(Span::all(idle), Span::all(busy))
+}
+
 fn all(knowledge: &Knowledge) -> impl Iterator<Item = Auc> {
     [knowledge.each, knowledge.together].into_iter().flat_map(|scores| scores.named()).map(|(_, auc)| auc)
 }
 
 #[test]
 fn slots_that_do_not_follow_the_load_look_the_same_idle_and_busy() {
-    let knowledge = knows_the_load(&constant(1), &constant(2)).unwrap();
+    let knowledge = compare(&constant(1), &constant(2)).unwrap();
     println!("{knowledge}");
     assert_eq!(knowledge.links, LINKS as usize);
     for auc in all(&knowledge) {
@@ -81,7 +85,7 @@ fn chance_is_as_wide_as_it_says() {
     const PAIRS: u64 = 60;
     let mut sums = [(0.0, 0.0); 6];
     for seed in 0..PAIRS {
-        let knowledge = knows_the_load(&constant(1000 + 2 * seed), &constant(1001 + 2 * seed)).unwrap();
+        let knowledge = compare(&constant(1000 + 2 * seed), &constant(1001 + 2 * seed)).unwrap();
         for (auc, (sum, squares)) in all(&knowledge).zip(&mut sums) {
             *sum += auc.deviation();
             *squares += auc.deviation().powi(2);
@@ -104,7 +108,7 @@ fn traffic_that_follows_the_load_gives_it_away() {
             left.extend((0..1 + chance.next() % 20).map(|number| at + number * 300_000));
         }
     });
-    let knowledge = knows_the_load(&idle, &busy).unwrap();
+    let knowledge = compare(&idle, &busy).unwrap();
     println!("{knowledge}");
     for (name, auc) in knowledge.each.named() {
         assert!(auc.area > 0.9, "{name}: {auc}");
@@ -120,7 +124,7 @@ fn three_late_records_of_a_hundred_are_found() {
         let late = if chance.is(0.03) { MS / 2 + chance.exponential(500_000.0) } else { 0 };
         left.push(at + late + jitter(chance));
     });
-    let knowledge = knows_the_load(&constant(1), &late).unwrap();
+    let knowledge = compare(&constant(1), &late).unwrap();
     println!("{knowledge}");
     assert!(knowledge.each.intervals.deviation() > 5.0);
     assert!(knowledge.together.intervals.area > 0.95);
@@ -132,7 +136,7 @@ fn doubled_slots_are_found() {
         left.push(at + jitter(chance));
         left.extend(chance.is(0.03).then(|| at + jitter(chance)));
     });
-    let knowledge = knows_the_load(&constant(1), &doubled).unwrap();
+    let knowledge = compare(&constant(1), &doubled).unwrap();
     println!("{knowledge}");
     assert!(knowledge.each.intervals.deviation() > 5.0);
     assert!(knowledge.together.intervals.area > 0.95);
@@ -142,7 +146,7 @@ fn doubled_slots_are_found() {
 fn a_clock_that_counts_from_now_is_found() {
     // Each slot is late by as much as all before it: a period that is a little longer, by 20 µs of 160 ms, when busy.
     let shifted = slots(2, |chance, at, left| left.push(at + at / 8000 + jitter(chance)));
-    let knowledge = knows_the_load(&constant(1), &shifted).unwrap();
+    let knowledge = compare(&constant(1), &shifted).unwrap();
     println!("{knowledge}");
     assert!(knowledge.each.intervals.deviation() > 5.0);
     assert!(knowledge.each.distribution.deviation() > 5.0);
@@ -152,15 +156,28 @@ fn a_clock_that_counts_from_now_is_found() {
 fn a_recording_needs_some_seconds() {
     let rows = constant(1);
     let short: Vec<Row> = rows.iter().copied().filter(|row| row.at < 3000 * MS).collect();
-    assert_eq!(knows_the_load(&rows, &short), Err(TooShort));
-    assert_eq!(knows_the_load(&[], &rows), Err(TooShort));
+    assert_eq!(compare(&rows, &short), Err(TooShort));
+    assert_eq!(compare(&[], &rows), Err(TooShort));
 }
 
 #[test]
 fn a_link_that_is_silent_in_one_recording_is_no_matter() {
     let rows = constant(1);
     let without: Vec<Row> = rows.iter().copied().filter(|row| row.from != 7).collect();
-    let knowledge = knows_the_load(&without, &rows).unwrap();
-    assert_eq!(knowledge.links, LINKS as usize);
+    let knowledge = compare(&without, &rows).unwrap();
+    assert_eq!((knowledge.links, knowledge.in_one_only), (LINKS as usize, 1));
     assert!(knowledge.together.counts.area > 0.99, "{}", knowledge.together.counts);
+}
+
+#[test]
+fn silence_at_the_ends_counts() {
+    let rows = constant(1);
+    let few: Vec<Row> = rows.iter().copied().filter(|row| row.at / (1000 * MS) == 20).collect();
+    let span = |rows| Span { rows, from: 0, until: SECONDS * 1000 * MS };
+    let knowledge = knows_the_load(span(&few), span(&rows)).unwrap();
+    assert_eq!(knowledge.together.counts.first, SECONDS as usize / 2);
+    assert!(knowledge.together.counts.area > 0.99);
+    // And what is outside the span does not.
+    let knowledge = knows_the_load(Span { until: 19_000 * MS, ..span(&few) }, span(&few)).unwrap();
+    assert_eq!(knowledge.in_one_only, knowledge.links);
 }
