@@ -37,6 +37,17 @@ impl Seed {
         Self(bytes)
     }
 
+    /// One number, the `number`-th of a purpose: for whoever must not draw in turn.
+    pub(crate) fn number(&self, purpose: Purpose, number: u64) -> u64 {
+        let mut hash = Sha256::new();
+        hash.update(b"throng number of chance");
+        hash.update(self.0);
+        hash.update([purpose as u8]);
+        hash.update(number.to_le_bytes());
+        let digest: [u8; 32] = hash.finalize().into();
+        u64::from_le_bytes(*digest.first_chunk().expect("32 bytes"))
+    }
+
     /// The stream for `purpose` of `owner` (a link, a circuit, a node: whatever draws on its own).
     pub fn rng(&self, purpose: Purpose, owner: u64) -> Rng {
         let mut hash = Sha256::new();

@@ -264,7 +264,7 @@ fn a_budget_ends_cover_for_the_day_whatever_the_load_and_the_owner_can_end_it_at
         *up.iter()
             .zip(&up[1..])
             .skip(20)
-            .find(|(a, b)| !(162..=165).contains(&(**b - **a).as_millis()))
+            .find(|(a, b)| !(161..=166).contains(&(**b - **a).as_millis()))
             .map_or(&up[0], |(a, _)| a)
     };
     let (mut idle, idle_sent, circuit) = ends(false);

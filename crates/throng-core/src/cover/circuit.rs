@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use super::mutant::{self, Mutant};
-use super::schedule::on_grid;
+use super::schedule::Grid;
 use super::{CircuitCover, Schedule};
 use crate::limits::{
     ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, SLOT_LATE_MAX, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN,
@@ -21,6 +21,7 @@ pub(crate) struct CircuitPace {
     /// Of the slots, this share is for loops.
     loops: f64,
     chance: Rng,
+    grid: Grid,
     slot: Time,
     queue: VecDeque<Box<[u8]>>,
     is_heard: bool,
@@ -43,7 +44,7 @@ impl CircuitPace {
         cover: CircuitCover,
         is_origin: bool,
         geometry: Geometry,
-        mut chance: Rng,
+        (mut chance, grid): (Rng, Grid),
         now: Time,
     ) -> Option<Self> {
         let (schedule, loops) = match cover {
@@ -59,12 +60,12 @@ impl CircuitPace {
             CircuitCover::Poisson { rate, .. } => (Schedule::poisson(rate.gap(geometry)), 0.0),
         };
         let slot = schedule.next(now, &mut chance);
-        Some(Self { schedule, loops, chance, slot, queue: VecDeque::new(), is_heard: false, slots: 0 })
+        Some(Self { schedule, loops, chance, grid, slot, queue: VecDeque::new(), is_heard: false, slots: 0 })
     }
 
     /// When the cell of the next slot leaves.
     pub(crate) fn due(&self) -> Time {
-        on_grid(self.slot)
+        self.grid.leaves(self.slot)
     }
 
     /// Lets a payload wait for a slot; whether there was room.

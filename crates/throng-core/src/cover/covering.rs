@@ -12,6 +12,7 @@ use super::IP_UDP_BYTES;
 use super::budget::{Budget, Purse};
 use super::mutant::{self, Mutant};
 use super::pace::Content;
+use super::schedule::Grid;
 use super::{Defence, Guard, LinkCover, Pace, Parcel, Turn};
 use crate::circuit::{OwnKey, RelayKey};
 use crate::limits::{DEMAND_HOLD, DEMAND_TICK, SLOT_GUARD};
@@ -70,6 +71,7 @@ pub struct Spent {
 /// Everything of a node that speaks in slots.
 pub(crate) struct Covering {
     seed: Seed,
+    grid: Grid,
     geometry: Geometry,
     paces: BTreeMap<SocketAddr, Box<Pace>>,
     due: BTreeSet<(Time, Speaker)>,
@@ -102,6 +104,7 @@ impl Covering {
             due.insert((Purse::next_day(now), Speaker::Day));
         }
         Self {
+            grid: Grid::new(seed.rng(Purpose::Cover, u64::MAX).seed()),
             seed,
             geometry,
             paces: BTreeMap::new(),
@@ -130,6 +133,11 @@ impl Covering {
         self.seed.rng(Purpose::Cover, owner)
     }
 
+    /// The same for a circuit, with the moments at which the node speaks.
+    pub(crate) fn timing_of(&self, speaker: Speaker) -> (Rng, Grid) {
+        (self.chance_of(speaker), self.grid.clone())
+    }
+
     /// When something is to be decided.
     pub(crate) fn wake(&self) -> Time {
         let early = if mutant::has(Mutant::DecidedLate) { Duration::ZERO } else { SLOT_GUARD };
@@ -152,7 +160,7 @@ impl Covering {
             pace.link = link;
             return;
         }
-        let chance = self.chance_of(Speaker::Link(address));
+        let chance = (self.chance_of(Speaker::Link(address)), self.grid.clone());
         let Some(pace) = Pace::new(cover, link, decides, self.geometry, chance, now) else { return };
         self.schedule(pace.due(), Speaker::Link(address));
         self.paces.insert(address, Box::new(pace));

@@ -154,7 +154,8 @@ impl Cover {
 }
 
 /// What a slot costs beside waiting for it.
-const SLOT_OVERHEAD: Duration = Duration::from_nanos((SLOT_GUARD.as_nanos() + SLOT_GRID.as_nanos()) as u64);
+const SLOT_OVERHEAD: Duration =
+    Duration::from_nanos((SLOT_GUARD.as_nanos() + 2 * SLOT_GRID.as_nanos()) as u64);
 
 impl LinkCover {
     fn widest_gap(&self, geometry: Geometry) -> Option<Duration> {

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::mutant::{self, Mutant};
 use super::queue::Queue;
-use super::schedule::on_grid;
+use super::schedule::Grid;
 use super::{LinkCover, Rate, Schedule};
 use crate::limits::{
     ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, SLOT_LATE_MAX,
@@ -36,8 +36,10 @@ pub(crate) struct Pace {
     pub(crate) link: LinkKey,
     rhythm: Rhythm,
     chance: Rng,
-    /// The next slot, as the schedule says, before it is put on the grid.
+    grid: Grid,
+    /// The next slot, as the schedule says, and when its datagram leaves.
     slot: Time,
+    leaves: Time,
     queue: Queue<(LinkKey, u32), Parcel>,
     /// The neighbour has shown that it speaks in slots as well.
     is_heard: bool,
@@ -84,7 +86,7 @@ impl Pace {
         link: LinkKey,
         decides: bool,
         geometry: Geometry,
-        mut chance: Rng,
+        (mut chance, grid): (Rng, Grid),
         now: Time,
     ) -> Option<Self> {
         let rhythm = match cover {
@@ -98,21 +100,29 @@ impl Pace {
         let mut pace = Self {
             link,
             rhythm,
+            grid,
             slot: Time::NEVER,
+            leaves: Time::NEVER,
             chance,
             queue: Queue::new((link, 0)),
             is_heard: false,
             slots: 0,
         };
         if let Some(schedule) = pace.schedule() {
-            pace.slot = schedule.next(now, &mut pace.chance);
+            let first = schedule.next(now, &mut pace.chance);
+            pace.place(first);
         }
         Some(pace)
     }
 
     /// When the datagram of the next slot leaves.
     pub(crate) fn due(&self) -> Time {
-        if self.slot == Time::NEVER { Time::NEVER } else { on_grid(self.slot) }
+        self.leaves
+    }
+
+    fn place(&mut self, slot: Time) {
+        self.slot = slot;
+        self.leaves = if slot == Time::NEVER { Time::NEVER } else { self.grid.leaves(slot) };
     }
 
     /// The mean from one slot to the next.
@@ -140,10 +150,11 @@ impl Pace {
         if self.slot + Duration::from_secs(1) < until {
             // A machine that slept: there is no point in counting one by one.
             missed = ((until - self.slot).as_nanos() / schedule.gap().as_nanos().max(1)) as u64;
-            self.slot = until;
+            self.place(until);
         }
         while self.due() < until {
-            self.slot = schedule.next(self.slot, &mut self.chance);
+            let next = schedule.next(self.slot, &mut self.chance);
+            self.place(next);
             missed += 1;
         }
         missed
@@ -165,7 +176,7 @@ impl Pace {
             self.advance();
         }
         if mutant::has(Mutant::CountedFromNow) {
-            self.slot = now + self.gap();
+            self.place(now + self.gap());
         }
         Turn { at, content }
     }
@@ -205,7 +216,8 @@ impl Pace {
             Schedule::Constant { gap, phase: (gap as f64 * *share_of_gap) as u64 }
         });
         let before = Time::from_nanos(tick.as_nanos() - 1);
-        self.slot = schedule.map_or(Time::NEVER, |schedule| schedule.next(before, &mut self.chance));
+        let next = schedule.map_or(Time::NEVER, |schedule| schedule.next(before, &mut self.chance));
+        self.place(next);
     }
 
     fn schedule(&self) -> Option<Schedule> {
@@ -236,7 +248,7 @@ impl Pace {
 
     fn advance(&mut self) {
         let slot = self.slot;
-        self.slot = match &mut self.rhythm {
+        let next = match &mut self.rhythm {
             Rhythm::Fixed(schedule) => schedule.next(slot, &mut self.chance),
             Rhythm::Common { schedule, .. } => {
                 schedule.map_or(Time::NEVER, |schedule| schedule.next(slot, &mut self.chance))
@@ -248,6 +260,7 @@ impl Pace {
                 slot + Duration::from_nanos(mimics.gap)
             }
         };
+        self.place(next);
     }
 }
 

@@ -1,9 +1,10 @@
 //! When slots are. Nothing here is told what there is to send.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::limits::SLOT_GRID;
-use crate::rng::Rng;
+use crate::rng::{Purpose, Rng, Seed};
 use crate::time::Time;
 
 /// A law of slots.
@@ -48,18 +49,31 @@ impl Schedule {
     }
 }
 
-/// When the datagram of a slot leaves: at the next point of a grid, so that slots of many links share a wake-up and those
-/// of a fast one a system call.
-pub(crate) fn on_grid(slot: Time) -> Time {
-    let grid = SLOT_GRID.as_nanos() as u64;
-    Time::from_nanos(slot.as_nanos().div_ceil(grid) * grid)
+/// When datagrams of slots leave: at moments that all slots of a node share, so that many links share a wake-up and those of
+/// a fast one a system call.
+///
+/// There is one in each millisecond, at a secret place in it. Timers and processors are late by some microseconds more or
+/// less with what else there is to do; beside the places these are lost.
+#[derive(Clone)]
+pub(crate) struct Grid(Arc<Seed>);
+
+impl Grid {
+    pub(crate) fn new(seed: Seed) -> Self {
+        Self(Arc::new(seed))
+    }
+
+    /// The first moment at or after a slot, or the one after it.
+    pub(crate) fn leaves(&self, slot: Time) -> Time {
+        let grid = SLOT_GRID.as_nanos() as u64;
+        let number = slot.as_nanos().div_ceil(grid);
+        Time::from_nanos(number * grid + self.0.number(Purpose::Cover, number) % grid)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cover::Rate;
-    use crate::rng::{Purpose, Seed};
     use crate::wire::Geometry;
 
     fn rng() -> Rng {
@@ -87,6 +101,27 @@ mod tests {
             let error = (sent - bps as f64).abs() - 1308.0 * 8.0 / 60.0;
             assert!(error < bps as f64 * 0.005, "{bps}: {sent}");
         }
+    }
+
+    #[test]
+    fn moments_come_once_in_a_millisecond_at_places_that_another_seed_does_not_share() {
+        let grid = |seed: u8| Grid::new(Seed::from_bytes([seed; 32]));
+        let (ours, theirs) = (grid(1), grid(2));
+        let (mut before, mut same, mut places) = (Time::ZERO, 0, 0u64);
+        for ms in 1..=2000u64 {
+            let slot = Time::from_nanos(ms * 1_000_000 - 400_000);
+            let leaves = ours.leaves(slot);
+            assert!(leaves > before && leaves >= slot && leaves < slot + 2 * SLOT_GRID);
+            assert_eq!(
+                leaves,
+                ours.leaves(slot + Duration::from_nanos(300_000)),
+                "slots of a millisecond share it"
+            );
+            same += usize::from(leaves == theirs.leaves(slot));
+            places += leaves.as_nanos() % 1_000_000;
+            before = leaves;
+        }
+        assert!(same < 3 && (places / 2000).abs_diff(500_000) < 30_000, "{same} {places}");
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl<S: Suite> Node<S> {
         let (Some(covering), Some(link)) = (&mut self.covering, self.links.get(key)) else { return Ok(()) };
         let is_client = link.is_responder() && link.peer.is_none();
         if gap.is_zero() {
-            if is_client && self.relays_for_others {
+            if is_client && self.relays_for_others && covering.pace(link.address).is_some() {
                 covering.end(link.address); // it cannot, or does not want to, spend more
             }
             return Ok(());
@@ -361,8 +361,8 @@ impl<S: Suite> Node<S> {
         if !covering.may_spend(now) {
             return;
         }
-        let (cover, chance) = (self.design.cover.circuits, covering.chance_of(Speaker::Own(key)));
-        if let Some(pace) = CircuitPace::new(cover, true, self.design.geometry, chance, now) {
+        let (cover, timing) = (self.design.cover.circuits, covering.timing_of(Speaker::Own(key)));
+        if let Some(pace) = CircuitPace::new(cover, true, self.design.geometry, timing, now) {
             covering.schedule(pace.due(), Speaker::Own(key));
             own.pace = Some(Box::new(pace));
         }
@@ -374,8 +374,8 @@ impl<S: Suite> Node<S> {
         if let Some(pace) = &mut relay.pace {
             return pace.hear();
         }
-        let (cover, chance) = (self.design.cover.circuits, covering.chance_of(Speaker::Relay(key)));
-        if let Some(pace) = CircuitPace::new(cover, false, self.design.geometry, chance, now) {
+        let (cover, timing) = (self.design.cover.circuits, covering.timing_of(Speaker::Relay(key)));
+        if let Some(pace) = CircuitPace::new(cover, false, self.design.geometry, timing, now) {
             covering.schedule(pace.due(), Speaker::Relay(key));
             relay.pace = Some(Box::new(pace));
         }
