@@ -24,6 +24,7 @@ pub struct Outbox {
     lanes: Vec<Filled>,
     used: usize,
     last: usize,
+    /// All but the newest: a step that sends to one destination only needs none.
     by_destination: BTreeMap<(SocketAddr, Time), usize>,
     deliveries: Vec<(CircuitId, Range<usize>)>,
     payloads: Vec<u8>,
@@ -194,18 +195,29 @@ impl Outbox {
     }
 
     fn lane(&mut self, to: SocketAddr, at: Time) -> usize {
-        if self.last < self.used && self.lanes[self.last].to == to && self.lanes[self.last].at == at {
-            return self.last;
-        }
-        let next = self.used;
-        self.last = *self.by_destination.entry((to, at)).or_insert(next);
-        if self.last == next {
-            self.used += 1;
-            match self.lanes.get_mut(next) {
-                Some(lane) => (lane.to, lane.at) = (to, at),
-                None => self.lanes.push(Filled { to, at, datagrams: Vec::new() }),
+        for lane in [self.last, self.used.saturating_sub(1)] {
+            if self.lanes[..self.used].get(lane).is_some_and(|lane| lane.to == to && lane.at == at) {
+                self.last = lane;
+                return lane;
             }
         }
+        self.last = match self.by_destination.get(&(to, at)) {
+            Some(lane) => *lane,
+            None => self.open_lane(to, at),
+        };
         self.last
+    }
+
+    fn open_lane(&mut self, to: SocketAddr, at: Time) -> usize {
+        let place = self.used;
+        if let Some(newest) = self.lanes[..place].last() {
+            self.by_destination.insert((newest.to, newest.at), place - 1);
+        }
+        match self.lanes.get_mut(place) {
+            Some(lane) => (lane.to, lane.at) = (to, at),
+            None => self.lanes.push(Filled { to, at, datagrams: Vec::new() }),
+        }
+        self.used += 1;
+        place
     }
 }
