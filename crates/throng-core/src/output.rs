@@ -13,7 +13,9 @@ use crate::membership::{Document, NodeId};
 use crate::route::NoRoute;
 use crate::time::Time;
 use crate::wire::Geometry;
+use crate::wire::cell::CELL_HEADER_BYTES;
 use crate::wire::control::Ended;
+use crate::wire::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
 
 /// Collects what steps cause. Its memory is kept over [`clear`](Self::clear), so that a cell costs no allocation.
 ///
@@ -173,6 +175,19 @@ impl Outbox {
         let datagrams = &mut self.lanes[lane].datagrams;
         let start = datagrams.len();
         datagrams.resize(start + self.geometry.datagram(), 0);
+        &mut datagrams[start..]
+    }
+
+    /// One more datagram to `to` that leaves `at` its slot, with room for everything of it but `body`.
+    pub(crate) fn datagram_around(&mut self, body: &[u8], to: SocketAddr, at: Time) -> &mut [u8] {
+        let lane = self.lane(to, at);
+        let datagrams = &mut self.lanes[lane].datagrams;
+        let start = datagrams.len();
+        // Written once, not filled with zeros before: this is what most datagrams cost.
+        datagrams.reserve(self.geometry.datagram());
+        datagrams.extend_from_slice(&[0; LINK_HEADER_BYTES + CELL_HEADER_BYTES]);
+        datagrams.extend_from_slice(body);
+        datagrams.extend_from_slice(&[0; LINK_TAG_BYTES]);
         &mut datagrams[start..]
     }
 
