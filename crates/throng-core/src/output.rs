@@ -13,7 +13,9 @@ use crate::membership::{Document, NodeId};
 use crate::route::NoRoute;
 use crate::time::Time;
 use crate::wire::Geometry;
+use crate::wire::cell::CELL_HEADER_BYTES;
 use crate::wire::control::Ended;
+use crate::wire::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
 
 /// Collects what steps cause. Its memory is kept over [`clear`](Self::clear), so that a cell costs no allocation.
 ///
@@ -24,6 +26,7 @@ pub struct Outbox {
     lanes: Vec<Filled>,
     used: usize,
     last: usize,
+    /// All but the newest: a step that sends to one destination only needs none.
     by_destination: BTreeMap<(SocketAddr, Time), usize>,
     deliveries: Vec<(CircuitId, Range<usize>)>,
     payloads: Vec<u8>,
@@ -175,6 +178,19 @@ impl Outbox {
         &mut datagrams[start..]
     }
 
+    /// One more datagram to `to` that leaves `at` its slot, with room for everything of it but `body`.
+    pub(crate) fn datagram_around(&mut self, body: &[u8], to: SocketAddr, at: Time) -> &mut [u8] {
+        let lane = self.lane(to, at);
+        let datagrams = &mut self.lanes[lane].datagrams;
+        let start = datagrams.len();
+        // Written once, not filled with zeros before: this is what most datagrams cost.
+        datagrams.reserve(self.geometry.datagram());
+        datagrams.extend_from_slice(&[0; LINK_HEADER_BYTES + CELL_HEADER_BYTES]);
+        datagrams.extend_from_slice(body);
+        datagrams.extend_from_slice(&[0; LINK_TAG_BYTES]);
+        &mut datagrams[start..]
+    }
+
     /// Room for the body of a cell, to be given back by [`return_body`](Self::return_body).
     pub(crate) fn take_body(&mut self) -> Vec<u8> {
         let mut body = core::mem::take(&mut self.body);
@@ -194,18 +210,29 @@ impl Outbox {
     }
 
     fn lane(&mut self, to: SocketAddr, at: Time) -> usize {
-        if self.last < self.used && self.lanes[self.last].to == to && self.lanes[self.last].at == at {
-            return self.last;
-        }
-        let next = self.used;
-        self.last = *self.by_destination.entry((to, at)).or_insert(next);
-        if self.last == next {
-            self.used += 1;
-            match self.lanes.get_mut(next) {
-                Some(lane) => (lane.to, lane.at) = (to, at),
-                None => self.lanes.push(Filled { to, at, datagrams: Vec::new() }),
+        for lane in [self.last, self.used.saturating_sub(1)] {
+            if self.lanes[..self.used].get(lane).is_some_and(|lane| lane.to == to && lane.at == at) {
+                self.last = lane;
+                return lane;
             }
         }
+        self.last = match self.by_destination.get(&(to, at)) {
+            Some(lane) => *lane,
+            None => self.open_lane(to, at),
+        };
         self.last
+    }
+
+    fn open_lane(&mut self, to: SocketAddr, at: Time) -> usize {
+        let place = self.used;
+        if let Some(newest) = self.lanes[..place].last() {
+            self.by_destination.insert((newest.to, newest.at), place - 1);
+        }
+        match self.lanes.get_mut(place) {
+            Some(lane) => (lane.to, lane.at) = (to, at),
+            None => self.lanes.push(Filled { to, at, datagrams: Vec::new() }),
+        }
+        self.used += 1;
+        place
     }
 }

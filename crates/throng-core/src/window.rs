@@ -7,51 +7,52 @@ use crate::refused::Refused;
 
 /// Remembers the last `N` of a sequence of 32-bit numbers that may start anywhere and wrap around.
 ///
-/// Its memory is taken when the first number comes, and grows with the span of what came: an idle circuit costs
-/// nothing, a quiet link little.
+/// Its memory grows with the span of what came: an idle circuit costs nothing, a quiet link little.
+#[derive(Clone)]
 pub(crate) struct Window<const N: usize> {
-    /// One bit per number, at its value modulo the length in bits, a power of two. While that is below `N`, all numbers
-    /// that ever came lie within it.
-    seen: Option<Box<[u64]>>,
+    /// A bit for each number of the newest one's word: all that most numbers touch.
+    front: u64,
+    /// The words before it, each at its place modulo their count, a power of two. While they are fewer than `N / 64`, all
+    /// numbers that ever came lie within them.
+    words: Option<Box<[u64]>>,
     newest: u32,
-    /// How far back the oldest number lies, itself included; `N` at most.
+    /// How far back the oldest number lies, itself included; `N` at most. 0: none came.
     reach: u32,
 }
 
 impl<const N: usize> Window<N> {
     pub(crate) const fn new() -> Self {
-        assert!(N.is_power_of_two() && N >= 64, "bits are addressed by the low part of a number");
-        Self { seen: None, newest: 0, reach: 0 }
+        assert!(N.is_power_of_two() && N >= 64, "words are addressed by the high part of a number");
+        Self { front: 0, words: None, newest: 0, reach: 0 }
     }
 
     /// Whether `number` is new. If so it is not new any more.
     pub(crate) fn admit(&mut self, number: u32) -> bool {
-        if self.seen.is_none() {
-            self.seen = Some(alloc::vec![0; 1].into_boxed_slice());
+        let ahead = number.wrapping_sub(self.newest);
+        if self.reach == 0 {
             self.newest = number;
             self.reach = 1;
-            self.mark(number);
-            return true;
-        }
-        let ahead = number.wrapping_sub(self.newest);
-        if ahead != 0 && ahead < 1 << 31 {
-            self.advance(ahead as usize);
-            self.newest = number;
+        } else if ahead != 0 && ahead < 1 << 31 {
+            self.advance(number, ahead);
         } else {
-            let behind = self.newest.wrapping_sub(number) as usize;
-            if behind >= N || self.has(number) {
+            let behind = self.newest.wrapping_sub(number);
+            if behind as usize >= N || self.has(number) {
                 return false;
             }
-            self.span(behind + 1);
-            self.reach = self.reach.max(behind as u32 + 1);
+            self.reach = self.reach.max(behind + 1);
+            self.span(words_from(number, self.newest));
         }
-        self.mark(number);
+        let bit = 1 << (number % 64);
+        match words_from(number, self.newest) {
+            0 => self.front |= bit,
+            _ => *self.word_mut(number / 64) |= bit,
+        }
         true
     }
 
     /// Whether [`admit`](Self::admit) would say so; nothing is remembered.
     pub(crate) fn is_new(&self, number: u32) -> bool {
-        if self.seen.is_none() {
+        if self.reach == 0 {
             return true;
         }
         let ahead = number.wrapping_sub(self.newest);
@@ -63,7 +64,7 @@ impl<const N: usize> Window<N> {
 
     /// How many numbers `number` would leave out, if it lies ahead of all that came; nothing if it lies behind.
     pub(crate) fn gap(&self, number: u32) -> Option<u32> {
-        if self.seen.is_none() {
+        if self.reach == 0 {
             return Some(0);
         }
         let ahead = number.wrapping_sub(self.newest);
@@ -71,56 +72,61 @@ impl<const N: usize> Window<N> {
     }
 
     /// Goes forward. The numbers that are jumped over have not been seen; those that fall out are forgotten.
-    fn advance(&mut self, ahead: usize) {
-        let reach = (self.reach as usize + ahead).min(N);
-        self.span(reach);
-        self.reach = reach as u32;
-        let Some(seen) = self.seen.as_mut() else { return };
-        let bits = seen.len() * 64;
-        if ahead >= bits {
-            return seen.fill(0);
-        }
-        for step in 1..=ahead as u32 {
-            let bit = self.newest.wrapping_add(step) as usize % bits;
-            seen[bit / 64] &= !(1 << (bit % 64));
-        }
-    }
-
-    /// Makes room for the last `numbers` numbers, `N` at most.
-    fn span(&mut self, numbers: usize) {
-        let (old, new) = (self.bits(), numbers.next_power_of_two().clamp(64, N));
-        if new <= old {
-            return;
-        }
-        let mut wider = alloc::vec![0u64; new / 64].into_boxed_slice();
-        for back in 0..old as u32 {
-            let number = self.newest.wrapping_sub(back);
-            if self.has(number) {
-                let bit = number as usize % new;
-                wider[bit / 64] |= 1 << (bit % 64);
+    fn advance(&mut self, number: u32, ahead: u32) {
+        self.reach = (self.reach as usize + ahead as usize).min(N) as u32;
+        let crossed = words_from(self.newest, number);
+        if crossed > 0 {
+            self.span(words_from(number.wrapping_sub(self.reach - 1), number));
+            let (front, left) = (core::mem::take(&mut self.front), self.newest / 64);
+            if crossed > self.len() {
+                self.words.iter_mut().for_each(|words| words.fill(0));
+            } else {
+                *self.word_mut(left) = front;
+                (1..crossed as u32).for_each(|step| *self.word_mut(left + step) = 0);
             }
         }
-        self.seen = Some(wider);
+        self.newest = number;
     }
 
-    fn bits(&self) -> usize {
-        self.seen.as_ref().map_or(0, |seen| seen.len() * 64)
+    /// Makes room for so many words before the newest one's.
+    fn span(&mut self, words: usize) {
+        let old = self.len();
+        if words <= old {
+            return;
+        }
+        let mut wider = alloc::vec![0u64; words.next_power_of_two()].into_boxed_slice();
+        let places = wider.len() - 1;
+        for back in 1..=old as u32 {
+            let word = (self.newest / 64).wrapping_sub(back);
+            wider[word as usize & places] = *self.word_mut(word);
+        }
+        self.words = Some(wider);
+    }
+
+    /// How many words there are before the newest one's.
+    fn len(&self) -> usize {
+        self.words.as_ref().map_or(0, |words| words.len())
     }
 
     /// Whether a number within `N` of the newest was seen.
     fn has(&self, number: u32) -> bool {
-        let Some(seen) = self.seen.as_ref() else { return false };
-        let bits = seen.len() * 64;
-        let bit = number as usize % bits;
-        (self.newest.wrapping_sub(number) as usize) < bits && seen[bit / 64] & 1 << (bit % 64) != 0
+        let word = match (words_from(number, self.newest), &self.words) {
+            (0, _) => self.front,
+            (back, Some(words)) if back <= words.len() => words[(number / 64) as usize & (words.len() - 1)],
+            _ => return false,
+        };
+        word & (1 << (number % 64)) != 0
     }
 
-    fn mark(&mut self, number: u32) {
-        if let Some(seen) = self.seen.as_mut() {
-            let bit = number as usize % (seen.len() * 64);
-            seen[bit / 64] |= 1 << (bit % 64);
-        }
+    fn word_mut(&mut self, word: u32) -> &mut u64 {
+        let words = self.words.as_mut().expect("room was made before");
+        &mut words[word as usize & (words.len() - 1)]
     }
+}
+
+/// How many words lie between two numbers, the second one's included.
+fn words_from(number: u32, later: u32) -> usize {
+    ((later / 64).wrapping_sub(number / 64) & (u32::MAX / 64)) as usize
 }
 
 /// A window in which numbers that are left out cost, and are given back when they come late; every number that comes
@@ -197,7 +203,7 @@ mod tests {
             for step in steps {
                 at += step;
                 let number = start.wrapping_add(at as u32);
-                prop_assert_eq!(window.is_new(number), { let mut copy = Window::<256> { seen: window.seen.clone(), newest: window.newest, reach: window.reach }; copy.admit(number) });
+                prop_assert_eq!(window.is_new(number), window.clone().admit(number));
                 let admitted = window.admit(number);
                 let expected = !seen.contains(&at) && (newest == i64::MIN || at > newest - 256);
                 prop_assert_eq!(admitted, expected, "{} of {}", at, newest);

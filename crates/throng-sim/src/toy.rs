@@ -60,10 +60,10 @@ pub fn watch<T>(run: impl FnOnce() -> T) -> (T, Vec<Reuse>) {
     (outcome, used.reuse)
 }
 
-fn note(pair: u128, kind: Reuse) {
+fn note(pair: impl FnOnce() -> u128, kind: Reuse) {
     USED.with_borrow_mut(|used| {
         if let Some(used) = used
-            && !used.pairs.insert(pair)
+            && !used.pairs.insert(pair())
         {
             used.reuse.push(kind);
         }
@@ -77,7 +77,7 @@ impl LinkKey for ToyLinkKey {
 
     fn seal(&self, nonce: &[u8; 12], header: &[u8], body: &mut [u8]) -> [u8; 16] {
         let nonce = widen(nonce);
-        note(blend(self.0 ^ LINK, nonce), Reuse::Link);
+        note(|| blend(self.0 ^ LINK, nonce), Reuse::Link);
         tag(self.0, nonce, header, body)
     }
 
@@ -99,7 +99,7 @@ impl LayerKey for ToyLayerKey {
 
     fn encipher(&self, tweak: &[u8; 16], body: &mut [u8]) {
         let pad = blend(self.0, u128::from_le_bytes(*tweak));
-        note(pad, Reuse::Layer);
+        note(|| pad, Reuse::Layer);
         pad_front(pad, body);
     }
 
@@ -174,15 +174,15 @@ impl Suite for Toy {
 }
 
 fn tag(key: u128, nonce: u128, header: &[u8], body: &[u8]) -> [u8; 16] {
-    let front = widen(&body[..body.len().min(16)]);
-    let second = widen(body.get(16..32).unwrap_or_default());
-    let covered = blend(widen(header) ^ front, second ^ body.len() as u128);
+    let front = widen(body);
+    let second = widen(body.get(16..).unwrap_or_default());
+    let covered = widen(header) ^ front.rotate_left(40) ^ second.rotate_left(80) ^ body.len() as u128;
     blend(key ^ covered, nonce ^ FILL).to_le_bytes()
 }
 
 fn pad_front(pad: u128, body: &mut [u8]) {
-    for (byte, pad) in body.iter_mut().zip(pad.to_le_bytes()) {
-        *byte ^= pad;
+    if let Some(front) = body.first_chunk_mut() {
+        *front = (u128::from_le_bytes(*front) ^ pad).to_le_bytes();
     }
 }
 
@@ -203,10 +203,13 @@ fn join(a: u128, b: u128) -> [u8; 32] {
     std::array::from_fn(|i| if i < 16 { a[i] } else { b[i - 16] })
 }
 
+/// The first 16 bytes; zeros behind them if there are fewer.
 fn widen(bytes: &[u8]) -> u128 {
+    if let Some(wide) = bytes.first_chunk() {
+        return u128::from_le_bytes(*wide);
+    }
     let mut wide = [0; 16];
-    let length = bytes.len().min(16);
-    wide[..length].copy_from_slice(&bytes[..length]);
+    wide[..bytes.len()].copy_from_slice(bytes);
     u128::from_le_bytes(wide)
 }
 

@@ -293,6 +293,37 @@ impl Trace {
         out
     }
 
+    /// What it was, line by line beside [`to_csv`](Self::to_csv): whose exchange, which segment of it; empty where nothing is
+    /// known.
+    pub fn truth_to_csv(&self) -> String {
+        let mut out = String::from("user,exchange,kind,segment\n");
+        for inside in &self.inside {
+            let _ = match inside {
+                Some(Inside { user, exchange, kind, number }) => {
+                    let kind = KINDS.get(usize::from(*kind).wrapping_sub(1)).unwrap_or(&"");
+                    writeln!(out, "{user},{exchange},{kind},{number}")
+                }
+                None => writeln!(out, ",,,"),
+            };
+        }
+        out
+    }
+
+    /// What users did: a line for each beginning and end of an exchange.
+    pub fn deeds_to_csv(&self) -> String {
+        let mut out = String::from("time_ns,what,user,exchange,exit,bytes_up,bytes_down\n");
+        for Deed { at, what, user, exchange, exit, up, down } in &self.deeds {
+            let what = match what {
+                What::Began => "began",
+                What::Done => "done",
+                What::Failed => "failed",
+            };
+            let exit = if *exit == u32::MAX { String::new() } else { exit.to_string() };
+            let _ = writeln!(out, "{at},{what},{user},{exchange},{exit},{up},{down}");
+        }
+        out
+    }
+
     /// What was seen, as a pcap file (nanoseconds, raw IPv4): each datagram with IP and UDP headers and without content.
     ///
     /// A host's number is in its address: 10.0.0.0 and up are mixes, 100.0.0.0 and up users.
@@ -342,6 +373,8 @@ impl Trace {
     }
 }
 
+/// What [`Inside::kind`] is called in tables, from 1.
+const KINDS: [&str; 4] = ["question", "answer", "question-came", "answer-came"];
 const PCAP_HEADERS: usize = 28;
 /// Packets begin with the IP header (tcpdump.org/linktypes.html).
 const LINKTYPE_RAW: u32 = 101;

@@ -87,17 +87,32 @@ enum SimCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Turn what taps saw into another format
-    Export {
-        /// A file that `--trace` wrote: FILE.seen
-        seen: PathBuf,
-        /// Write CSV here
-        #[arg(long)]
-        csv: Option<PathBuf>,
-        /// Write a capture here, for Wireshark and its like
-        #[arg(long)]
-        pcap: Option<PathBuf>,
-    },
+    /// Turn what taps saw into another format, and, where it is asked for, the truth
+    ///
+    /// `--csv` and `--pcap` hold the adversary's view and nothing else. The truth goes to files of its own, for the score:
+    /// the n-th line of `--truth-csv` says what the n-th line of `--csv` was.
+    Export(ExportOptions),
+}
+
+#[derive(Args)]
+struct ExportOptions {
+    /// A file that `--trace` wrote: FILE.seen
+    seen: PathBuf,
+    /// Write what was seen here, as CSV: time_ns,from,to,length
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write what was seen here, as a capture for Wireshark and its like
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Write what it was here, line by line as `--csv`: user,exchange,kind,segment (empty: not known)
+    #[arg(long, value_name = "FILE")]
+    truth_csv: Option<PathBuf>,
+    /// Write what users did here, as CSV: time_ns,what,user,exchange,exit,bytes_up,bytes_down
+    #[arg(long, value_name = "FILE")]
+    deeds_csv: Option<PathBuf>,
+    /// Where the truth is [default: FILE.truth beside FILE.seen]
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
 }
 
 fn parse_shard(text: &str) -> Result<Shard, String> {
@@ -110,7 +125,7 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
 pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
     match &options.command {
         Some(SimCommand::Merge { files, out, json }) => return merge(files, out.as_deref(), *json),
-        Some(SimCommand::Export { seen, csv, pcap }) => return export(seen, csv.as_deref(), pcap.as_deref()),
+        Some(SimCommand::Export(options)) => return export(options),
         None => {}
     }
     if let Some(folder) = &options.list {
@@ -201,17 +216,31 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-fn export(seen: &Path, csv: Option<&Path>, pcap: Option<&Path>) -> Result<ExitCode> {
-    if csv.is_none() && pcap.is_none() {
-        bail!("export to what? --csv FILE or --pcap FILE");
+/// The adversary's files are made before the truth is read.
+fn export(options: &ExportOptions) -> Result<ExitCode> {
+    let ExportOptions { seen, csv, pcap, truth_csv, deeds_csv, truth } = options;
+    if [csv, pcap, truth_csv, deeds_csv].into_iter().all(Option::is_none) {
+        bail!("export to what? --csv FILE, --pcap FILE, --truth-csv FILE or --deeds-csv FILE");
     }
-    let bytes = fs::read(seen).with_context(|| format!("reading {}", seen.display()))?;
-    let trace = Trace::seen_from_bytes(&bytes).with_context(|| format!("in {}", seen.display()))?;
+    let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
+    let in_file = |path: &Path| format!("in {}", path.display());
+    let mut trace = Trace::seen_from_bytes(&read(seen)?).with_context(|| in_file(seen))?;
     if let Some(csv) = csv {
         files::write(csv, trace.to_csv().as_bytes())?;
     }
     if let Some(pcap) = pcap {
         files::write(pcap, &trace.to_pcap())?;
+    }
+    if truth_csv.is_none() && deeds_csv.is_none() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let truth = truth.clone().unwrap_or_else(|| seen.with_extension("truth"));
+    trace.add_truth(&read(&truth)?).with_context(|| in_file(&truth))?;
+    if let Some(truth_csv) = truth_csv {
+        files::write(truth_csv, trace.truth_to_csv().as_bytes())?;
+    }
+    if let Some(deeds_csv) = deeds_csv {
+        files::write(deeds_csv, trace.deeds_to_csv().as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -72,7 +72,22 @@ fn a_trace_is_written_apart_from_its_truth_and_exported() {
     let without = fs::read_to_string(&csv).unwrap();
     assert!(without.starts_with("time_ns,from,to,length\n") && without.lines().count() > 1000);
     assert_eq!(&fs::read(&pcap).unwrap()[..4], &[0x4d, 0x3c, 0xb2, 0xa1], "a capture with nanoseconds");
-    assert!(fs::metadata(&truth).unwrap().len() > 1000);
+
+    let (inside, deeds) = (place(&dir, "inside.csv"), place(&dir, "deeds.csv"));
+    assert_eq!(sim(&["export", &seen, "--truth-csv", &inside, "--deeds-csv", &deeds]).0, Some(0));
+    let inside = fs::read_to_string(&inside).unwrap();
+    assert_eq!(inside.lines().count(), without.lines().count(), "line by line");
+    assert!(inside.contains(",question,") && inside.contains(",answer,"));
+    assert!(fs::read_to_string(&deeds).unwrap().contains(",done,"));
+    let elsewhere = place(&dir, "elsewhere");
+    fs::rename(&truth, &elsewhere).unwrap();
+    assert_eq!(sim(&["export", &seen, "--csv", &csv]).0, Some(0), "what was seen needs no truth");
+    assert_eq!(fs::read_to_string(&csv).unwrap(), without);
+    let (code, _, err) = sim(&["export", &seen, "--deeds-csv", &deeds]);
+    assert!(code == Some(1) && err.contains(&truth), "{err}");
+    assert_eq!(sim(&["export", &seen, "--deeds-csv", &deeds, "--truth", &elsewhere]).0, Some(0));
+    let (code, _, err) = sim(&["export", &seen]);
+    assert!(code == Some(1) && err.contains("--truth-csv"), "{err}");
 
     let mut cut = fs::read(&seen).unwrap();
     cut.truncate(cut.len() - 1);

@@ -16,7 +16,7 @@ use crate::time::Time;
 use crate::timers::Timer;
 use crate::wire::cell::{CELL_HEADER_BYTES, CellHeader};
 use crate::wire::control::Control;
-use crate::wire::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
+use crate::wire::datagram::LINK_HEADER_BYTES;
 
 impl<S: Suite> Node<S> {
     pub(super) fn receive_cell(
@@ -164,11 +164,8 @@ impl<S: Suite> Node<S> {
             self.counts.cells_dropped += 1; // its link ended while it was held
             return false;
         };
-        let datagram = out.datagram(link.address, at);
-        let end = datagram.len() - LINK_TAG_BYTES;
-        let cell = &mut datagram[LINK_HEADER_BYTES..end];
-        header.write(cell);
-        cell[CELL_HEADER_BYTES..].copy_from_slice(body);
+        let datagram = out.datagram_around(body, link.address, at);
+        header.write(&mut datagram[LINK_HEADER_BYTES..]);
         link.seal(datagram);
         self.counts.datagrams_out += 1;
         if (header.circuit != 0 || Control::asks(body))

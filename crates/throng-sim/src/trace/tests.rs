@@ -94,6 +94,15 @@ fn a_csv_has_a_line_for_each_row() {
     assert!(csv.starts_with("time_ns,from,to,length\n0,0,0,1280\n"));
 }
 
+#[test]
+fn the_truth_has_tables_of_its_own() {
+    let trace = example(10);
+    let (seen, truth, deeds) = (trace.to_csv(), trace.truth_to_csv(), trace.deeds_to_csv());
+    assert_eq!(seen.lines().count(), truth.lines().count(), "line by line");
+    assert!(truth.starts_with("user,exchange,kind,segment\n,,,\n1,0,answer,1\n"), "{truth}");
+    assert!(deeds.ends_with("\n7,began,1,2,3,300,1099511627776\n9,failed,1,2,,0,0\n"), "{deeds}");
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), fix: bool) {
