@@ -48,6 +48,8 @@ pub(crate) struct Bench {
 enum Kind {
     /// The simulator: cell-hops a second, memory of a user, populations, sweeps
     Sim,
+    /// Cover: how well slots are kept, and what 1000 covered links cost a mix
+    Cover,
     /// What runs in the namespace
     #[command(hide = true)]
     Inside {
@@ -70,6 +72,9 @@ pub(crate) fn run(bench: Bench) -> Result<()> {
         None => outside(&bench.options),
         Some(Kind::Sim) => {
             crate::tools::run("cargo", &["bench", "--package", "throng-sim", "--bench", "speed", "--locked"])
+        }
+        Some(Kind::Cover) => {
+            crate::tools::run("cargo", &["bench", "--package", "throng-net", "--bench", "cover", "--locked"])
         }
         Some(Kind::Inside { throng, options }) => inside(&throng, &options),
         Some(Kind::Load(load)) => load::run(load),
