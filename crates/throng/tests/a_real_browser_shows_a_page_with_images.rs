@@ -7,6 +7,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use throng_core::Time;
+use throng_net::clock::Clock;
+
 use common::{Answer, Server, Up, needs, run};
 
 const IMAGES: u32 = 20;
@@ -143,4 +146,40 @@ fn all_twenty_images_are_shown() {
     let (dom, _) = chromium(&up, home.path(), &["--dump-dom", &url(&site)]);
     assert!(!dom.contains(SHOWN), "{dom}");
     assert_eq!(site.accepted(), before);
+}
+
+/// Bytes of a page for slow links.
+const LARGE: usize = 300_000;
+
+#[test]
+fn a_page_of_300_kilobytes_is_shown_through_covered_links() {
+    if !needs("chromium", "a_page_of_300_kilobytes_is_shown_through_covered_links") {
+        return;
+    }
+    let clock = Clock::start();
+    let times: Arc<Mutex<Vec<Time>>> = Arc::default();
+    let site = {
+        let times = Arc::clone(&times);
+        Server::web(move |request| {
+            times.lock().unwrap().push(clock.now());
+            match request.path() {
+                "/" => {
+                    let filler = "x".repeat(LARGE - 200);
+                    let page = format!("<p id=all>{filler}</p><img src=/end.png>");
+                    Answer { status: 200, kind: "text/html", body: page.into_bytes() }
+                }
+                _ => Answer { status: 200, kind: "image/png", body: image(1) },
+            }
+        })
+    };
+    let cover = ["up", "--port", "0", "--json", "--cover", "user-link=2mbps,links=2mbps"];
+    let up = Up::start_with(&mut common::throng(&cover));
+    let home = tempfile::tempdir().unwrap();
+    let (dom, err) = chromium(&up, home.path(), &["--dump-dom", &url(&site)]);
+    assert!(dom.len() > LARGE - 300 && dom.contains("/end.png"), "{} bytes; {err}", dom.len());
+    // The image is asked for when the page's last bytes have come.
+    let times = times.lock().unwrap();
+    let took = (*times.last().unwrap() - times[0]).as_secs_f64();
+    let limit = LARGE as f64 * 8.0 / (2e6 * 1192.0 / 1308.0);
+    println!("300 kB in {took:.2} s; a link of 2 Mb/s needs {limit:.2} s");
 }
