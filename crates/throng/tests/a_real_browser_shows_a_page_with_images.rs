@@ -181,5 +181,5 @@ fn a_page_of_300_kilobytes_is_shown_through_covered_links() {
     let times = times.lock().unwrap();
     let took = (*times.last().unwrap() - times[0]).as_secs_f64();
     let limit = LARGE as f64 * 8.0 / (2e6 * 1192.0 / 1308.0);
-    println!("300 kB in {took:.2} s; a link of 2 Mb/s needs {limit:.2} s");
+    eprintln!("300 kB in {took:.2} s; a link of 2 Mb/s needs {limit:.2} s");
 }

@@ -91,7 +91,7 @@ fn read(tap: &Path) -> Vec<Row> {
 
 /// With cover, pooled over all links, no better than chance: within 0.45 and 0.55.
 fn knows_nothing(what: &str, knowledge: &Knowledge) {
-    println!("{what}\n{knowledge}");
+    eprintln!("{what}\n{knowledge}");
     for (name, auc) in knowledge.each.named() {
         // Chance alone is within three standard errors.
         let most = 0.05f64.max(3.0 * auc.standard_error());
@@ -101,7 +101,7 @@ fn knows_nothing(what: &str, knowledge: &Knowledge) {
 }
 
 fn knows_it_well(what: &str, knowledge: &Knowledge) {
-    println!("{what}\n{knowledge}");
+    eprintln!("{what}\n{knowledge}");
     let best = knowledge.together.named().into_iter().map(|(_, auc)| auc.area).fold(0.0, f64::max);
     assert!(best > 0.95, "{what}: {best}");
 }

@@ -68,11 +68,14 @@ pub enum Act {
     Release,
 }
 
+/// A cell that is held.
+type Waits = (Departure, Box<[u8]>);
+
 /// One link under a defence.
 pub(crate) struct Guard {
     pub(crate) link: LinkKey,
     pub(crate) defence: Box<dyn Defence>,
-    queue: Queue<(LinkKey, u32), (Departure, Box<[u8]>)>,
+    queue: Queue<(LinkKey, u32), Waits>,
     /// When it is looked at next.
     pub(crate) due: Time,
 }
@@ -103,7 +106,7 @@ impl Guard {
     }
 
     /// The next cell that was held.
-    pub(crate) fn pop(&mut self) -> Option<(Departure, Box<[u8]>)> {
+    pub(crate) fn pop(&mut self) -> Option<Waits> {
         self.queue.pop()
     }
 }

@@ -306,7 +306,8 @@ impl<S: Suite> Node<S> {
                 Act::Release => while self.send_held(now, address, out) {},
                 Act::Pad { bypass, replace } => {
                     let is_held = guard.defence.holds() && !bypass;
-                    if !is_held && !(replace && self.send_held(now, address, out)) {
+                    let is_replaced = !is_held && replace && self.send_held(now, address, out);
+                    if !is_held && !is_replaced {
                         self.pad(now, address, out);
                     }
                 }

@@ -105,7 +105,7 @@ pub enum Command<'a> {
     Learn(Arc<Record>),
     /// Use this network document if it is newer than the one in force.
     Document(Arc<Document>),
-    /// Send a payload of at most [`Geometry::payload`] bytes to the other end of a circuit. It may get lost.
+    /// Send a payload of at most [`Geometry::payload`](crate::wire::Geometry::payload) bytes to the other end of a circuit. It may get lost.
     Send {
         /// A circuit of our own that is ready, or one that delivered something here.
         circuit: CircuitId,
