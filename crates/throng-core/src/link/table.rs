@@ -165,10 +165,11 @@ impl<S: Suite> Links<S> {
         keys
     }
 
-    /// Neighbours that opened a link, are no mixes as far as we know, and were heard within the span before `now`.
+    /// Neighbours that opened a link and circuits on it, are no mixes as far as we know, and were heard within the span
+    /// before `now`.
     pub(crate) fn users_since(&self, now: Time, span: core::time::Duration) -> usize {
         let users = self.links.values().filter(|link| link.is_responder() && link.peer.is_none());
-        users.filter(|link| !link.is_unconfirmed() && now - link.last_heard() < span).count()
+        users.filter(|link| !link.circuits.is_empty() && now - link.last_heard() < span).count()
     }
 
     /// A link that is up, to this address.

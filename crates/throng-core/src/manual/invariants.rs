@@ -13,6 +13,8 @@
 //!   end long before either could come round ([`limits`](crate::limits)).
 //! - Every queue and table has a bound in [`limits`](crate::limits), and every timer's owner has one entry.
 //! - A mixing strategy sees tickets, never cells.
+//! - A cover schedule is told nothing of what there is to send; slots are counted from the beginning of time, and every
+//!   speaker draws from a stream of its own. (Demand-driven and mimicking links follow the load by design, slowly.)
 //! - Streams of different isolation never share a circuit.
 //! - Whoever uses a circuit hears of its end: [`Event::CircuitEnded`](crate::Event::CircuitEnded) comes once for
 //!   every circuit that was ready here, or delivered something here.

@@ -14,7 +14,8 @@
 //!    Anything else goes on, with the number that the next link counts; at the end of a circuit it is noise.
 //! 5. **`mixing/`** holds a ticket for the cell and lets it go when the [strategy](crate::mixing::Mixing) says so,
 //!    in an order that does not follow the arrival.
-//! 6. **`link/`** of the next hop seals it into a datagram of the [`Outbox`](crate::Outbox), which the driver sends
+//! 6. Where the next link is covered, it waits in **`cover/`** for a slot of the neighbour ([`Lane::at`](crate::Lane)).
+//!    **`link/`** of the next hop seals it into a datagram of the [`Outbox`](crate::Outbox), which the driver sends
 //!    together with all others to the same address.
 //!
 //! At its two ends a circuit carries packets of QUIC: the origin wraps one under all layers

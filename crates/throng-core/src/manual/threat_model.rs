@@ -4,7 +4,12 @@
 //! repeat or forge one: a changed or repeated datagram is dropped before anything else happens. With the mixing
 //! strategy [`None`](crate::mixing::Mixing::None), and without cover traffic, *timing tells them everything*: who
 //! watches both ends of a circuit links them after a few dozen datagrams. A
-//! [batch](crate::mixing::Mixing::Batch) makes that harder only as far as others are in the same batch.
+//! [batch](crate::mixing::Mixing::Batch) makes that harder only as far as others are in the same batch. Where user links and
+//! links between mixes are [covered](crate::cover::Cover) at constant rates, what they see does not depend on what users do;
+//! when keys are renewed or circuits end, neither. (The header of a datagram names its session: that keys were renewed shows.)
+//!
+//! **Somebody on the wire who also delays and drops** can still make a gap and look where it comes out: no cover scheme here
+//! defends against that.
 //!
 //! **A mix** knows the one before and the one behind it, how many cells pass, and when. It cannot read them. Tagging
 //! one (changing a bit to see where it comes out changed) turns the whole cell into noise at the next honest hop
