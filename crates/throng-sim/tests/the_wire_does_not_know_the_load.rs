@@ -124,6 +124,12 @@ fn circuits_covered_from_end_to_end_show_equal_records_whatever_users_do() {
     assert_eq!(compare("end-to-end=128kbps", &LOADS), 0);
 }
 
+/// Mimics change their rates with the load, slowly: within a minute they show nothing.
+#[test]
+fn mimics_show_equal_records_within_a_minute_whatever_users_do() {
+    assert_eq!(compare("user-link=256kbps,mimics=1mbps", &LOADS), 0);
+}
+
 #[test]
 fn poisson_circuits_show_equal_records_whatever_users_do() {
     assert_eq!(compare("poisson=128kbps:16kbps", &LOADS), 0);

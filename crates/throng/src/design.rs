@@ -53,3 +53,57 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
         ..Design::default()
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn options(file: Option<&Path>) -> DesignOptions {
+        let design = file.map(Path::to_path_buf);
+        DesignOptions { design, hops: None, mixing: None, lonely: None, cover: None, rate: None }
+    }
+
+    #[test]
+    fn flags_go_before_the_file_and_the_file_before_what_is_usual() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("design.toml");
+        std::fs::write(
+            &file,
+            "hops = 2\nmixing = \"pool=1:10\"\ncover = \"user-link,links\"\nrate = \"1mbps\"\n",
+        )
+        .unwrap();
+        let design = read(&options(Some(&file))).unwrap();
+        assert_eq!((design.route.hops(), design.mixing.to_string()), (2, "pool=1:10:200ms".into()));
+        assert_eq!(design.cover.to_string(), "user-link=1mbps,links=1mbps");
+        let flags = DesignOptions {
+            hops: Some(4),
+            cover: Some("end-to-end".into()),
+            rate: Some("8kbps".parse().unwrap()),
+            ..options(Some(&file))
+        };
+        let design = read(&flags).unwrap();
+        assert_eq!((design.route.hops(), design.cover.to_string()), (4, "end-to-end=8kbps".into()));
+        assert_eq!(read(&options(None)).unwrap(), Design::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("design.toml");
+        for (text, named) in [
+            ("hops = 9", "hops"),
+            ("mixing = \"poole\"", "mixing"),
+            ("cover = \"links,links\"", "cover"),
+            ("rate = \"64\"", "rate"),
+            ("colour = 1", "colour"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let why = format!("{:#}", read(&options(Some(&file))).unwrap_err());
+            assert!(why.contains(named) && why.contains("design.toml"), "{text}: {why}");
+        }
+        let machine = DesignOptions { cover: Some("machine=02x".into()), ..options(None) };
+        let why = format!("{:#}", read(&machine).unwrap_err());
+        assert!(why.contains("maybenot"), "{why}");
+    }
+}

@@ -16,6 +16,8 @@ use common::namespace::{self, Host};
 use common::weather::{Cuts, Relay, Weather};
 use common::{Running, Server, noise, run, throng, wait_until};
 use tempfile::TempDir;
+use throng_lab::attack::capture::{Hosts, read_pcap};
+use throng_lab::attack::load::{Span, knows_the_load};
 use throng_net::clock::Clock;
 use tokio::runtime::Runtime;
 
@@ -69,7 +71,7 @@ struct Network {
 }
 
 impl Network {
-    fn start() -> Self {
+    fn start(design: &[&str]) -> Self {
         let seed = noise::seed();
         let runtime = Runtime::new().unwrap();
         let dir = TempDir::new().unwrap();
@@ -88,7 +90,7 @@ impl Network {
             seed,
         };
         namespace::add_address(SERVER.into());
-        network.init();
+        network.init(design);
         for mix in 1..=MIXES {
             for address in known_as(mix) {
                 network.relay(mix, address);
@@ -101,14 +103,14 @@ impl Network {
     }
 
     /// Makes the network's files, and gives every host its own.
-    fn init(&self) {
+    fn init(&self, design: &[&str]) {
         let join = |mix| known_as(mix).iter().map(ToString::to_string).collect::<Vec<_>>().join("+");
         let addresses: Vec<String> = (1..=MIXES).map(join).collect();
         let (mixes, exits) = (MIXES.to_string(), EXITS.to_string());
         let dir = self.dir.path().display().to_string();
         let words = ["network", "init", "--dir", &dir, "--mixes", &mixes, "--exits", &exits];
         let more = ["--exit-to-private", "--exit-ports", "all", "--address", &addresses.join(",")];
-        let (status, _, err) = run(&mut throng(&[&words[..], &more].concat()));
+        let (status, _, err) = run(&mut throng(&[&words[..], &more, design].concat()));
         assert!(status.success(), "{err}");
         for mix in 1..=MIXES {
             self.home(&format!("mix-{mix}"));
@@ -256,7 +258,7 @@ fn mixes_die_return_are_cut_off_leave_and_move_and_pages_go_on_loading() {
     ) {
         return;
     }
-    let mut network = Network::start();
+    let mut network = Network::start(&[]);
     let client = network.client();
     client.err.wait("the proxy is open", |bytes, _| {
         String::from_utf8_lossy(bytes).contains("proxy on").then_some(())
@@ -329,4 +331,62 @@ fn mixes_die_return_are_cut_off_leave_and_move_and_pages_go_on_loading() {
     // Two exits died at once, and nobody has noticed yet: that may take several attempts.
     network.without_service("only the exit that moved is left", common::LIMIT);
     network.load("n");
+}
+
+/// Idle, and busy, for so long each.
+const SPAN: Duration = Duration::from_secs(20);
+const MARGIN: Duration = Duration::from_secs(1);
+
+#[test]
+fn tcpdump_between_covered_hosts_cannot_tell_idle_from_busy() {
+    let name = "tcpdump_between_covered_hosts_cannot_tell_idle_from_busy";
+    if !namespace::inside(name, &["nsenter", "ip", "tcpdump"]) {
+        return;
+    }
+    let network = Network::start(&["--cover", "user-link,links", "--rate", "64kbps"]);
+    let client = network.client();
+    client.err.wait("the proxy is open", |bytes, _| {
+        String::from_utf8_lossy(bytes).contains("proxy on").then_some(())
+    });
+    thread::sleep(Duration::from_secs(10)); // every mix has its links to all others
+    // What comes from a host is what it sent, when it sent it; what goes to one a relay has held up.
+    let mut tcpdump = Running::start(std::process::Command::new("tcpdump").args([
+        "-Z", "root", "-i", "any", "-Q", "in", "-n", "-U", "-w", "-", "-s", "80", "-B", "65536", "--nano",
+        "udp",
+    ]));
+    tcpdump.err.wait("tcpdump is ready", |bytes, _| {
+        String::from_utf8_lossy(bytes).contains("listening on").then_some(())
+    });
+    thread::sleep(SPAN + 2 * MARGIN);
+    let begin = network.clock.now();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for user in ["a", "b"] {
+            let (network, is_over) = (&network, &is_over);
+            scope.spawn(move || {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let Some(mut stream) = network.open(user) else { continue };
+                    let _ = stream.write_all(&common::order(1, 10_000));
+                    let _ = stream.read_exact(&mut [0; 10_000]);
+                }
+            });
+        }
+        thread::sleep(SPAN + 2 * MARGIN);
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let busy_for = network.clock.now() - begin;
+    tcpdump.interrupt();
+    assert!(tcpdump.end(common::LIMIT).success());
+    let rows = read_pcap(&tcpdump.out.bytes(), &mut Hosts::default()).unwrap().rows;
+    let nanos = |span: Duration| span.as_nanos() as u64;
+    let (busy, span) = (rows.last().unwrap().at - nanos(busy_for), nanos(SPAN));
+    let (idle_until, busy_from) = (busy - nanos(MARGIN), busy + nanos(MARGIN));
+    let idle = Span { rows: &rows, from: idle_until - span, until: idle_until };
+    let busy = Span { rows: &rows, from: busy_from, until: busy_from + span };
+    let knowledge = knows_the_load(idle, busy).unwrap();
+    eprintln!("{knowledge}");
+    for (name, auc) in knowledge.each.named() {
+        let most = 0.05f64.max(3.0 * auc.standard_error());
+        assert!((auc.area - 0.5).abs() <= most, "{name}: {auc}");
+    }
 }

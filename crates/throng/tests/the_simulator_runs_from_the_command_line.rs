@@ -104,8 +104,8 @@ fn a_wrong_scenario_is_refused_with_line_field_and_range() {
         ("duration_s = 5\nusers.count = 3\nmixes.count = 0\n", ["wrong.toml:3", "mixes.count"]),
         ("duration_s = 5\nusers.count = 3\nusers.colour = 3\n", ["wrong.toml:3", "colour"]),
         (
-            "duration_s = 5\nusers.count = 3\nmixes.count = 5\ndesign.cover = \"end-to-end\"\ntraffic = { model = \"web\" }\n",
-            ["design.cover", "population"],
+            "duration_s = 5\nusers.count = 3\nmixes.count = 5\ndesign.cover = \"linkz\"\ntraffic = { model = \"web\" }\n",
+            ["design.cover", "user-link=64kbps"],
         ),
         ("duration_s = \n", ["wrong.toml:1", "quoted"]),
     ] {

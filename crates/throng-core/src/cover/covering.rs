@@ -209,6 +209,9 @@ impl Covering {
 
     /// A neighbour moved.
     pub(crate) fn moved(&mut self, from: SocketAddr, to: SocketAddr) {
+        if self.paces.contains_key(&to) || self.guards.contains_key(&to) {
+            return self.end(from); // somebody is there already, whose slots are not to be touched
+        }
         if let Some(pace) = self.paces.remove(&from) {
             self.due.remove(&(pace.due(), Speaker::Link(from)));
             self.schedule(pace.due(), Speaker::Link(to));

@@ -303,8 +303,6 @@ impl<S: Suite> Node<S> {
                 self.doubt_others(&own.path);
             }
         } else {
-            // The hop that was asked, and the one that should have asked it.
-            self.let_rest(own.path.iter().take(own.hops_done() + 1).skip(own.hops_done().max(2) - 1), now);
             self.counts.circuits_failed += 1;
             self.supply.failed(now);
             if own.hops_done() == 0
