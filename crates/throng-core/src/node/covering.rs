@@ -138,19 +138,31 @@ impl<S: Suite> Node<S> {
         Ok(())
     }
 
-    /// A design with other cover is in force.
+    /// A design with other cover is in force: all slots are new, what was spent stays spent.
     pub(super) fn cover_anew(&mut self, now: Time) {
-        self.covering = None;
-        if !self.design.cover.is_none() {
-            self.covering = Some(Box::new(Covering::new(
-                self.chance.timing.seed(),
-                self.design.geometry,
-                self.client.map(|_| self.budget.as_deref().copied().unwrap_or_default()),
-                now,
-            )));
-            self.links.all().into_iter().for_each(|key| self.cover_link(now, key));
-            self.timers.by(&mut self.mesh, now, Timer::Mesh);
+        let before = self.covering.take();
+        self.owns.values_mut().for_each(|own| own.pace = None);
+        self.relays.values_mut().for_each(|relay| relay.pace = None);
+        if self.design.cover.is_none() {
+            return;
         }
+        let budget = self.client.map(|_| self.budget.as_deref().copied().unwrap_or_default());
+        let seed = self.chance.timing.seed();
+        let mut covering = Box::new(Covering::new(seed, self.design.geometry, budget, now));
+        if let Some(before) = before {
+            (covering.purse, covering.spent) = (before.purse, before.spent);
+        }
+        self.covering = Some(covering);
+        self.cover_all(now);
+        self.timers.by(&mut self.mesh, now, Timer::Mesh);
+    }
+
+    /// Everything that runs gets slots if the design says so and it has none.
+    fn cover_all(&mut self, now: Time) {
+        self.links.all().into_iter().for_each(|key| self.cover_link(now, key));
+        let bare = self.owns.iter().filter(|(_, own)| own.is_ready() && own.pace.is_none());
+        let owns: Vec<OwnKey> = bare.map(|(key, _)| key).collect();
+        owns.into_iter().for_each(|own| self.cover_own(now, own));
     }
 
     /// A mix whose links to other mixes are covered has one to each of them, always: which ones there are must not
@@ -244,10 +256,7 @@ impl<S: Suite> Node<S> {
         if let Some(covering) = &mut self.covering {
             covering.schedule(Purse::next_day(now), Speaker::Day);
         }
-        self.links.all().into_iter().for_each(|key| self.cover_link(now, key));
-        let ready = |own: &&OwnKey| self.owns[**own].is_ready() && self.owns[**own].pace.is_none();
-        let owns: Vec<OwnKey> = self.owns.keys().collect::<Vec<_>>().iter().filter(ready).copied().collect();
-        owns.into_iter().for_each(|own| self.cover_own(now, own));
+        self.cover_all(now);
     }
 
     /// A client that may not spend more says so to its neighbours, and speaks when it has something to say.
