@@ -5,8 +5,9 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Network, Plan, address, signed};
+use common::{Network, Plan, address, signed, signed_design};
 use throng_core::crypto::Portable;
+use throng_core::design::Design;
 use throng_core::membership::Membership;
 use throng_core::output::NotAttached;
 use throng_core::route::NoRoute;
@@ -23,7 +24,11 @@ fn lossy() -> Wire {
 fn give(network: &mut Network, mix: usize, membership: Membership) {
     let host = network.mixes[mix];
     network.world.crash(host);
-    network.world.start(host, NodeConfig { membership, ..network.configs[mix].clone() });
+    let mut config = NodeConfig { membership, ..network.configs[mix].clone() };
+    if let Membership::Signed { document, .. } = &config.membership {
+        config.design = Arc::new(document.statement().design.clone());
+    }
+    network.world.start(host, config);
 }
 
 /// Adopted serials and conflicts at a host since the last question.
@@ -114,6 +119,24 @@ fn two_truths_of_one_serial_stop_every_client_until_there_is_a_newer_one() {
         events.iter().any(|(_, event)| matches!(event, Event::Document(_)))
     }));
     assert!(network.attach(3, 3).is_some(), "a newer document ends it");
+}
+
+#[test]
+fn circuits_outlive_a_document_that_brings_other_cover_or_none() {
+    let mut network = Network::new(Plan { mixes: 12, exits: 2, spare: 1, signed: true, ..Plan::default() });
+    network.world.run_for(Duration::from_secs(10));
+    let design = network.world.node(network.client).design().clone();
+    for (serial, cover) in [(2, "end-to-end=64kbps"), (3, "end-to-end=128kbps"), (4, "none")] {
+        let circuit = network.attach(serial, 7).expect("a circuit");
+        let newer = Design { cover: cover.parse().unwrap(), ..design.clone() };
+        let membership = signed_design(serial, &network.records, newer);
+        give(&mut network, 11, membership);
+        let everybody: Vec<HostId> = network.mixes.iter().copied().chain([network.client]).collect();
+        assert!(network.world.run_until(Duration::from_secs(300), |world| {
+            everybody.iter().all(|host| world.node(*host).design().cover == cover.parse().unwrap())
+        }));
+        assert!(network.echo(circuit, cover.as_bytes(), Duration::from_secs(2)), "{cover}: still heard");
+    }
 }
 
 #[test]

@@ -58,6 +58,11 @@ impl Default for Plan {
 
 /// What two operators of two say together.
 pub fn signed(serial: u64, records: &[Arc<Record>], hops: usize) -> Membership {
+    signed_design(serial, records, Design { route: Route::free(hops).unwrap(), ..Design::default() })
+}
+
+/// The same of a whole design.
+pub fn signed_design(serial: u64, records: &[Arc<Record>], design: Design) -> Membership {
     let secrets = [[91; 32], [92; 32]];
     let roots = Roots::new("virtual".into(), secrets.iter().map(Portable::sign_public).collect(), 2).unwrap();
     let statement = Statement {
@@ -65,7 +70,7 @@ pub fn signed(serial: u64, records: &[Arc<Record>], hops: usize) -> Membership {
         serial,
         from: Time::ZERO,
         until: Time::from_secs(100_000),
-        design: Design { route: Route::free(hops).unwrap(), ..Design::default() },
+        design,
         records: records.to_vec(),
     };
     let unsigned = document::unsigned(&statement);
