@@ -127,7 +127,7 @@ fn circuits_outlive_a_document_that_brings_other_cover_or_none() {
     network.world.run_for(Duration::from_secs(10));
     let design = network.world.node(network.client).design().clone();
     for (serial, cover) in [(2, "end-to-end=64kbps"), (3, "end-to-end=128kbps"), (4, "none")] {
-        let circuit = network.attach(serial, 7).expect("a circuit");
+        let circuit = network.attach(serial, serial as u8).expect("a circuit");
         let newer = Design { cover: cover.parse().unwrap(), ..design.clone() };
         let membership = signed_design(serial, &network.records, newer);
         give(&mut network, 11, membership);
