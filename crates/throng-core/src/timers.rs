@@ -18,8 +18,17 @@ pub(crate) enum Timer {
 }
 
 /// The moments of all timers.
-#[derive(Default)]
-pub(crate) struct Timers(BTreeSet<(Time, Timer)>);
+pub(crate) struct Timers {
+    entries: BTreeSet<(Time, Timer)>,
+    /// When the first of them is due: every step asks, and a tree has its first entry far down.
+    next: Time,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { entries: BTreeSet::new(), next: Time::NEVER }
+    }
+}
 
 /// When an owner's entry is due; kept by the owner, so that entries are found without a search.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +46,9 @@ impl Timers {
         }
         self.unset(due, timer);
         if at != Time::NEVER {
-            self.0.insert((at, timer));
+            self.entries.insert((at, timer));
             due.0 = at;
+            self.next = self.next.min(at);
         }
     }
 
@@ -52,26 +62,33 @@ impl Timers {
     /// Takes an owner's entry out.
     pub(crate) fn unset(&mut self, due: &mut Due, timer: Timer) {
         if due.0 != Time::NEVER {
-            self.0.remove(&(due.0, timer));
+            self.entries.remove(&(due.0, timer));
+            if due.0 == self.next {
+                self.look_again();
+            }
             due.0 = Time::NEVER;
         }
     }
 
     /// The next timer that is due at `now`, taken out. Its owner's [`Due`] is stale until it is set again.
     pub(crate) fn pop(&mut self, now: Time) -> Option<Timer> {
-        let (at, timer) = *self.0.first()?;
-        if at > now {
+        if self.next > now {
             return None;
         }
-        self.0.pop_first();
-        if self.0.is_empty() {
-            self.0 = BTreeSet::new(); // an empty tree may keep a node's memory
+        let (_, timer) = self.entries.pop_first()?;
+        if self.entries.is_empty() {
+            self.entries = BTreeSet::new(); // an empty tree may keep a node's memory
         }
+        self.look_again();
         Some(timer)
     }
 
     /// When the next one is due.
     pub(crate) fn next(&self) -> Time {
-        self.0.first().map_or(Time::NEVER, |(at, _)| *at)
+        self.next
+    }
+
+    fn look_again(&mut self) {
+        self.next = self.entries.first().map_or(Time::NEVER, |(at, _)| *at);
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use throng_core::crypto::Suite;
 use throng_core::{CircuitId, Event, Node, Time};
 
+use crate::chance::Chance;
+
 /// A host of a world, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId(pub usize);
@@ -23,6 +25,9 @@ pub(crate) struct Host<S: Suite> {
     pub(crate) address: SocketAddr,
     /// What the host's chance follows from: not its number, which says when it was made.
     pub(crate) owner: u64,
+    /// Draws that every datagram of the host needs, begun.
+    pub(crate) orders: Chance,
+    pub(crate) distances: Chance,
     /// None while the host is down.
     pub(crate) node: Option<Box<Node<S>>>,
     /// When the node wants to wake.

@@ -21,6 +21,8 @@ pub(crate) struct Wheel<T> {
     bucket: u64,
     /// The buckets behind it, in the block of `bucket`.
     near: Vec<Vec<Entry<T>>>,
+    /// Memory of emptied buckets for the next ones: what was in use last is still at the processor's hand.
+    spare: Vec<Vec<Entry<T>>>,
     /// Blocks behind this one.
     far: BTreeMap<u64, Vec<Entry<T>>>,
     len: usize,
@@ -39,6 +41,7 @@ impl<T> Wheel<T> {
             current: Vec::new(),
             bucket: 0,
             near: (0..NEAR).map(|_| Vec::new()).collect(),
+            spare: Vec::new(),
             far: BTreeMap::new(),
             len: 0,
         }
@@ -53,7 +56,7 @@ impl<T> Wheel<T> {
             let place = self.current.partition_point(|other| (other.at, other.order) > (at, order));
             self.current.insert(place, entry);
         } else if bucket >> NEAR_BITS == self.bucket >> NEAR_BITS {
-            self.near[bucket as usize % NEAR].push(entry);
+            self.put_near(entry);
         } else {
             self.far.entry(bucket >> NEAR_BITS).or_default().push(entry);
         }
@@ -83,9 +86,17 @@ impl<T> Wheel<T> {
     /// Bytes that the queue has taken.
     pub(crate) fn bytes(&self) -> usize {
         let entries = self.current.capacity()
-            + self.near.iter().map(Vec::capacity).sum::<usize>()
+            + self.near.iter().chain(&self.spare).map(Vec::capacity).sum::<usize>()
             + self.far.values().map(Vec::capacity).sum::<usize>();
         entries * size_of::<Entry<T>>() + NEAR * size_of::<Vec<Entry<T>>>()
+    }
+
+    fn put_near(&mut self, entry: Entry<T>) {
+        let bucket = &mut self.near[(entry.at >> BUCKET_BITS) as usize % NEAR];
+        if bucket.capacity() == 0 {
+            *bucket = self.spare.pop().unwrap_or_default();
+        }
+        bucket.push(entry);
     }
 
     /// Goes to the next bucket with something in it.
@@ -97,11 +108,15 @@ impl<T> Wheel<T> {
                 let Some((block, entries)) = self.far.pop_first() else { return };
                 self.bucket = block << NEAR_BITS;
                 for entry in entries {
-                    self.near[(entry.at >> BUCKET_BITS) as usize % NEAR].push(entry);
+                    self.put_near(entry);
                 }
             }
-            // Swapped, so that every bucket keeps memory that it needed before.
-            std::mem::swap(&mut self.current, &mut self.near[self.bucket as usize % NEAR]);
+            let next = &mut self.near[self.bucket as usize % NEAR];
+            if next.is_empty() {
+                continue;
+            }
+            let emptied = std::mem::replace(&mut self.current, std::mem::take(next));
+            self.spare.push(emptied);
             self.current.sort_unstable_by_key(|entry| std::cmp::Reverse((entry.at, entry.order)));
         }
     }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use throng_core::Time;
+use throng_core::crypto::Suite;
 
 use crate::chance::{Chance, For};
-use crate::host::HostId;
+use crate::host::{Host, HostId};
 
 /// How the network treats datagrams.
 #[derive(Clone, Copy, Debug)]
@@ -41,10 +42,20 @@ impl Default for Wire {
 }
 
 impl Wire {
-    /// When the copies of the `number`-th datagram of owner `from`, sent to owner `to` `now`, arrive: none, one or two.
+    /// How long the way between two hosts is, without jitter.
+    pub(crate) fn way<S: Suite>(&self, one: &Host<S>, other: &Host<S>) -> Duration {
+        if self.distance.is_zero() {
+            return self.latency;
+        }
+        let (low, high) = if one.owner < other.owner { (one, other) } else { (other, one) };
+        self.latency + share(self.distance, low.distances.of(For::Distance, high.owner).bits(0))
+    }
+
+    /// When the copies of the `number`-th datagram of owner `from` to owner `to` arrive that is due at `base`: none, one
+    /// or two.
     pub(crate) fn arrivals(
         &self,
-        now: Time,
+        base: Time,
         from: u64,
         to: u64,
         number: u64,
@@ -53,11 +64,6 @@ impl Wire {
         let mine = |purpose| chance.of(purpose, from).of(purpose, to);
         if self.loss > 0.0 && mine(For::Loss).unit(number) < self.loss {
             return [None, None];
-        }
-        let mut base = now + self.latency;
-        if !self.distance.is_zero() {
-            let pair = chance.of(For::Distance, from.min(to)).of(For::Distance, from.max(to));
-            base = base + share(self.distance, pair.bits(0));
         }
         let with_jitter = |copy: u64| match self.jitter.is_zero() {
             true => base,

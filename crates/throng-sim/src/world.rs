@@ -32,7 +32,8 @@ pub struct World<S: Suite, W: Watcher = ()> {
     cells: Cells,
     hosts: Vec<Host<S>>,
     by_address: HashMap<u64, u32, BuildHasherDefault<AddressHasher>>,
-    outbox: Outbox,
+    /// Lent out while it is worked off.
+    outbox: Option<Box<Outbox>>,
     wire: Wire,
     taps: Vec<Box<dyn Tap>>,
     cut: BTreeSet<(HostId, HostId)>,
@@ -137,7 +138,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
             cells: Cells::new(Geometry::DEFAULT.datagram()),
             hosts: Vec::new(),
             by_address: HashMap::default(),
-            outbox: Outbox::new(Geometry::DEFAULT),
+            outbox: Some(Box::new(Outbox::new(Geometry::DEFAULT))),
             wire,
             taps: Vec::new(),
             cut: BTreeSet::new(),
@@ -163,9 +164,12 @@ impl<S: Suite, W: Watcher> World<S, W> {
         let id = HostId(self.hosts.len());
         let before = self.by_address.insert(owner(address), id.0 as u32);
         assert!(before.is_none(), "an address belongs to one host");
+        let owner = owner(address);
         self.hosts.push(Host {
             address,
-            owner: owner(address),
+            owner,
+            orders: self.chance.of(For::Delay, owner),
+            distances: self.chance.of(For::Distance, owner),
             node: None,
             wants: Time::NEVER,
             wakes: Time::NEVER,
@@ -366,13 +370,15 @@ impl<S: Suite, W: Watcher> World<S, W> {
         let (from, to) = (HostId(from as usize), HostId(to as usize));
         let address = self.hosts[from.0].address;
         let bytes = self.cells.get_mut(cell);
-        let mut turn = Turn::Quiet;
-        if let Some(node) = self.hosts[to.0].node.as_mut() {
+        let mut outbox = self.outbox.take().expect("no step is within another");
+        let wake = self.hosts[to.0].node.as_mut().map(|node| {
             self.watcher.arrived(self.now, from, to, bytes);
-            let wake = node.step(self.now, Input::Datagram { from: address, bytes }, &mut self.outbox);
-            turn = self.collect(to, wake);
-        }
+            node.step(self.now, Input::Datagram { from: address, bytes }, &mut outbox)
+        });
+        // Before what leaves is put down: it takes the same memory, which the processor has at hand.
         self.cells.free(cell);
+        let turn = wake.map_or(Turn::Quiet, |wake| self.collect(to, wake, &mut outbox));
+        self.outbox = Some(outbox);
         turn
     }
 
@@ -393,14 +399,16 @@ impl<S: Suite, W: Watcher> World<S, W> {
 
     fn step(&mut self, id: HostId, input: Input<'_>) -> Turn {
         let Some(node) = self.hosts[id.0].node.as_mut() else { return Turn::Quiet };
-        let wake = node.step(self.now, input, &mut self.outbox);
-        self.collect(id, wake)
+        let mut outbox = self.outbox.take().expect("no step is within another");
+        let wake = node.step(self.now, input, &mut outbox);
+        let turn = self.collect(id, wake, &mut outbox);
+        self.outbox = Some(outbox);
+        turn
     }
 
     /// Takes out what a step caused.
-    fn collect(&mut self, id: HostId, wake: Time) -> Turn {
+    fn collect(&mut self, id: HostId, wake: Time, outbox: &mut Outbox) -> Turn {
         self.hosts[id.0].work.note(self.now);
-        let mut outbox = std::mem::replace(&mut self.outbox, Outbox::new(Geometry::DEFAULT));
         let heard = !outbox.events.is_empty() || outbox.payloads().is_some();
         if heard {
             let inbox = self.hosts[id.0].inbox.get_or_insert_default();
@@ -417,7 +425,6 @@ impl<S: Suite, W: Watcher> World<S, W> {
             }
         }
         outbox.clear();
-        self.outbox = outbox;
         self.wake_by(id, wake);
         if heard { Turn::Heard(id) } else { Turn::Quiet }
     }
@@ -454,14 +461,14 @@ impl<S: Suite, W: Watcher> World<S, W> {
 
     fn travel(&mut self, leaves: Time, from: HostId, to: HostId, bytes: &[u8]) {
         let sender = &mut self.hosts[from.0];
-        let (number, from_owner) = (sender.sent, sender.owner);
+        let number = sender.sent;
         sender.sent += 1;
-        let to_owner = self.hosts[to.0].owner;
+        let (sender, receiver) = (&self.hosts[from.0], &self.hosts[to.0]);
         // In one nanosecond: link by link, and on each link as they were sent.
-        let link = self.chance.of(For::Delay, from_owner).bits(to_owner);
-        let order = link << 24 | (number & 0xff_ffff);
-        for at in self.wire.arrivals(leaves, from_owner, to_owner, number, self.chance).into_iter().flatten()
-        {
+        let order = sender.orders.bits(receiver.owner) << 24 | (number & 0xff_ffff);
+        let due = leaves + self.wire.way(sender, receiver);
+        let arrivals = self.wire.arrivals(due, sender.owner, receiver.owner, number, self.chance);
+        for at in arrivals.into_iter().flatten() {
             let cell = self.cells.put(bytes);
             let what = Happening::Arrives { from: from.0 as u32, to: to.0 as u32, cell };
             self.queue.push(at.as_nanos(), order, what);

@@ -135,19 +135,29 @@ impl<S: Suite> Node<S> {
 
     /// Sends a cell: at once, or in one of its neighbour's slots.
     fn emit(&mut self, now: Time, departure: Departure, body: &[u8], out: &mut Outbox) {
-        if let Some(covering) = &mut self.covering
-            && let Some(link) = self.links.get(departure.link)
-            && covering.has(link.address)
+        if self.covering.is_some()
+            && let Some(address) = self.links.get(departure.link).map(|link| link.address)
+            && self.cover_holds(now, address, departure, body)
         {
-            self.counts.cells_dropped += u64::from(!covering.hold(link.address, departure, body));
             return;
         }
-        let address = self.links.get(departure.link).map(|link| link.address);
-        match address.map_or(Pass::Now, |address| self.pass_defence(now, address, departure, body)) {
-            Pass::Now => _ = self.seal(now, departure, body, departure.at, out),
-            Pass::Held => {}
-            Pass::Dropped => self.counts.cells_dropped += 1,
-        }
+        self.seal(now, departure, body, departure.at, out);
+    }
+
+    /// Whether the neighbour's slots or defence keep a cell, or drop it.
+    fn cover_holds(&mut self, now: Time, address: SocketAddr, departure: Departure, body: &[u8]) -> bool {
+        let Some(covering) = &mut self.covering else { return false };
+        let is_dropped = if covering.has(address) {
+            !covering.hold(address, departure, body)
+        } else {
+            match self.pass_defence(now, address, departure, body) {
+                Pass::Now => return false,
+                Pass::Held => false,
+                Pass::Dropped => true,
+            }
+        };
+        self.counts.cells_dropped += u64::from(is_dropped);
+        true
     }
 
     /// Seals a cell into a datagram of its link that leaves `at` its slot; whether its link was still there.

@@ -65,7 +65,10 @@ const ALIVE: u8 = 7;
 
 /// Whether a body whose last layer was just taken off is meant for us. In constant time.
 pub fn is_recognised(body: &[u8]) -> bool {
-    body.first_chunk::<MESSAGE_AUTH_BYTES>().is_some_and(|auth| auth.ct_eq(&[0; MESSAGE_AUTH_BYTES]).into())
+    let Some((auth, _)) = body.split_first_chunk::<MESSAGE_AUTH_BYTES>() else { return false };
+    // Folded to one word: byte by byte it costs ten times as much, for every cell at every hop.
+    let auth = u128::from_le_bytes(*auth);
+    (auth as u64 | (auth >> 64) as u64).ct_eq(&0).into()
 }
 
 impl<'a> Message<'a> {
