@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 /// Slots of one datagram each.
 pub(crate) struct Cells {
     datagram: usize,
-    short: Slots,
-    whole: Slots,
+    short: Slots<Short>,
+    whole: Slots<Box<[u8]>>,
     /// What an adversary made that is not of the one length.
     odd: BTreeMap<u32, Vec<u8>>,
     odd_made: u32,
@@ -18,10 +18,18 @@ pub(crate) struct Cells {
     written: Box<[u8]>,
 }
 
-/// A short datagram: `front · filling byte · back`.
-const SHORT_BYTES: usize = FRONT_BYTES + 1 + BACK_BYTES;
+/// A datagram that has one byte all over its middle: two cache lines.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Short {
+    front: [u8; FRONT_BYTES],
+    middle: u8,
+    back: [u8; BACK_BYTES],
+}
+
 const FRONT_BYTES: usize = 111;
 const BACK_BYTES: usize = 16;
+const _: () = assert!(size_of::<Short>() == 128);
 /// Marks slots of short datagrams,
 const SHORT: u32 = 1 << 30;
 /// and of odd lengths.
@@ -29,11 +37,11 @@ const ODD: u32 = 1 << 31;
 
 impl Cells {
     pub(crate) fn new(datagram: usize) -> Self {
-        assert!(datagram > SHORT_BYTES, "short is shorter");
+        assert!(datagram > size_of::<Short>(), "short is shorter");
         Self {
             datagram,
-            short: Slots::new(SHORT_BYTES),
-            whole: Slots::new(datagram),
+            short: Slots::default(),
+            whole: Slots::default(),
             odd: BTreeMap::new(),
             odd_made: 0,
             written: vec![0; datagram].into_boxed_slice(),
@@ -47,20 +55,10 @@ impl Cells {
             self.odd.insert(ODD | self.odd_made, bytes.to_vec());
             return ODD | self.odd_made;
         }
-        let (front, rest) = bytes.split_at(FRONT_BYTES);
-        let (middle, back) = rest.split_at(rest.len() - BACK_BYTES);
-        // Every byte is as the one before it.
-        if middle[1..] != middle[..middle.len() - 1] {
-            let slot = self.whole.take();
-            self.whole.get_mut(slot).copy_from_slice(bytes);
-            return slot;
+        if let Some(short) = Short::of(bytes) {
+            return SHORT | self.short.put(|slot| *slot = short, || short);
         }
-        let slot = self.short.take();
-        let short = self.short.get_mut(slot);
-        short[..FRONT_BYTES].copy_from_slice(front);
-        short[FRONT_BYTES] = middle[0];
-        short[FRONT_BYTES + 1..].copy_from_slice(back);
-        SHORT | slot
+        self.whole.put(|slot| slot.copy_from_slice(bytes), || bytes.into())
     }
 
     /// The datagram in a slot. What is changed in it may be gone at the next call.
@@ -69,14 +67,9 @@ impl Cells {
             return self.odd.get_mut(&slot).map_or(&mut [], Vec::as_mut_slice);
         }
         if slot & SHORT == 0 {
-            return self.whole.get_mut(slot);
+            return &mut self.whole.slots[slot as usize];
         }
-        let short = self.short.get_mut(slot & !SHORT);
-        let (front, rest) = self.written.split_at_mut(FRONT_BYTES);
-        let (middle, back) = rest.split_at_mut(rest.len() - BACK_BYTES);
-        front.copy_from_slice(&short[..FRONT_BYTES]);
-        middle.fill(short[FRONT_BYTES]);
-        back.copy_from_slice(&short[FRONT_BYTES + 1..]);
+        self.short.slots[(slot & !SHORT) as usize].write(&mut self.written);
         &mut self.written
     }
 
@@ -93,43 +86,53 @@ impl Cells {
 
     /// Bytes taken.
     pub(crate) fn bytes(&self) -> usize {
-        self.short.bytes() + self.whole.bytes()
+        self.short.bytes() + self.whole.bytes() + self.whole.slots.len() * self.datagram
     }
 }
 
-/// Slots of one length.
-struct Slots {
-    length: usize,
-    chunks: Vec<Box<[u8]>>,
-    /// What was given back last goes first: it is still at the processor's hand.
+impl Short {
+    fn of(datagram: &[u8]) -> Option<Self> {
+        let (front, rest) = datagram.split_first_chunk()?;
+        let (middle, back) = rest.split_last_chunk()?;
+        // Every byte is as the one before it.
+        let is_short = middle[1..] == middle[..middle.len() - 1];
+        is_short.then(|| Self { front: *front, middle: middle[0], back: *back })
+    }
+
+    fn write(&self, datagram: &mut [u8]) {
+        let (front, rest) = datagram.split_at_mut(FRONT_BYTES);
+        let (middle, back) = rest.split_at_mut(rest.len() - BACK_BYTES);
+        front.copy_from_slice(&self.front);
+        middle.fill(self.middle);
+        back.copy_from_slice(&self.back);
+    }
+}
+
+/// Slots that are used again. What was given back last goes first: it is still at the processor's hand.
+struct Slots<T> {
+    slots: Vec<T>,
     free: Vec<u32>,
 }
 
-const CHUNK_SLOTS: usize = 256;
-
-impl Slots {
-    const fn new(length: usize) -> Self {
-        Self { length, chunks: Vec::new(), free: Vec::new() }
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new() }
     }
+}
 
-    fn take(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| self.grow())
-    }
-
-    fn get_mut(&mut self, slot: u32) -> &mut [u8] {
-        let start = slot as usize % CHUNK_SLOTS * self.length;
-        &mut self.chunks[slot as usize / CHUNK_SLOTS][start..start + self.length]
-    }
-
-    fn grow(&mut self) -> u32 {
-        let first = (self.chunks.len() * CHUNK_SLOTS) as u32;
-        self.chunks.push(vec![0; CHUNK_SLOTS * self.length].into_boxed_slice());
-        self.free.extend((first + 1..first + CHUNK_SLOTS as u32).rev());
-        first
+impl<T> Slots<T> {
+    /// Fills a free slot, or makes one.
+    fn put(&mut self, fill: impl FnOnce(&mut T), make: impl FnOnce() -> T) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            fill(&mut self.slots[slot as usize]);
+            return slot;
+        }
+        self.slots.push(make());
+        (self.slots.len() - 1) as u32
     }
 
     fn bytes(&self) -> usize {
-        self.chunks.len() * CHUNK_SLOTS * self.length + self.free.capacity() * 4
+        self.slots.capacity() * size_of::<T>() + self.free.capacity() * 4
     }
 }
 

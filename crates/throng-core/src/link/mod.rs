@@ -1,10 +1,11 @@
 //! One neighbour: the keys between us, what was seen, which circuits run here, whether it lives.
 
+mod circuits;
 mod greeting;
+mod sessions;
 mod table;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -12,6 +13,7 @@ use core::time::Duration;
 use slotmap::new_key_type;
 use zeroize::Zeroize;
 
+pub(crate) use circuits::Circuits;
 pub(crate) use greeting::{CodeKey, Greeter, Verdict, offer_mac1, open_cookie, write_offer};
 pub(crate) use table::Links;
 
@@ -85,7 +87,7 @@ pub(crate) struct Link<S: Suite> {
     pub(crate) peer: Option<NodeId>,
     pub(crate) side: Side<S>,
     pub(crate) our_session: u32,
-    pub(crate) circuits: BTreeMap<u32, End>,
+    pub(crate) circuits: Circuits,
     /// What is to be done when the link is up.
     pub(crate) waiting: Vec<End>,
     pub(crate) creates: Bucket,
@@ -192,7 +194,7 @@ impl<S: Suite> Link<S> {
             peer,
             side,
             our_session,
-            circuits: BTreeMap::new(),
+            circuits: Circuits::default(),
             waiting: Vec::new(),
             creates: Bucket::new(CREATES_PER_LINK_PER_SECOND_MAX, now),
             due: Due::NONE,

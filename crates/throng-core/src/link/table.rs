@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 
 use slotmap::SlotMap;
 
+use super::sessions::Sessions;
 use super::{Link, LinkKey, Side};
 use crate::crypto::Suite;
 use crate::limits::{LINKS_MAX, LINKS_UNCONFIRMED_MAX};
@@ -17,7 +18,7 @@ use crate::time::Time;
 /// All links of a node.
 pub(crate) struct Links<S: Suite> {
     links: SlotMap<LinkKey, Box<Link<S>>>,
-    sessions: BTreeMap<u32, LinkKey>,
+    sessions: Sessions,
     /// The link on which the next circuit to a peer goes.
     peers: BTreeMap<NodeId, LinkKey>,
     /// None before the first handshake was answered: clients answer none.
@@ -33,17 +34,12 @@ struct Answered {
 
 impl<S: Suite> Links<S> {
     pub(crate) fn new() -> Self {
-        Self { links: SlotMap::with_key(), sessions: BTreeMap::new(), peers: BTreeMap::new(), answered: None }
+        Self { links: SlotMap::with_key(), sessions: Sessions::new(), peers: BTreeMap::new(), answered: None }
     }
 
-    /// A session identifier that no link has.
-    pub(crate) fn fresh_session(&self, rng: &mut Rng) -> u32 {
-        loop {
-            let session = rng.u32();
-            if session != 0 && !self.sessions.contains_key(&session) {
-                return session;
-            }
-        }
+    /// A session identifier that no link has, for the next link that comes in.
+    pub(crate) fn fresh_session(&mut self, rng: &mut Rng) -> u32 {
+        self.sessions.fresh(rng)
     }
 
     /// Takes a link in. Ask [`overfull`](Self::overfull) before.
@@ -103,7 +99,7 @@ impl<S: Suite> Links<S> {
 
     pub(crate) fn remove(&mut self, key: LinkKey) -> Option<Link<S>> {
         let link = self.links.remove(key)?;
-        self.sessions.remove(&link.our_session);
+        self.sessions.remove(link.our_session);
         if let Some(peer) = link.peer.filter(|peer| self.peers.get(peer) == Some(&key)) {
             self.peers.remove(&peer);
         }
@@ -143,7 +139,7 @@ impl<S: Suite> Links<S> {
     }
 
     pub(crate) fn by_session(&self, session: u32) -> Option<LinkKey> {
-        self.sessions.get(&session).copied()
+        self.sessions.get(session)
     }
 
     pub(crate) fn by_offer(&self, code: &[u8; 16]) -> Option<LinkKey> {

@@ -36,7 +36,7 @@ impl<S: Suite> Node<S> {
         link.follow(from, counter);
         let after = link.address;
         let header = CellHeader::parse(cell)?;
-        let end = link.circuits.get(&header.circuit).copied();
+        let end = link.circuits.get(header.circuit);
         if link.is_unconfirmed() {
             self.links.confirm(key);
         }

@@ -1,6 +1,5 @@
 //! Links: opening them, answering those who open one to us, and noticing when a neighbour is gone.
 
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::Node;
@@ -306,8 +305,7 @@ impl<S: Suite> Node<S> {
         if let (Ended::Silent, Some(peer)) = (why, link.peer) {
             self.first_hops.failed(peer, now);
         }
-        let ends: Vec<End> = link.circuits.into_values().collect();
-        for end in ends {
+        for end in link.circuits.ends() {
             match end {
                 End::Own(own) => self.end_own(now, own, why, out),
                 End::Previous(relay) => self.end_relay(now, relay, why, out),

@@ -1,7 +1,6 @@
 //! Circuits of others: set-up, cells in both directions, the end.
 
 use alloc::boxed::Box;
-use alloc::collections::btree_map::Entry;
 
 use slotmap::Key as _;
 
@@ -39,8 +38,8 @@ impl<S: Suite> Node<S> {
             return Err(Refused::Malformed);
         }
         let offer_head = *offer.first_chunk().ok_or(Refused::Malformed)?;
-        if let Some(end) = link.circuits.get(&name) {
-            let End::Previous(relay) = *end else { return Err(Refused::OutOfPlace) };
+        if let Some(end) = link.circuits.get(name) {
+            let End::Previous(relay) = end else { return Err(Refused::OutOfPlace) };
             return self.answer_again(now, relay, &offer_head, out);
         }
         let (granted, on_link) = (link.creates.take(now), link.circuits.len());
@@ -74,11 +73,11 @@ impl<S: Suite> Node<S> {
         if most <= on_link + 1 {
             return false;
         }
-        let ends = self.links.get(greedy).into_iter().flat_map(|link| link.circuits.values());
-        let victim = ends.copied().find_map(|end| match end {
+        let relayed = |end| match end {
             End::Previous(relay) => Some(relay),
             End::Next(_) | End::Own(_) => None,
-        });
+        };
+        let victim = self.links.get(greedy).and_then(|link| link.circuits.ends().find_map(relayed));
         let Some(victim) = victim else { return false };
         self.end_relay(now, victim, Ended::Busy, out);
         true
@@ -243,7 +242,7 @@ impl<S: Suite> Node<S> {
         out: &mut Outbox,
     ) -> Result<(), Refused> {
         let link = self.links.get(key).ok_or(Refused::UnknownSession)?;
-        match link.circuits.get(&name).copied().ok_or(Refused::UnknownCircuit)? {
+        match link.circuits.get(name).ok_or(Refused::UnknownCircuit)? {
             End::Own(own) => self.hop_joined(now, own, 0, (answer, company), out),
             End::Previous(_) => Err(Refused::OutOfPlace),
             End::Next(relay_key) => {
@@ -264,7 +263,7 @@ impl<S: Suite> Node<S> {
         let Some(relay) = self.relays.get_mut(key) else { return };
         let Next::Extending(extending) = core::mem::replace(&mut relay.next, Next::End) else { return };
         if let Some(link) = self.links.get_mut(extending.link) {
-            link.circuits.remove(&extending.name);
+            link.circuits.remove(extending.name);
         }
         self.reply(now, key, extending.request, &Message::NotExtended(why), out);
     }
@@ -279,7 +278,7 @@ impl<S: Suite> Node<S> {
     ) -> Result<(), Refused> {
         let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
         // It is gone on this link, so nothing is said there any more.
-        let end = link.circuits.remove(&name).ok_or(Refused::UnknownCircuit)?;
+        let end = link.circuits.remove(name).ok_or(Refused::UnknownCircuit)?;
         match end {
             End::Own(own) => self.end_own(now, own, why, out),
             End::Previous(relay) => self.end_relay(now, relay, why, out),
@@ -310,7 +309,7 @@ impl<S: Suite> Node<S> {
     /// Takes a circuit off a link, and tells the neighbour if it was still there.
     pub(super) fn end_on_link(&mut self, now: Time, key: LinkKey, name: u32, why: Ended, out: &mut Outbox) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if link.circuits.remove(&name).is_none() || !link.is_up() {
+        if link.circuits.remove(name).is_none() || !link.is_up() {
             return;
         }
         let farewell = Control::Destroy { circuit: name, why };
@@ -373,8 +372,7 @@ impl<S: Suite> Node<S> {
         let link = self.links.get_mut(key).filter(|link| link.circuits.len() < CIRCUITS_PER_LINK_MAX)?;
         loop {
             let name = CellHeader::name(self.chance.keys.u32(), link.is_responder());
-            if let Entry::Vacant(free) = link.circuits.entry(name) {
-                free.insert(end);
+            if link.circuits.insert(name, end) {
                 return Some(name);
             }
         }
