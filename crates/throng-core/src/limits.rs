@@ -223,6 +223,19 @@ pub const SLOT_QUEUE_CELLS_MIN: usize = 32;
 pub const SLOT_QUEUE_CELLS_MAX: usize = 512;
 /// Cells and datagrams that may wait for one link's slots in all.
 pub const SLOT_QUEUE_ALL_MAX: usize = 4096;
+/// A defence may do so many things at one moment; one that wants more goes on after the next bound.
+pub const DEFENCE_ACTS_MAX: u32 = 256;
+/// See [`DEFENCE_ACTS_MAX`].
+pub const DEFENCE_REST: Duration = Duration::from_millis(1);
+/// Messages of strangers (they have no link yet) that may wait for one neighbour's slots.
+pub const SLOT_QUEUE_STRANGERS_MAX: usize = 2;
+/// Slots of an address pass to another link when nothing came on theirs for so many of them: an anonymous neighbour opens
+/// a new link and speaks there.
+pub const SLOTS_CLAIMED_AFTER: u32 = 3;
+/// The far end of a covered circuit ends its slots when it heard nothing for so many of them,
+pub const SLOTS_SILENT_MAX: u32 = 16;
+/// or for so long, if that is longer.
+pub const CIRCUIT_SILENT_MIN: Duration = Duration::from_secs(3);
 /// A neighbour that has not shown that it knows our schedule is told of it in every so-manieth slot at least.
 pub const ANNOUNCE_EVERY: u64 = 4;
 /// One that has, in every so-manieth: it may have forgotten.

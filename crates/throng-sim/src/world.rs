@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::crypto::Suite;
+use throng_core::limits::SLOT_LATE_MAX;
 use throng_core::membership::{Family, Membership};
 use throng_core::rng::{Purpose, Seed};
 use throng_core::wire::Geometry;
@@ -417,8 +418,12 @@ impl<S: Suite, W: Watcher> World<S, W> {
         }
         for lane in outbox.lanes() {
             if let Some(to) = self.by_address.get(&owner(lane.to)).copied() {
-                // Not before its slot; a host that was late with it sends it late.
+                // Not before its slot; a host that was late with it sends it late, or, as the real one, not at all.
                 let at = lane.at.max(self.now);
+                if lane.at != Time::ZERO && at - lane.at > SLOT_LATE_MAX {
+                    self.watcher.dropped(self.now, id);
+                    continue;
+                }
                 for datagram in lane.datagrams.chunks_exact(Geometry::DEFAULT.datagram()) {
                     self.transmit(at, id, HostId(to as usize), datagram);
                 }

@@ -7,10 +7,14 @@ mod common;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Network, Plan};
-use throng_core::{Command, Time};
+use throng_core::cover::{Act, Defence, Defences, Passed};
+use throng_core::limits::DEFENCE_ACTS_MAX;
+use throng_core::rng::Seed;
+use throng_core::{Command, NodeConfig, Time};
 use throng_sim::{Seen, Verdict, Wire};
 
 /// From whom, to whom, when.
@@ -78,7 +82,11 @@ fn a_mix_speaks_to_a_client_in_slots_although_announcements_get_lost() {
 
 #[test]
 fn for_three_hours_renewed_keys_and_circuits_change_nothing_on_a_covered_link() {
-    let plan = Plan { mixes: 4, exits: 2, spare: 1, ..Plan::default() };
+    (1..=4).for_each(three_hours);
+}
+
+fn three_hours(seed: u8) {
+    let plan = Plan { seed, mixes: 4, exits: 2, spare: 1, ..Plan::default() };
     let (mut network, sent) = watched("user-link=16kbps,links=16kbps", plan);
     network.world.run_for(Duration::from_secs(60));
     let begin = network.world.now();
@@ -229,6 +237,148 @@ fn machines_pad_a_user_link_and_hold_it_and_nothing_gets_lost() {
         .any(|(_, times)| times.windows(2).any(|pair| pair[1] - pair[0] >= Duration::from_millis(50)));
     assert!(held, "something was held");
     assert!(network.echo(circuit, b"through", Duration::from_secs(1)));
+}
+
+/// Slots of each way between two mixes within ten seconds from now.
+fn between_mixes(network: &mut Network, sent: &Sent) -> Vec<usize> {
+    let (begin, span) = (network.world.now(), Duration::from_secs(10));
+    network.world.run_for(span);
+    let (sent, mixes) = (sent.borrow(), &network.mixes);
+    let ways =
+        mixes.iter().flat_map(|from| mixes.iter().map(move |to| (from.0, to.0))).filter(|(a, b)| a != b);
+    ways.map(|way| sent.get(&way).map_or(0, |times| within(times, begin, span))).collect()
+}
+
+#[test]
+fn mixes_speak_to_each_other_at_their_own_rate_although_one_is_a_stranger_at_first() {
+    let plan = Plan { mixes: 4, exits: 2, spare: 1, ..Plan::default() };
+    let (mut network, sent) = watched("user-link=16kbps,links=64kbps", plan);
+    network.world.run_for(Duration::from_secs(30));
+    let slots = between_mixes(&mut network, &sent);
+    assert!(slots.iter().all(|count| (60..=62).contains(count)), "64 kb/s, not a client's 16: {slots:?}");
+}
+
+#[test]
+fn a_covered_circuit_past_mixes_that_hold_cells_loses_none_of_them() {
+    let mixing = "exponential=15ms".parse().unwrap();
+    let plan = Plan { mixes: 4, exits: 2, spare: 1, mixing, ..Plan::default() };
+    let (mut network, _) = watched("end-to-end=64kbps", plan);
+    let circuit = network.attach(1, 7).expect("a circuit");
+    for i in 0..60 {
+        assert!(network.echo(circuit, &[i; 900], Duration::from_secs(3)), "{i} is answered");
+    }
+}
+
+#[test]
+fn whoever_claims_to_be_at_a_mixs_address_does_not_touch_its_slots() {
+    for farewell in [false, true] {
+        let plan = Plan { mixes: 4, exits: 2, spare: 1, ..Plan::default() };
+        let (mut network, sent) = watched("user-link=32kbps,links=64kbps", plan);
+        let stolen = Rc::new(RefCell::new(Vec::new()));
+        let (taken, client) = (Rc::clone(&stolen), network.client);
+        let steals = Rc::new(std::cell::Cell::new(false));
+        let now = Rc::clone(&steals);
+        network.world.tap(move |seen: &Seen| {
+            if seen.from != client || !now.get() {
+                return Verdict::Pass;
+            }
+            taken.borrow_mut().push((seen.to.0, seen.bytes.clone()));
+            Verdict::Drop
+        });
+        network.world.run_for(Duration::from_secs(30));
+        // The client's own datagrams come to its first mix from another mix's address: fillers, or that it ends its slots.
+        steals.set(true);
+        if farewell {
+            network.world.command(client, Command::Spend(false));
+        }
+        network.world.run_for(Duration::from_millis(1500));
+        steals.set(false);
+        let stolen = stolen.take();
+        assert!(!stolen.is_empty());
+        for (first, bytes) in stolen {
+            let other = (0..4).find(|other| network.mixes[*other].0 != first).unwrap();
+            let from = common::address(other as u8 + 1);
+            network.world.inject(from, throng_sim::HostId(first), bytes);
+        }
+        let slots = between_mixes(&mut network, &sent);
+        assert!(slots.iter().all(|count| (60..=62).contains(count)), "farewell {farewell}: {slots:?}");
+    }
+}
+
+#[test]
+fn the_far_end_of_a_covered_circuit_is_silent_soon_after_its_origin() {
+    let plan = Plan { mixes: 4, exits: 2, spare: 1, ..Plan::default() };
+    let (mut network, sent) = watched("end-to-end=64kbps", plan);
+    network.world.run_for(Duration::from_secs(20));
+    let client = network.client;
+    let down = |network: &mut Network| {
+        let begin = network.world.now();
+        network.world.run_for(Duration::from_secs(10));
+        let sent = sent.borrow();
+        let mine = sent.iter().filter(|((_, to), _)| *to == client.0);
+        mine.map(|(_, times)| within(times, begin, Duration::from_secs(10))).sum::<usize>()
+    };
+    assert!(down(&mut network) >= 60);
+    network.world.command(client, Command::Spend(false));
+    network.world.run_for(Duration::from_secs(5));
+    let left = down(&mut network);
+    assert!(left < 8, "nothing but answers to questions: {left}");
+}
+
+/// A defence that wants padding now, and then again.
+struct Endless;
+
+impl Defences for Endless {
+    fn raise(&self, _: &str, _: &Seed, _: Time) -> Option<Box<dyn Defence>> {
+        Some(Box::new(Self))
+    }
+}
+
+impl Defence for Endless {
+    fn heed(&mut self, _: Passed, _: Time) {}
+    fn wake(&self) -> Time {
+        Time::ZERO
+    }
+    fn act(&mut self, _: Time) -> Option<Act> {
+        Some(Act::Pad { bypass: false, replace: false })
+    }
+    fn holds(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_defence_that_wants_padding_without_end_gets_a_rest() {
+    let plan = Plan { mixes: 4, exits: 2, spare: 1, ..Plan::default() };
+    let (mut network, sent) = watched(&format!("machine={PADDING}:{PADDING}"), plan);
+    let config = network.configs.last().unwrap().clone();
+    network.world.start(network.client, NodeConfig { defences: Some(Arc::new(Endless)), ..config });
+    let begin = network.world.now();
+    network.world.run_for(Duration::from_secs(1));
+    let (sent, client) = (sent.borrow(), network.client.0);
+    let most =
+        sent.iter().filter(|((from, _), _)| *from == client).map(|(_, times)| times.len()).max().unwrap();
+    assert!(most > 1000 && most <= 1000 * DEFENCE_ACTS_MAX as usize, "{most} since {begin:?}");
+}
+
+#[test]
+fn a_budget_ends_the_padding_of_machines_as_well() {
+    let plan = Plan { mixes: 4, exits: 2, spare: 1, budget: Some(300_000), ..Plan::default() };
+    let (mut network, sent) = watched(&format!("machine={PADDING}"), plan);
+    let circuit = network.attach(1, 7).expect("a circuit");
+    network.world.run_for(Duration::from_secs(30));
+    let (begin, client, span) = (network.world.now(), network.client.0, Duration::from_secs(10));
+    network.world.run_for(span);
+    let up = |sent: &Sent| {
+        let sent = sent.borrow();
+        let mine = sent.iter().filter(|((from, _), _)| *from == client);
+        mine.map(|(_, times)| (times.len(), within(times, begin, span)))
+            .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+    };
+    let (all, late) = up(&sent);
+    // 300 kB are 229 datagrams: five seconds of padding.
+    assert!((229..400).contains(&all) && late < 8, "{all} in all, {late} at the end");
+    assert!(network.echo(circuit, b"still here", Duration::from_secs(2)));
 }
 
 #[test]

@@ -63,6 +63,11 @@ impl CircuitPace {
         Some(Self { schedule, loops, chance, grid, slot, queue: VecDeque::new(), is_heard: false, slots: 0 })
     }
 
+    /// The mean from one slot to the next.
+    pub(crate) fn gap(&self) -> Duration {
+        self.schedule.gap()
+    }
+
     /// When the cell of the next slot leaves.
     pub(crate) fn due(&self) -> Time {
         self.grid.leaves(self.slot)
@@ -89,7 +94,8 @@ impl CircuitPace {
         let until = Time::from_nanos(now.as_nanos().saturating_sub(SLOT_LATE_MAX.as_nanos() as u64));
         if self.slot + Duration::from_secs(1) < until {
             missed = ((until - self.slot).as_nanos() / self.schedule.gap().as_nanos().max(1)) as u64;
-            self.slot = until;
+            missed = missed.max(1);
+            self.slot = self.schedule.next(until, &mut self.chance);
         }
         while self.due() < until {
             self.slot = self.schedule.next(self.slot, &mut self.chance);

@@ -147,7 +147,8 @@ impl Covering {
 
     // --- Links ----------------------------------------------------------------------------------------
 
-    /// From now on, all that goes to `address` goes in slots. If it does already, only fillers go by another link.
+    /// From now on, all that goes to `address` goes in slots of this scheme. If it does already, only fillers go by
+    /// another link; what waits for slots of another scheme waits for these.
     pub(crate) fn begin(
         &mut self,
         address: SocketAddr,
@@ -156,12 +157,16 @@ impl Covering {
         decides: bool,
         now: Time,
     ) {
-        if let Some(pace) = self.paces.get_mut(&address) {
+        if let Some(pace) = self.paces.get_mut(&address).filter(|pace| pace.is_of(cover)) {
             pace.link = link;
             return;
         }
         let chance = (self.chance_of(Speaker::Link(address)), self.grid.clone());
-        let Some(pace) = Pace::new(cover, link, decides, self.geometry, chance, now) else { return };
+        let Some(mut pace) = Pace::new(cover, link, decides, self.geometry, chance, now) else { return };
+        if let Some(before) = self.paces.remove(&address) {
+            self.due.remove(&(before.due(), Speaker::Link(address)));
+            pace.take_over(*before);
+        }
         self.schedule(pace.due(), Speaker::Link(address));
         self.paces.insert(address, Box::new(pace));
         if let LinkCover::DemandDriven { least, most } = cover
@@ -201,14 +206,20 @@ impl Covering {
     pub(crate) fn look_at_guard(&mut self, address: SocketAddr) {
         let Some(guard) = self.guards.get_mut(&address) else { return };
         self.due.remove(&(guard.due, Speaker::Guard(address)));
-        guard.due = guard.defence.wake() + SLOT_GUARD;
+        guard.due = guard.defence.wake().max(guard.not_before) + SLOT_GUARD;
         if guard.due != Time::NEVER {
             self.due.insert((guard.due, Speaker::Guard(address)));
         }
     }
 
-    /// A neighbour moved.
-    pub(crate) fn moved(&mut self, from: SocketAddr, to: SocketAddr) {
+    /// The neighbour on a link moved. Slots that go by another link stay where they are: anybody may say that he is at
+    /// somebody else's address.
+    pub(crate) fn moved(&mut self, link: LinkKey, from: SocketAddr, to: SocketAddr) {
+        let is_its_pace = self.paces.get(&from).is_none_or(|pace| pace.link == link);
+        let is_its_guard = self.guards.get(&from).is_none_or(|guard| guard.link == link);
+        if !is_its_pace || !is_its_guard {
+            return;
+        }
         if self.paces.contains_key(&to) || self.guards.contains_key(&to) {
             return self.end(from); // somebody is there already, whose slots are not to be touched
         }
@@ -251,14 +262,14 @@ impl Covering {
                 self.reuse(copy);
                 false
             }
-            Err(Parcel::Datagram(_)) => false,
+            Err(Parcel::Datagram { .. }) => false,
         }
     }
 
     /// Lets a message that sets a link up wait for a slot of `address`; whether there was room.
-    pub(crate) fn hold_datagram(&mut self, address: SocketAddr, datagram: Box<[u8]>) -> bool {
+    pub(crate) fn hold_datagram(&mut self, address: SocketAddr, bytes: Box<[u8]>, to_stranger: bool) -> bool {
         let Some(pace) = self.paces.get_mut(&address) else { return false };
-        pace.push((LinkKey::default(), 0), Parcel::Datagram(datagram)).is_ok()
+        pace.push((LinkKey::default(), 0), Parcel::Datagram { bytes, to_stranger }).is_ok()
     }
 
     /// Gives a cell's memory back.
@@ -336,6 +347,16 @@ impl Covering {
     /// All neighbours that hear us in slots.
     pub(crate) fn neighbours(&self) -> Vec<SocketAddr> {
         self.paces.keys().copied().collect()
+    }
+
+    /// All neighbours on whose links a defence is at work.
+    pub(crate) fn guarded(&self) -> Vec<SocketAddr> {
+        self.guards.keys().copied().collect()
+    }
+
+    /// The links that slots go by, and the mean from one to the next.
+    pub(crate) fn gaps(&self) -> Vec<(LinkKey, Duration)> {
+        self.paces.values().map(|pace| (pace.link, pace.gap())).collect()
     }
 
     /// Sets the rate of all demand-driven links for the tick that begins.

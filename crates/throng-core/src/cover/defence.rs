@@ -78,6 +78,8 @@ pub(crate) struct Guard {
     queue: Queue<(LinkKey, u32), Waits>,
     /// When it is looked at next.
     pub(crate) due: Time,
+    /// It wanted too much at once, and has to wait.
+    pub(crate) not_before: Time,
 }
 
 /// What becomes of a cell that wants to leave.
@@ -89,7 +91,7 @@ pub(crate) enum Pass {
 
 impl Guard {
     pub(crate) fn new(link: LinkKey, defence: Box<dyn Defence>) -> Self {
-        Self { link, defence, queue: Queue::new((link, 0)), due: Time::NEVER }
+        Self { link, defence, queue: Queue::new((link, 0)), due: Time::NEVER, not_before: Time::ZERO }
     }
 
     /// A cell wants to leave.

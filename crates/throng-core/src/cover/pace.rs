@@ -10,6 +10,7 @@ use super::{LinkCover, Rate, Schedule};
 use crate::limits::{
     ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, SLOT_LATE_MAX,
     SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN,
+    SLOT_QUEUE_STRANGERS_MAX,
 };
 use crate::link::LinkKey;
 use crate::mixing::Departure;
@@ -27,13 +28,19 @@ pub(crate) enum Parcel {
     /// A cell, to be sealed when it leaves.
     Cell(Departure, Box<[u8]>),
     /// A message that sets a link up.
-    Datagram(Box<[u8]>),
+    Datagram {
+        /// All of it.
+        bytes: Box<[u8]>,
+        /// Whether somebody asked for it who may be anybody.
+        to_stranger: bool,
+    },
 }
 
 /// A neighbour's slots.
 pub(crate) struct Pace {
     /// A link to it, for filler.
     pub(crate) link: LinkKey,
+    cover: LinkCover,
     rhythm: Rhythm,
     chance: Rng,
     grid: Grid,
@@ -44,6 +51,13 @@ pub(crate) struct Pace {
     /// The neighbour has shown that it speaks in slots as well.
     is_heard: bool,
     slots: u64,
+    /// How often something was taken from the queue, or nothing was there.
+    parcels: u64,
+}
+
+/// The queue of all who have no link yet.
+fn strangers() -> (LinkKey, u32) {
+    (LinkKey::default(), 0)
 }
 
 enum Rhythm {
@@ -99,6 +113,7 @@ impl Pace {
         };
         let mut pace = Self {
             link,
+            cover: cover.clone(),
             rhythm,
             grid,
             slot: Time::NEVER,
@@ -107,12 +122,23 @@ impl Pace {
             queue: Queue::new((link, 0)),
             is_heard: false,
             slots: 0,
+            parcels: 0,
         };
         if let Some(schedule) = pace.schedule() {
             let first = schedule.next(now, &mut pace.chance);
             pace.place(first);
         }
         Some(pace)
+    }
+
+    /// Whether its slots are of this scheme.
+    pub(crate) fn is_of(&self, cover: &LinkCover) -> bool {
+        self.cover == *cover
+    }
+
+    /// Takes over what waits for another one's slots.
+    pub(crate) fn take_over(&mut self, other: Self) {
+        self.queue = other.queue;
     }
 
     /// When the datagram of the next slot leaves.
@@ -134,13 +160,15 @@ impl Pace {
     pub(crate) fn push(&mut self, circuit: (LinkKey, u32), parcel: Parcel) -> Result<(), Parcel> {
         let each = (SLOT_QUEUE_SPAN.as_nanos() / self.gap().as_nanos().max(1)) as usize;
         let each = each.clamp(SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_CELLS_MAX);
-        let key = if circuit.1 == 0 { self.messages() } else { circuit };
+        // Messages between neighbours, of whichever link, go first; those to strangers in their turn, as a circuit's, but
+        // not later than each fourth.
+        let (key, each) = match parcel {
+            Parcel::Datagram { to_stranger: true, .. } => (strangers(), SLOT_QUEUE_STRANGERS_MAX),
+            Parcel::Datagram { .. } => (self.queue.first(), each),
+            Parcel::Cell(..) if circuit.1 == 0 => (self.queue.first(), each),
+            Parcel::Cell(..) => (circuit, each),
+        };
         self.queue.push(key, parcel, each, SLOT_QUEUE_ALL_MAX)
-    }
-
-    /// Messages between neighbours, of whichever link, go first.
-    fn messages(&self) -> (LinkKey, u32) {
-        self.queue.first()
     }
 
     /// Slots that passed unused since they are too long ago at `now`, if there are any: they stay empty.
@@ -150,10 +178,15 @@ impl Pace {
         if self.slot + Duration::from_secs(1) < until {
             // A machine that slept: there is no point in counting one by one.
             missed = ((until - self.slot).as_nanos() / schedule.gap().as_nanos().max(1)) as u64;
-            self.place(until);
+            missed = missed.max(1);
+            let next = match &self.rhythm {
+                Rhythm::Mimics(mimics) => self.slot + Duration::from_nanos(mimics.gap.saturating_mul(missed)),
+                Rhythm::Fixed(_) | Rhythm::Common { .. } => schedule.next(until, &mut self.chance),
+            };
+            self.place(next);
         }
         while self.due() < until {
-            let next = schedule.next(self.slot, &mut self.chance);
+            let next = self.slot_after(self.slot);
             self.place(next);
             missed += 1;
         }
@@ -166,7 +199,7 @@ impl Pace {
         self.slots += 1;
         let announce = if self.is_heard { ANNOUNCE_AGAIN_EVERY } else { ANNOUNCE_EVERY };
         let is_filler = self.slots % announce == 1 || !self.may_be_real();
-        let parcel = if is_filler { None } else { self.queue.pop() };
+        let parcel = if is_filler { None } else { self.next_parcel() };
         self.note(parcel.is_some());
         let content = match parcel {
             Some(parcel) => Content::Parcel(parcel),
@@ -179,6 +212,12 @@ impl Pace {
             self.place(now + self.gap());
         }
         Turn { at, content }
+    }
+
+    fn next_parcel(&mut self) -> Option<Parcel> {
+        self.parcels += 1;
+        let strangers = self.parcels.is_multiple_of(4).then(|| self.queue.pop_of(strangers())).flatten();
+        strangers.or_else(|| self.queue.pop())
     }
 
     /// The neighbour told us how far apart its slots are.
@@ -247,20 +286,23 @@ impl Pace {
     }
 
     fn advance(&mut self) {
-        let slot = self.slot;
-        let next = match &mut self.rhythm {
+        if let Rhythm::Mimics(mimics) = &mut self.rhythm
+            && mimics.turn_epoch(self.slot)
+        {
+            self.is_heard = false;
+        }
+        let next = self.slot_after(self.slot);
+        self.place(next);
+    }
+
+    fn slot_after(&mut self, slot: Time) -> Time {
+        match &self.rhythm {
             Rhythm::Fixed(schedule) => schedule.next(slot, &mut self.chance),
             Rhythm::Common { schedule, .. } => {
                 schedule.map_or(Time::NEVER, |schedule| schedule.next(slot, &mut self.chance))
             }
-            Rhythm::Mimics(mimics) => {
-                if mimics.turn_epoch(slot) {
-                    self.is_heard = false;
-                }
-                slot + Duration::from_nanos(mimics.gap)
-            }
-        };
-        self.place(next);
+            Rhythm::Mimics(mimics) => slot + Duration::from_nanos(mimics.gap),
+        }
     }
 }
 

@@ -30,6 +30,11 @@ impl<K: Ord + Copy, T> Queue<K, T> {
     /// The next one: each key has one turn after the other.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let key = if self.queues.contains_key(&self.first) { self.first } else { self.next()? };
+        self.pop_of(key)
+    }
+
+    /// The next one of a key.
+    pub(crate) fn pop_of(&mut self, key: K) -> Option<T> {
         let queue = self.queues.get_mut(&key)?;
         let item = queue.pop_front()?;
         if queue.is_empty() {

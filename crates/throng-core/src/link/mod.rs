@@ -349,8 +349,8 @@ impl<S: Suite> Link<S> {
     /// Notes that a question was sent, and says when to look again.
     pub(crate) fn asked(&mut self, now: Time) -> Time {
         match &self.side {
-            Side::Opening(opening) => now + retry_after(opening.sends),
-            _ => self.silence.ask(now),
+            Side::Opening(opening) => now + retry_after(opening.sends) + self.more_patience / 2,
+            _ => self.silence.ask(now) + self.more_patience / 2,
         }
     }
 

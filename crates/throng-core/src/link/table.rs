@@ -178,9 +178,11 @@ impl<S: Suite> Links<S> {
         self.some(1, rng).first().copied()
     }
 
-    /// All links.
-    pub(crate) fn all(&self) -> Vec<LinkKey> {
-        self.links.keys().collect()
+    /// All links, the oldest first.
+    pub(crate) fn oldest_first(&self) -> Vec<LinkKey> {
+        let mut keys: Vec<LinkKey> = self.links.keys().collect();
+        keys.sort_by_key(|key| self.links[*key].opened);
+        keys
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -43,7 +43,7 @@ impl<S: Suite> Node<S> {
         if before != after
             && let Some(covering) = &mut self.covering
         {
-            covering.moved(before, after);
+            covering.moved(key, before, after);
         }
         let body = &mut cell[CELL_HEADER_BYTES..];
         if self.covering.is_some() {
@@ -96,7 +96,10 @@ impl<S: Suite> Node<S> {
         for ticket in released.drain(..) {
             if ticket == Ticket::DUMMY {
                 self.emit_filler(now, chance, out);
-            } else if let Some((departure, body)) = held.redeem(ticket) {
+            } else if let Some((mut departure, body)) = held.redeem(ticket) {
+                if departure.at <= now {
+                    departure.at = Time::ZERO; // past its circuit's slot, it leaves when the strategy says
+                }
                 self.emit(now, departure, &body, out);
                 held.reuse(body);
             }

@@ -13,7 +13,10 @@ use crate::cover::{
     Purse, Rate, Speaker,
 };
 use crate::crypto::Suite;
-use crate::limits::{LINKS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY};
+use crate::limits::{
+    CIRCUIT_SILENT_MIN, DEFENCE_ACTS_MAX, DEFENCE_REST, LINKS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY,
+    SLOTS_CLAIMED_AFTER, SLOTS_SILENT_MAX,
+};
 use crate::link::LinkKey;
 use crate::mixing::Departure;
 use crate::output::Outbox;
@@ -33,10 +36,8 @@ impl<S: Suite> Node<S> {
 
     /// A link came up, or showed whose it is: it gets slots if the design says so.
     pub(super) fn cover_link(&mut self, now: Time, key: LinkKey) {
-        let Some(link) = self.links.get_mut(key).filter(|link| link.is_up()) else { return };
-        // Where circuits have slots of their own, links ask no questions between them: when timers are late for those would
-        // show how busy we are.
-        link.be_patient(2 * self.design.cover.circuits.wait(self.design.geometry));
+        self.grant_patience(key);
+        let Some(link) = self.links.get(key).filter(|link| link.is_up()) else { return };
         let is_mix = link.peer.is_some_and(|peer| self.view.get(peer).is_some());
         let cover = match (self.relays_for_others, link.is_responder()) {
             (true, _) if is_mix => &self.design.cover.mix_links,
@@ -77,13 +78,43 @@ impl<S: Suite> Node<S> {
     }
 
     fn begin_slots(&mut self, now: Time, key: LinkKey, cover: &LinkCover) {
-        let (Some(covering), Some(link)) = (&mut self.covering, self.links.get_mut(key)) else { return };
+        let (Some(covering), Some(link)) = (&self.covering, self.links.get(key)) else { return };
         if *cover == LinkCover::None || covering.len() >= LINKS_MAX {
             return;
         }
-        covering.begin(link.address, cover, key, !link.is_responder(), now);
+        let (address, decides) = (link.address, !link.is_responder());
+        if !self.may_claim(now, key, address) {
+            return;
+        }
+        let Some(covering) = &mut self.covering else { return };
+        covering.begin(address, cover, key, decides, now);
+        self.grant_patience(key);
+    }
+
+    /// Whether what goes to a link's address goes in slots.
+    pub(super) fn has_slots(&self, key: LinkKey) -> bool {
+        let (Some(covering), Some(link)) = (&self.covering, self.links.get(key)) else { return false };
+        covering.has(link.address)
+    }
+
+    /// A neighbour whose slots are far apart answers late, and is not asked more often than that. Where circuits have slots
+    /// of their own, links ask no questions between them: when timers are late for those would show how busy we are.
+    pub(super) fn grant_patience(&mut self, key: LinkKey) {
+        let (Some(covering), Some(link)) = (&mut self.covering, self.links.get_mut(key)) else { return };
         let gap = covering.pace(link.address).map_or(Duration::ZERO, |pace| pace.gap());
         link.be_patient(gap * GAPS_OF_PATIENCE + 2 * self.design.cover.circuits.wait(self.design.geometry));
+    }
+
+    /// Whether the slots of an address may go by this link: nobody has them, or the same neighbour by another link, or
+    /// somebody who is not heard any more. An address alone proves nothing: anybody may claim to be there.
+    fn may_claim(&mut self, now: Time, key: LinkKey, address: SocketAddr) -> bool {
+        let Some(pace) = self.covering.as_mut().and_then(|covering| covering.pace(address)) else {
+            return true;
+        };
+        let (holder, gap) = (pace.link, pace.gap());
+        let (Some(old), Some(link)) = (self.links.get(holder), self.links.get(key)) else { return true };
+        let is_same = holder == key || (old.peer.is_some() && old.peer == link.peer);
+        is_same || old.address != address || now - old.last_heard() > gap * SLOTS_CLAIMED_AFTER
     }
 
     /// A link is gone: its neighbour's slots go with it, unless there is another link to it.
@@ -108,58 +139,75 @@ impl<S: Suite> Node<S> {
         gap: Duration,
         out: &mut Outbox,
     ) -> Result<(), Refused> {
+        let Some(address) = self.links.get(key).map(|link| link.address) else { return Ok(()) };
+        let may_claim = self.may_claim(now, key, address);
         let (Some(covering), Some(link)) = (&mut self.covering, self.links.get(key)) else { return Ok(()) };
         let is_client = link.is_responder() && link.peer.is_none();
         if gap.is_zero() {
-            if is_client && self.relays_for_others && covering.pace(link.address).is_some() {
-                covering.end(link.address); // it cannot, or does not want to, spend more
+            if is_client && self.relays_for_others && may_claim && covering.pace(address).is_some() {
+                covering.end(address); // it cannot, or does not want to, spend more
             }
             return Ok(());
         }
         if !self.relays_for_others && !covering.has(link.address) {
-            self.say_no_slots(now, key, out);
+            self.say_no_slots(now, key, Time::ZERO, out);
             return Ok(());
         }
-        if let Some(pace) = covering.pace(link.address) {
+        if let Some(pace) = covering.pace(address) {
+            if !may_claim {
+                return Ok(());
+            }
             pace.hear(gap);
             if link.is_responder() {
                 pace.link = key; // who opened the links says which one is the newest
             }
+            self.grant_patience(key);
             return Ok(());
         }
-        // A client asks us to speak as it does: not faster than the design says, and as long as it speaks.
-        let LinkCover::Constant(most) = self.design.cover.user_links else { return Ok(()) };
-        if !self.relays_for_others || !link.is_responder() || link.peer.is_some() {
-            return Ok(());
-        }
-        let geometry = self.design.geometry;
-        let rate = Rate::of_gap(gap.max(most.gap(geometry)), geometry);
-        self.begin_slots(now, key, &LinkCover::Constant(rate));
+        self.cover_asked(now, key, gap);
         Ok(())
+    }
+
+    /// A client asks us to speak as it does: not faster than the design says, and as long as it speaks.
+    fn cover_asked(&mut self, now: Time, key: LinkKey, gap: Duration) {
+        let LinkCover::Constant(most) = self.design.cover.user_links else { return };
+        let is_client = self.links.get(key).is_some_and(|link| link.is_responder() && link.peer.is_none());
+        if self.relays_for_others && is_client && !gap.is_zero() {
+            let geometry = self.design.geometry;
+            let rate = Rate::of_gap(gap.max(most.gap(geometry)), geometry);
+            self.begin_slots(now, key, &LinkCover::Constant(rate));
+        }
     }
 
     /// A design with other cover is in force: all slots are new, what was spent stays spent.
     pub(super) fn cover_anew(&mut self, now: Time) {
         let before = self.covering.take();
         self.owns.values_mut().for_each(|own| own.pace = None);
-        self.relays.values_mut().for_each(|relay| relay.pace = None);
+        let spoke: Vec<_> =
+            self.relays.iter_mut().filter_map(|(key, relay)| relay.pace.take().map(|_| key)).collect();
         if self.design.cover.is_none() {
             return;
         }
         let budget = self.client.map(|_| self.budget.as_deref().copied().unwrap_or_default());
         let seed = self.chance.timing.seed();
         let mut covering = Box::new(Covering::new(seed, self.design.geometry, budget, now));
+        let mut gaps = Vec::new();
         if let Some(before) = before {
+            gaps = before.gaps();
             (covering.purse, covering.spent) = (before.purse, before.spent);
         }
         self.covering = Some(covering);
         self.cover_all(now);
+        // Those who spoke to us in slots will go on: so do we, without waiting until they say so again.
+        gaps.into_iter().for_each(|(link, gap)| self.cover_asked(now, link, gap));
+        spoke.into_iter().for_each(|relay| self.cover_relay(now, relay));
         self.timers.by(&mut self.mesh, now, Timer::Mesh);
     }
 
     /// Everything that runs gets slots if the design says so and it has none.
-    fn cover_all(&mut self, now: Time) {
-        self.links.all().into_iter().for_each(|key| self.cover_link(now, key));
+    pub(super) fn cover_all(&mut self, now: Time) {
+        // Of two links to one neighbour, the newer one gets the slots: it comes last.
+        self.links.oldest_first().into_iter().for_each(|key| self.cover_link(now, key));
         let bare = self.owns.iter().filter(|(_, own)| own.is_ready() && own.pace.is_none());
         let owns: Vec<OwnKey> = bare.map(|(key, _)| key).collect();
         owns.into_iter().for_each(|own| self.cover_own(now, own));
@@ -189,14 +237,18 @@ impl<S: Suite> Node<S> {
     pub(super) fn speak(&mut self, now: Time, out: &mut Outbox) {
         let is_needed = !self.relays.is_empty() || !self.owns.is_empty();
         while let Some(next) = self.covering.as_mut().and_then(|covering| covering.next(now, is_needed)) {
+            let mut last = Time::ZERO;
             match next {
-                Next::Link(address, turn) => self.speak_on_link(now, address, turn.at, turn.content, out),
+                Next::Link(address, turn) => {
+                    last = turn.at;
+                    self.speak_on_link(now, address, turn.at, turn.content, out);
+                }
                 Next::Own(key) => self.speak_on_own(now, key, out),
                 Next::Relay(key) => self.speak_on_relay(now, key, out),
                 Next::Guard(address) => self.obey_defence(now, address, out),
                 Next::Day => self.spend_again(now),
             }
-            self.end_if_spent(now, out);
+            self.end_if_spent(now, last, out);
         }
     }
 
@@ -217,8 +269,8 @@ impl<S: Suite> Node<S> {
                     covering.reuse(body);
                 }
             }
-            Content::Parcel(Parcel::Datagram(datagram)) => {
-                out.datagram(address, at).copy_from_slice(&datagram);
+            Content::Parcel(Parcel::Datagram { bytes, .. }) => {
+                out.datagram(address, at).copy_from_slice(&bytes);
                 self.counts.datagrams_out += 1;
             }
             Content::Filler => self.fill(now, address, at, out),
@@ -228,7 +280,10 @@ impl<S: Suite> Node<S> {
     /// Sends a filler in a slot.
     fn fill(&mut self, now: Time, address: SocketAddr, at: Time, out: &mut Outbox) {
         let Some(pace) = self.covering.as_mut().and_then(|covering| covering.pace(address)) else { return };
-        let (link, gap) = (pace.link, pace.gap());
+        let (link, mut gap) = (pace.link, pace.gap());
+        if self.links.get(link).is_some_and(|link| link.identify.is_some()) {
+            gap = Duration::ZERO; // it does not know yet who asks, and would take us for a client
+        }
         let mut body = out.take_body();
         Control::Filler { gap }.write(&mut body);
         self.seal(now, Departure::soon(link, CellHeader::CONTROL), &body, at, out);
@@ -247,7 +302,7 @@ impl<S: Suite> Node<S> {
         let before = core::mem::replace(&mut purse.may_spend, may);
         match (before, may) {
             (false, true) => self.spend_again(now),
-            _ => self.end_if_spent(now, out),
+            _ => self.end_if_spent(now, Time::ZERO, out),
         }
     }
 
@@ -259,21 +314,32 @@ impl<S: Suite> Node<S> {
         self.cover_all(now);
     }
 
-    /// A client that may not spend more says so to its neighbours, and speaks when it has something to say.
-    fn end_if_spent(&mut self, now: Time, out: &mut Outbox) {
+    /// A client that may not spend more says so to its neighbours, behind its `last` slot, and speaks when it has something
+    /// to say.
+    fn end_if_spent(&mut self, now: Time, last: Time, out: &mut Outbox) {
         let Some(covering) = self.covering.as_mut().filter(|covering| !covering.may_spend(now)) else {
             return;
         };
         let neighbours = covering.neighbours();
         let links: Vec<LinkKey> =
             neighbours.iter().filter_map(|address| covering.pace(*address).map(|pace| pace.link)).collect();
+        let guarded = covering.guarded();
         neighbours.into_iter().for_each(|address| covering.end(address));
         self.owns.values_mut().for_each(|own| own.pace = None);
-        links.into_iter().for_each(|link| self.say_no_slots(now, link, out));
+        links.into_iter().for_each(|link| self.say_no_slots(now, link, last, out));
+        for address in guarded {
+            while self.send_held(now, address, out) {}
+            if let Some(covering) = &mut self.covering {
+                covering.end(address);
+            }
+        }
     }
 
-    fn say_no_slots(&mut self, now: Time, link: LinkKey, out: &mut Outbox) {
-        self.control_at_once(now, link, &Control::Filler { gap: Duration::ZERO }, out);
+    fn say_no_slots(&mut self, now: Time, link: LinkKey, at: Time, out: &mut Outbox) {
+        let mut body = out.take_body();
+        Control::Filler { gap: Duration::ZERO }.write(&mut body);
+        self.seal(now, Departure::soon(link, CellHeader::CONTROL), &body, at, out);
+        out.return_body(body);
     }
 
     // --- Defences -------------------------------------------------------------------------------------
@@ -299,18 +365,29 @@ impl<S: Suite> Node<S> {
         let Some(covering) = &mut self.covering else { return Pass::Now };
         let Some(guard) = covering.guard_of(address) else { return Pass::Now };
         let pass = guard.pass(departure, body, now);
-        covering.spent.real += 1;
+        covering.spent.real += u64::from(!matches!(pass, Pass::Dropped));
         covering.look_at_guard(address);
         pass
     }
 
     /// Does what the defence of a link wants done now.
     fn obey_defence(&mut self, now: Time, address: SocketAddr, out: &mut Outbox) {
+        let mut acts = 0..DEFENCE_ACTS_MAX;
         loop {
             let Some(guard) = self.covering.as_mut().and_then(|covering| covering.guard_of(address)) else {
                 return;
             };
-            let Some(act) = guard.defence.act(now) else { break };
+            // A text that wants things without end, or is due again at once, gets a rest.
+            guard.not_before = now + DEFENCE_REST;
+            if acts.next().is_none() {
+                break;
+            }
+            let Some(act) = guard.defence.act(now) else {
+                if guard.defence.wake() > now {
+                    guard.not_before = Time::ZERO;
+                }
+                break;
+            };
             match act {
                 Act::Release => while self.send_held(now, address, out) {},
                 Act::Pad { bypass, replace } => {
@@ -345,6 +422,7 @@ impl<S: Suite> Node<S> {
         guard.defence.heed(Passed::Sent, now);
         let link = guard.link;
         covering.spent.filler += 1;
+        covering.pay(now);
         let mut body = out.take_body();
         Control::Filler { gap: Duration::ZERO }.write(&mut body);
         self.seal(now, Departure::soon(link, CellHeader::CONTROL), &body, Time::ZERO, out);
@@ -353,10 +431,30 @@ impl<S: Suite> Node<S> {
 
     /// Sends a message that sets a link up: at once, or in the neighbour's next slot.
     pub(super) fn post(&mut self, to: SocketAddr, write: impl FnOnce(&mut [u8]), out: &mut Outbox) {
+        self.post_as(false, to, write, out);
+    }
+
+    /// The same to somebody who asked for it and may be anybody, also one who claims to be at a neighbour's address.
+    pub(super) fn post_to_stranger(
+        &mut self,
+        to: SocketAddr,
+        write: impl FnOnce(&mut [u8]),
+        out: &mut Outbox,
+    ) {
+        self.post_as(true, to, write, out);
+    }
+
+    fn post_as(
+        &mut self,
+        to_stranger: bool,
+        to: SocketAddr,
+        write: impl FnOnce(&mut [u8]),
+        out: &mut Outbox,
+    ) {
         if let Some(covering) = self.covering.as_mut().filter(|covering| covering.has(to)) {
             let mut datagram = alloc::vec![0; self.design.geometry.datagram()].into_boxed_slice();
             write(&mut datagram);
-            covering.hold_datagram(to, datagram);
+            covering.hold_datagram(to, datagram, to_stranger);
             return;
         }
         write(out.datagram(to, Time::ZERO));
@@ -392,15 +490,18 @@ impl<S: Suite> Node<S> {
     }
 
     fn speak_on_own(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+        let own_link = self.owns.get(key).map(|own| own.link);
         let Some(pace) = self.owns.get_mut(key).and_then(|own| own.pace.as_mut()) else { return };
         let missed = pace.skip(now);
         let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn(now)));
         let next = pace.due();
         self.note_slot(next, Speaker::Own(key), missed, turn.as_ref());
+        let address = own_link.and_then(|link| self.links.get(link)).map(|link| link.address);
         if turn.is_some()
             && let Some(covering) = &mut self.covering
+            && !address.is_some_and(|address| covering.has(address))
         {
-            covering.pay(now);
+            covering.pay(now); // where its link has slots as well, those are what it costs
         }
         match turn {
             Some(CircuitTurn::Payload(payload)) => {
@@ -416,7 +517,11 @@ impl<S: Suite> Node<S> {
     }
 
     fn speak_on_relay(&mut self, now: Time, key: RelayKey, out: &mut Outbox) {
-        let Some(pace) = self.relays.get_mut(key).and_then(|relay| relay.pace.as_mut()) else { return };
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        let heard = relay.heard();
+        // The origin speaks in slots: one that does not any more has ended them, and is not to be spoken to without end.
+        relay.pace.take_if(|pace| now - heard > CIRCUIT_SILENT_MIN.max(pace.gap() * SLOTS_SILENT_MAX));
+        let Some(pace) = &mut relay.pace else { return };
         let missed = pace.skip(now);
         let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn(now)));
         let next = pace.due();

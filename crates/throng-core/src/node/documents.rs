@@ -164,6 +164,8 @@ impl<S: Suite> Node<S> {
             self.mix_anew(now);
             if is_covered_anew {
                 self.cover_anew(now);
+            } else {
+                self.cover_all(now); // somebody who was a stranger may be a mix now
             }
             // Circuits in store are as the new document would have them, or they go.
             let hops = statement.design.route.hops();

@@ -34,6 +34,9 @@ impl<S: Suite> Node<S> {
         let addresses = node.addresses.iter().map(|address| address.0).collect();
         let link = Link::open_to(addresses, node.identity, node.link_key, session, initiation, now);
         let key = self.links.insert(link);
+        if self.has_slots(key) {
+            self.grant_patience(key);
+        }
         self.look_at_link(now, key, out);
         Some(key)
     }
@@ -113,7 +116,7 @@ impl<S: Suite> Node<S> {
                     sealed: &sealed,
                     tag: &tag,
                 };
-                self.post(from, |datagram| cookie.write(datagram), out);
+                self.post_to_stranger(from, |datagram| cookie.write(datagram), out);
                 return Ok(());
             }
         }
@@ -149,7 +152,7 @@ impl<S: Suite> Node<S> {
         if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side {
             let (responder, answer) = (link.our_session, unconfirmed.answer);
             let message = Datagram::Answer { initiator, responder, answer: &answer };
-            self.post(to, |datagram| message.write(datagram), out);
+            self.post_to_stranger(to, |datagram| message.write(datagram), out);
         }
     }
 
