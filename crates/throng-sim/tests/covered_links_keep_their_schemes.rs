@@ -259,6 +259,35 @@ fn mixes_speak_to_each_other_at_their_own_rate_although_one_is_a_stranger_at_fir
 }
 
 #[test]
+fn a_mix_that_a_newer_document_brings_is_covered_by_those_who_did_not_know_it() {
+    let cover = "links=64kbps";
+    let plan = Plan { mixes: 4, exits: 2, spare: 1, signed: true, ..Plan::default() };
+    let (mut network, sent) = watched(cover, plan);
+    let design =
+        throng_core::Design { cover: cover.parse().unwrap(), ..(*network.configs[0].design).clone() };
+    for newcomer in 0..4 {
+        let (mut old, all) = (network.records.clone(), network.records.clone());
+        old.remove(newcomer);
+        for mix in 0..4 {
+            // One of those that were there before has it, too: nobody takes a document from a stranger.
+            let membership = match mix == newcomer || mix == (newcomer + 1) % 4 {
+                true => common::signed_design(2, &all, design.clone()),
+                false => common::signed_design(1, &old, design.clone()),
+            };
+            let config = NodeConfig { membership, ..network.configs[mix].clone() };
+            network.world.start(network.mixes[mix], config);
+        }
+        let mixes = network.mixes.clone();
+        assert!(network.world.run_until(Duration::from_secs(900), |world| {
+            mixes.iter().all(|mix| world.node(*mix).view().records().count() == 3)
+        }));
+        network.world.run_for(Duration::from_secs(30));
+        let slots = between_mixes(&mut network, &sent);
+        assert!(slots.iter().all(|count| (60..=62).contains(count)), "newcomer {newcomer}: {slots:?}");
+    }
+}
+
+#[test]
 fn a_covered_circuit_past_mixes_that_hold_cells_loses_none_of_them() {
     let mixing = "exponential=15ms".parse().unwrap();
     let plan = Plan { mixes: 4, exits: 2, spare: 1, mixing, ..Plan::default() };

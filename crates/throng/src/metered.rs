@@ -31,6 +31,10 @@ impl SpendingOptions {
 
 async fn follow(orders: mpsc::Sender<Order>) {
     let mut before = None;
+    // Nothing is spent before the answer is there.
+    if orders.send(Order::Spend(false)).await.is_err() {
+        return;
+    }
     loop {
         let metered = ask().await;
         let may_spend = metered == Metered::No;
