@@ -70,9 +70,7 @@ enum Kind {
 pub(crate) fn run(bench: Bench) -> Result<()> {
     match bench.kind {
         None => outside(&bench.options),
-        Some(Kind::Sim) => {
-            crate::tools::run("cargo", &["bench", "--package", "throng-sim", "--bench", "speed", "--locked"])
-        }
+        Some(Kind::Sim) => simulator(),
         Some(Kind::Cover) => {
             crate::tools::run("cargo", &["bench", "--package", "throng-net", "--bench", "cover", "--locked"])
         }
@@ -80,6 +78,14 @@ pub(crate) fn run(bench: Bench) -> Result<()> {
         Some(Kind::Load(load)) => load::run(load),
         Some(Kind::Floor(part)) => floor::run(part),
     }
+}
+
+/// The simulator, by turns with a peer, which is built apart.
+fn simulator() -> Result<()> {
+    let peer = "crates/throng-sim/benches/nexosim/Cargo.toml";
+    let build = ["build", "--release", "--locked", "--manifest-path", peer, "--target-dir", "target/nexosim"];
+    crate::tools::run("cargo", &build)?;
+    crate::tools::run("cargo", &["bench", "--package", "throng-sim", "--bench", "speed", "--locked"])
 }
 
 // --- Outside -------------------------------------------------------------------------------------------
