@@ -5,11 +5,10 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use super::mutant::{self, Mutant};
-use super::schedule::Grid;
+use super::schedule::{Grid, Slots};
 use super::{CircuitCover, Schedule};
 use crate::limits::{
-    ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, SLOT_LATE_MAX, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN,
-    SLOT_QUEUE_SPAN,
+    ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN,
 };
 use crate::rng::Rng;
 use crate::time::Time;
@@ -17,15 +16,12 @@ use crate::wire::Geometry;
 
 /// One end's slots of a covered circuit.
 pub(crate) struct CircuitPace {
-    schedule: Schedule,
+    slots: Slots,
     /// Of the slots, this share is for loops.
     loops: f64,
-    chance: Rng,
-    grid: Grid,
-    slot: Time,
     queue: VecDeque<Box<[u8]>>,
     is_heard: bool,
-    slots: u64,
+    turns: u64,
 }
 
 /// What a slot carries.
@@ -59,23 +55,23 @@ impl CircuitPace {
             }
             CircuitCover::Poisson { rate, .. } => (Schedule::poisson(rate.gap(geometry)), 0.0),
         };
-        let slot = schedule.next(now, &mut chance);
-        Some(Self { schedule, loops, chance, grid, slot, queue: VecDeque::new(), is_heard: false, slots: 0 })
+        let slots = Slots::new(Some(schedule), (chance, grid), now);
+        Some(Self { slots, loops, queue: VecDeque::new(), is_heard: false, turns: 0 })
     }
 
     /// The mean from one slot to the next.
     pub(crate) fn gap(&self) -> Duration {
-        self.schedule.gap()
+        self.slots.gap()
     }
 
     /// When the cell of the next slot leaves.
     pub(crate) fn due(&self) -> Time {
-        self.grid.leaves(self.slot)
+        self.slots.due()
     }
 
     /// Lets a payload wait for a slot; whether there was room.
     pub(crate) fn push(&mut self, payload: &[u8]) -> bool {
-        let most = (SLOT_QUEUE_SPAN.as_nanos() / self.schedule.gap().as_nanos().max(1)) as usize;
+        let most = (SLOT_QUEUE_SPAN.as_nanos() / self.gap().as_nanos().max(1)) as usize;
         let has_room = self.queue.len() < most.clamp(SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_CELLS_MAX);
         if has_room {
             self.queue.push_back(payload.into());
@@ -88,39 +84,28 @@ impl CircuitPace {
         self.is_heard = true;
     }
 
-    /// Slots that passed unused since they are too long ago at `now`: they stay empty.
+    /// Passes over slots that are too long ago at `now`. How many.
     pub(crate) fn skip(&mut self, now: Time) -> u64 {
-        let mut missed = 0;
-        let until = Time::from_nanos(now.as_nanos().saturating_sub(SLOT_LATE_MAX.as_nanos() as u64));
-        if self.slot + Duration::from_secs(1) < until {
-            missed = ((until - self.slot).as_nanos() / self.schedule.gap().as_nanos().max(1)) as u64;
-            missed = missed.max(1);
-            self.slot = self.schedule.next(until, &mut self.chance);
-        }
-        while self.due() < until {
-            self.slot = self.schedule.next(self.slot, &mut self.chance);
-            missed += 1;
-        }
-        missed
+        self.slots.skip(now)
     }
 
     /// What the next slot carries; the one after it is the next then.
     pub(crate) fn turn(&mut self, now: Time) -> Turn {
-        self.slots += 1;
+        self.turns += 1;
         // Kinds are drawn from the stream of slots whatever waits: the draws must not follow the load.
-        let is_loop = self.loops > 0.0 && self.chance.unit() < self.loops;
-        let after = if mutant::has(Mutant::CountedFromNow) { now } else { self.slot };
-        self.slot = self.schedule.next(after, &mut self.chance);
+        let is_loop = self.loops > 0.0 && self.slots.draw() < self.loops;
+        let after = if mutant::has(Mutant::CountedFromNow) { now } else { self.slots.slot() };
+        self.slots.advance_from(after);
         let announce = if self.is_heard { ANNOUNCE_AGAIN_EVERY } else { ANNOUNCE_EVERY };
         if is_loop {
             return Turn::Loop;
         }
-        let is_dummy = self.slots % announce == 1;
+        let is_dummy = self.turns % announce == 1;
         match if is_dummy { None } else { self.queue.pop_front() } {
             Some(payload) => Turn::Payload(payload),
             None => {
                 if mutant::has(Mutant::DummyFromSlots) {
-                    self.chance.u32();
+                    self.slots.draw();
                 }
                 Turn::Dummy
             }

@@ -5,12 +5,11 @@ use core::time::Duration;
 
 use super::mutant::{self, Mutant};
 use super::queue::Queue;
-use super::schedule::Grid;
+use super::schedule::{Grid, Slots};
 use super::{LinkCover, Rate, Schedule};
 use crate::limits::{
-    ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, SLOT_LATE_MAX,
-    SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN,
-    SLOT_QUEUE_STRANGERS_MAX,
+    ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, SLOT_QUEUE_ALL_MAX,
+    SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN, SLOT_QUEUE_STRANGERS_MAX,
 };
 use crate::link::LinkKey;
 use crate::mixing::Departure;
@@ -42,15 +41,11 @@ pub(crate) struct Pace {
     pub(crate) link: LinkKey,
     cover: LinkCover,
     rhythm: Rhythm,
-    chance: Rng,
-    grid: Grid,
-    /// The next slot, as the schedule says, and when its datagram leaves.
-    slot: Time,
-    leaves: Time,
+    slots: Slots,
     queue: Queue<(LinkKey, u32), Parcel>,
     /// The neighbour has shown that it speaks in slots as well.
     is_heard: bool,
-    slots: u64,
+    turns: u64,
     /// How often something was taken from the queue, or nothing was there.
     parcels: u64,
 }
@@ -61,10 +56,10 @@ fn strangers() -> (LinkKey, u32) {
 }
 
 enum Rhythm {
-    /// What the schedule says.
-    Fixed(Schedule),
+    /// Always the same.
+    Fixed,
     /// The rate that all links of the mix have, in each tick; silent where it has none.
-    Common { schedule: Option<Schedule>, share_of_gap: f64, sent: u64 },
+    Common { share_of_gap: f64, sent: u64 },
     /// A rate that changes once in an epoch.
     Mimics(Mimics),
 }
@@ -103,32 +98,32 @@ impl Pace {
         (mut chance, grid): (Rng, Grid),
         now: Time,
     ) -> Option<Self> {
-        let rhythm = match cover {
+        let (rhythm, schedule) = match cover {
             LinkCover::None | LinkCover::Machines(_) => return None,
-            LinkCover::Constant(rate) => Rhythm::Fixed(Schedule::constant(rate.gap(geometry), &mut chance)),
-            LinkCover::DemandDriven { .. } => {
-                Rhythm::Common { schedule: None, share_of_gap: chance.unit(), sent: 0 }
+            LinkCover::Constant(rate) => {
+                (Rhythm::Fixed, Some(Schedule::constant(rate.gap(geometry), &mut chance)))
             }
-            LinkCover::Mimics(rate) => Rhythm::Mimics(Mimics::new(*rate, decides, geometry)),
+            LinkCover::DemandDriven { .. } => (Rhythm::Common { share_of_gap: chance.unit(), sent: 0 }, None),
+            LinkCover::Mimics(rate) => {
+                let mimics = Mimics::new(*rate, decides, geometry);
+                let begins = Schedule::Constant { gap: mimics.gap, phase: 0 };
+                (Rhythm::Mimics(mimics), Some(begins))
+            }
         };
-        let mut pace = Self {
+        let mut slots = Slots::new(schedule, (chance, grid), now);
+        if let Rhythm::Mimics(mimics) = &rhythm {
+            slots.follow(Schedule::Following { gap: mimics.gap });
+        }
+        Some(Self {
             link,
             cover: cover.clone(),
             rhythm,
-            grid,
-            slot: Time::NEVER,
-            leaves: Time::NEVER,
-            chance,
+            slots,
             queue: Queue::new((link, 0)),
             is_heard: false,
-            slots: 0,
+            turns: 0,
             parcels: 0,
-        };
-        if let Some(schedule) = pace.schedule() {
-            let first = schedule.next(now, &mut pace.chance);
-            pace.place(first);
-        }
-        Some(pace)
+        })
     }
 
     /// Whether its slots are of this scheme.
@@ -143,17 +138,12 @@ impl Pace {
 
     /// When the datagram of the next slot leaves.
     pub(crate) fn due(&self) -> Time {
-        self.leaves
-    }
-
-    fn place(&mut self, slot: Time) {
-        self.slot = slot;
-        self.leaves = if slot == Time::NEVER { Time::NEVER } else { self.grid.leaves(slot) };
+        self.slots.due()
     }
 
     /// The mean from one slot to the next.
     pub(crate) fn gap(&self) -> Duration {
-        self.schedule().map_or(Duration::ZERO, |schedule| schedule.gap())
+        self.slots.gap()
     }
 
     /// Takes something in for a later slot; gives it back if too much waits.
@@ -171,34 +161,17 @@ impl Pace {
         self.queue.push(key, parcel, each, SLOT_QUEUE_ALL_MAX)
     }
 
-    /// Slots that passed unused since they are too long ago at `now`, if there are any: they stay empty.
+    /// Passes over slots that are too long ago at `now`. How many.
     pub(crate) fn skip(&mut self, now: Time) -> u64 {
-        let (Some(schedule), mut missed) = (self.schedule(), 0) else { return 0 };
-        let until = Time::from_nanos(now.as_nanos().saturating_sub(SLOT_LATE_MAX.as_nanos() as u64));
-        if self.slot + Duration::from_secs(1) < until {
-            // A machine that slept: there is no point in counting one by one.
-            missed = ((until - self.slot).as_nanos() / schedule.gap().as_nanos().max(1)) as u64;
-            missed = missed.max(1);
-            let next = match &self.rhythm {
-                Rhythm::Mimics(mimics) => self.slot + Duration::from_nanos(mimics.gap.saturating_mul(missed)),
-                Rhythm::Fixed(_) | Rhythm::Common { .. } => schedule.next(until, &mut self.chance),
-            };
-            self.place(next);
-        }
-        while self.due() < until {
-            let next = self.slot_after(self.slot);
-            self.place(next);
-            missed += 1;
-        }
-        missed
+        self.slots.skip(now)
     }
 
     /// What the next slot carries; the one after it is the next then.
     pub(crate) fn turn(&mut self, now: Time) -> Turn {
         let at = if mutant::has(Mutant::DecidedLate) { Time::ZERO } else { self.due() };
-        self.slots += 1;
+        self.turns += 1;
         let announce = if self.is_heard { ANNOUNCE_AGAIN_EVERY } else { ANNOUNCE_EVERY };
-        let is_filler = self.slots % announce == 1 || !self.may_be_real();
+        let is_filler = self.turns % announce == 1 || !self.may_be_real();
         let parcel = if is_filler { None } else { self.next_parcel() };
         self.note(parcel.is_some());
         let content = match parcel {
@@ -209,7 +182,7 @@ impl Pace {
             self.advance();
         }
         if mutant::has(Mutant::CountedFromNow) {
-            self.place(now + self.gap());
+            self.slots.place(now + self.gap());
         }
         Turn { at, content }
     }
@@ -227,9 +200,10 @@ impl Pace {
             Rhythm::Mimics(mimics) if mimics.decides => mimics.gap == gap,
             Rhythm::Mimics(mimics) => {
                 mimics.gap = gap.clamp(mimics.widest / MIMICS_GROWTH_MAX, mimics.widest);
+                self.slots.follow(Schedule::Following { gap: mimics.gap });
                 true
             }
-            Rhythm::Fixed(_) | Rhythm::Common { .. } => true,
+            Rhythm::Fixed | Rhythm::Common { .. } => true,
         };
     }
 
@@ -246,37 +220,27 @@ impl Pace {
 
     /// Demand-driven: from `tick` on, slots are `gap` apart, or there are none.
     pub(crate) fn retune(&mut self, gap: Option<Duration>, tick: Time) {
-        let Rhythm::Common { schedule, share_of_gap, .. } = &mut self.rhythm else { return };
-        if gap == schedule.map(|schedule| schedule.gap()) {
+        let Rhythm::Common { share_of_gap, .. } = self.rhythm else { return };
+        if gap == self.slots.schedule().map(|schedule| schedule.gap()) {
             return;
         }
-        *schedule = gap.map(|gap| {
+        let schedule = gap.map(|gap| {
             let gap = (gap.as_nanos() as u64).max(1);
-            Schedule::Constant { gap, phase: (gap as f64 * *share_of_gap) as u64 }
+            Schedule::Constant { gap, phase: (gap as f64 * share_of_gap) as u64 }
         });
-        let before = Time::from_nanos(tick.as_nanos() - 1);
-        let next = schedule.map_or(Time::NEVER, |schedule| schedule.next(before, &mut self.chance));
-        self.place(next);
-    }
-
-    fn schedule(&self) -> Option<Schedule> {
-        match &self.rhythm {
-            Rhythm::Fixed(schedule) => Some(*schedule),
-            Rhythm::Common { schedule, .. } => *schedule,
-            Rhythm::Mimics(mimics) => Some(Schedule::Constant { gap: mimics.gap, phase: 0 }),
-        }
+        self.slots.begin_again(schedule, Time::from_nanos(tick.as_nanos() - 1));
     }
 
     fn may_be_real(&self) -> bool {
         match self.rhythm {
-            Rhythm::Fixed(_) | Rhythm::Common { .. } => true,
-            Rhythm::Mimics(_) => self.slots.is_multiple_of(MIMICS_REAL_SHARE.into()),
+            Rhythm::Fixed | Rhythm::Common { .. } => true,
+            Rhythm::Mimics(_) => self.turns.is_multiple_of(MIMICS_REAL_SHARE.into()),
         }
     }
 
     fn note(&mut self, is_real: bool) {
         match &mut self.rhythm {
-            Rhythm::Fixed(_) => {}
+            Rhythm::Fixed => {}
             Rhythm::Common { sent, .. } => *sent += u64::from(is_real),
             Rhythm::Mimics(mimics) => {
                 mimics.slots += 1;
@@ -287,22 +251,12 @@ impl Pace {
 
     fn advance(&mut self) {
         if let Rhythm::Mimics(mimics) = &mut self.rhythm
-            && mimics.turn_epoch(self.slot)
+            && mimics.turn_epoch(self.slots.slot())
         {
             self.is_heard = false;
+            self.slots.follow(Schedule::Following { gap: mimics.gap });
         }
-        let next = self.slot_after(self.slot);
-        self.place(next);
-    }
-
-    fn slot_after(&mut self, slot: Time) -> Time {
-        match &self.rhythm {
-            Rhythm::Fixed(schedule) => schedule.next(slot, &mut self.chance),
-            Rhythm::Common { schedule, .. } => {
-                schedule.map_or(Time::NEVER, |schedule| schedule.next(slot, &mut self.chance))
-            }
-            Rhythm::Mimics(mimics) => slot + Duration::from_nanos(mimics.gap),
-        }
+        self.slots.advance();
     }
 }
 

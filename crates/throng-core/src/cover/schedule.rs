@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::limits::SLOT_GRID;
+use crate::limits::{SLOT_GRID, SLOT_LATE_MAX};
 use crate::rng::{Purpose, Rng, Seed};
 use crate::time::Time;
 
@@ -14,6 +14,8 @@ pub(crate) enum Schedule {
     Constant { gap: u64, phase: u64 },
     /// At exponential intervals.
     Poisson { mean: u64 },
+    /// Every `gap` after the last one: for a gap that changes.
+    Following { gap: u64 },
 }
 
 impl Schedule {
@@ -37,13 +39,14 @@ impl Schedule {
             Self::Poisson { mean } => {
                 slot + Duration::from_nanos((mean as f64 * chance.exponential()) as u64 + 1)
             }
+            Self::Following { gap } => slot + Duration::from_nanos(gap),
         }
     }
 
     /// The mean from one slot to the next.
     pub(crate) const fn gap(&self) -> Duration {
         match *self {
-            Self::Constant { gap, .. } => Duration::from_nanos(gap),
+            Self::Constant { gap, .. } | Self::Following { gap } => Duration::from_nanos(gap),
             Self::Poisson { mean } => Duration::from_nanos(mean),
         }
     }
@@ -67,6 +70,100 @@ impl Grid {
         let grid = SLOT_GRID.as_nanos() as u64;
         let number = slot.as_nanos().div_ceil(grid);
         Time::from_nanos(number * grid + self.0.number(Purpose::Cover, number) % grid)
+    }
+}
+
+/// The slots of one speaker: which is the next, and when what is in it leaves.
+pub(crate) struct Slots {
+    /// None: there are no slots now.
+    schedule: Option<Schedule>,
+    chance: Rng,
+    grid: Grid,
+    slot: Time,
+    leaves: Time,
+}
+
+impl Slots {
+    /// The first slot after `now`, and those behind it.
+    pub(crate) fn new(schedule: Option<Schedule>, (chance, grid): (Rng, Grid), now: Time) -> Self {
+        let mut slots = Self { schedule, chance, grid, slot: now, leaves: Time::NEVER };
+        slots.advance();
+        slots
+    }
+
+    /// When what is in the next slot leaves.
+    pub(crate) fn due(&self) -> Time {
+        self.leaves
+    }
+
+    /// The next slot.
+    pub(crate) fn slot(&self) -> Time {
+        self.slot
+    }
+
+    /// The law that they follow.
+    pub(crate) fn schedule(&self) -> Option<Schedule> {
+        self.schedule
+    }
+
+    /// The mean from one to the next.
+    pub(crate) fn gap(&self) -> Duration {
+        self.schedule.map_or(Duration::ZERO, |schedule| schedule.gap())
+    }
+
+    /// A share that the stream of these slots gives.
+    pub(crate) fn draw(&mut self) -> f64 {
+        self.chance.unit()
+    }
+
+    /// From the slot after this one on they follow another law.
+    pub(crate) fn follow(&mut self, schedule: Schedule) {
+        self.schedule = Some(schedule);
+    }
+
+    /// They follow another law, or there are none; the next one is the first after `before`.
+    pub(crate) fn begin_again(&mut self, schedule: Option<Schedule>, before: Time) {
+        (self.schedule, self.slot) = (schedule, before);
+        self.advance();
+    }
+
+    /// Goes to the slot after this one.
+    pub(crate) fn advance(&mut self) {
+        self.advance_from(self.slot);
+    }
+
+    /// Goes to the first slot after `slot`.
+    pub(crate) fn advance_from(&mut self, slot: Time) {
+        let next = self.schedule.map_or(Time::NEVER, |schedule| schedule.next(slot, &mut self.chance));
+        self.place(next);
+    }
+
+    /// Has the next slot there, wherever the schedule would have it.
+    pub(crate) fn place(&mut self, slot: Time) {
+        self.slot = slot;
+        self.leaves = if slot == Time::NEVER { Time::NEVER } else { self.grid.leaves(slot) };
+    }
+
+    /// Passes over slots that are too long ago at `now`: they stay empty. How many.
+    pub(crate) fn skip(&mut self, now: Time) -> u64 {
+        let until = Time::from_nanos(now.as_nanos().saturating_sub(SLOT_LATE_MAX.as_nanos() as u64));
+        let mut missed = 0;
+        if self.due() != Time::NEVER && self.slot + Duration::from_secs(1) < until {
+            // A machine that slept: there is no point in counting one by one.
+            let gap = self.gap().as_nanos().max(1);
+            missed = (((until - self.slot).as_nanos() / gap) as u64).max(1);
+            match self.schedule {
+                Some(Schedule::Following { gap }) => {
+                    self.advance_from(self.slot + Duration::from_nanos(gap.saturating_mul(missed - 1)));
+                }
+                _ => self.advance_from(until),
+            }
+        }
+        while self.due() < until {
+            self.advance();
+            missed += 1;
+        }
+        missed
     }
 }
 
@@ -146,5 +243,33 @@ mod tests {
         let mean = slot.as_nanos() as f64 / 1e9 / 40_000.0;
         let deviation = (squares / 40_000.0 - mean * mean).sqrt();
         assert!((mean - 0.01).abs() < 0.0002 && (deviation - 0.01).abs() < 0.0003, "{mean} {deviation}");
+    }
+
+    /// Pauses of all lengths, under all laws: what comes next lies on the schedule, and is not used if it is too late.
+    #[test]
+    fn after_a_pause_slots_go_on_where_the_schedule_has_them() {
+        let gap = 20_000_000;
+        let laws = [
+            Schedule::Constant { gap, phase: 7_000_000 },
+            Schedule::Following { gap },
+            Schedule::Poisson { mean: gap },
+        ];
+        let begin = Time::from_secs(1000);
+        for (law, pause_ms) in
+            laws.iter().flat_map(|law| [5, 300, 1500, 5000, 3_600_000].map(|ms| (*law, ms)))
+        {
+            let grid = Grid::new(Seed::from_bytes([3; 32]));
+            let mut slots = Slots::new(Some(law), (rng(), grid), begin);
+            let first = slots.slot();
+            let now = slots.due() + Duration::from_millis(pause_ms);
+            let missed = slots.skip(now);
+            assert!(slots.due() + SLOT_LATE_MAX >= now, "{law:?} {pause_ms}");
+            assert_eq!(missed > 0, pause_ms > 10, "{law:?} {pause_ms}: {missed}");
+            if !matches!(law, Schedule::Poisson { .. }) {
+                assert_eq!((slots.slot() - first).as_nanos() % u128::from(gap), 0, "{law:?} {pause_ms}");
+                let passed = (slots.slot() - first).as_nanos() as u64 / gap;
+                assert!(passed.abs_diff(missed) <= 1, "{law:?} {pause_ms}: {missed} of {passed}");
+            }
+        }
     }
 }
