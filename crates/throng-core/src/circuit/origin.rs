@@ -9,7 +9,7 @@ use super::Layers;
 use crate::cover::CircuitPace;
 use crate::crypto::{Initiation, Suite};
 use crate::limits::{
-    CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY,
+    BUILD_TIME_MAX, CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY,
 };
 use crate::link::LinkKey;
 use crate::refused::Refused;
@@ -137,6 +137,16 @@ impl<S: Suite> Own<S> {
     /// What its hops said of their company when they joined.
     pub(crate) fn told(&self) -> &[Told] {
         &self.told
+    }
+
+    /// When it is given up if it is not complete.
+    pub(crate) fn given_up_at(&self) -> Time {
+        self.started + BUILD_TIME_MAX + 6 * self.detour
+    }
+
+    /// When it takes so long that another one is begun beside it.
+    pub(crate) fn slow_at(&self) -> Time {
+        self.started + SILENCE_DEAD + 3 * self.detour
     }
 
     /// What mixing and cover add to the way, nearly at most.

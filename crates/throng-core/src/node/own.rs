@@ -10,8 +10,8 @@ use crate::circuit::{Building, CircuitId, Layers, Need, Own, OwnKey, Stage};
 use crate::cover::LinkCover;
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
 use crate::limits::{
-    BUILD_TIME_MAX, BUILDS_AT_ONCE_MAX, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, FIRST_HOPS,
-    IDLE_PROBE, OWN_CIRCUITS_MAX, SETUP_SENDS_MAX, SILENCE_DEAD, STREAMS_PER_CIRCUIT_MAX,
+    BUILDS_AT_ONCE_MAX, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, FIRST_HOPS, IDLE_PROBE,
+    OWN_CIRCUITS_MAX, SETUP_SENDS_MAX, STREAMS_PER_CIRCUIT_MAX,
 };
 use crate::link::{End, retry_after};
 use crate::mixing::{Departure, Source};
@@ -64,11 +64,8 @@ impl<S: Suite> Node<S> {
                 return Err(NoRoute::NoFirstHop);
             }
         }
-        self.timers.set(
-            &mut self.owns[own].due,
-            now + BUILD_TIME_MAX + 6 * self.design.detour(),
-            Timer::Own(own),
-        );
+        let end = self.owns[own].given_up_at();
+        self.timers.set(&mut self.owns[own].due, end, Timer::Own(own));
         if self.links.get(link).is_some_and(|link| link.is_up()) {
             self.request_hop(now, own, out);
         } else if !self.wait_for_link(link, End::Own(own)) {
@@ -81,6 +78,7 @@ impl<S: Suite> Node<S> {
     pub(super) fn request_hop(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
         let Some(own) = self.owns.get_mut(key) else { return };
         let detour = own.detour();
+        let end = own.given_up_at();
         let Stage::Building(building) = &mut own.stage else { return };
         building.sends += 1;
         if building.sends == 1 {
@@ -89,7 +87,6 @@ impl<S: Suite> Node<S> {
             building.asked_at = now;
         }
         let retry = now + retry_after(building.sends) + detour;
-        let end = own.started + BUILD_TIME_MAX + 6 * detour;
         let offer = *building.initiation.offer();
         let (link, name, done) = (own.link, own.name, own.hops_done());
         self.timers.set(&mut own.due, retry.min(end), Timer::Own(key));
@@ -236,8 +233,7 @@ impl<S: Suite> Node<S> {
         self.timers.unset(&mut own.due, Timer::Own(key));
         match &own.stage {
             Stage::Building(building) => {
-                if now - own.started >= BUILD_TIME_MAX + 6 * own.detour() || building.sends >= SETUP_SENDS_MAX
-                {
+                if now >= own.given_up_at() || building.sends >= SETUP_SENDS_MAX {
                     self.end_own(now, key, Ended::NotBuilt, out);
                 } else {
                     self.request_hop(now, key, out);
@@ -504,11 +500,7 @@ impl<S: Suite> Node<S> {
             next = next.min(self.supply.not_before());
         }
         // A circuit that takes long to build is not counted any more after this, and gets company.
-        let builds = self
-            .owns
-            .values()
-            .filter(|own| !own.is_ready())
-            .map(|own| own.started + SILENCE_DEAD + 3 * own.detour());
+        let builds = self.owns.values().filter(|own| !own.is_ready()).map(|own| own.slow_at());
         let next = builds.filter(|at| *at > now).fold(next, Time::min);
         self.timers.set(&mut self.supply.due, next, Timer::Supply);
     }
@@ -533,7 +525,7 @@ impl<S: Suite> Node<S> {
         if building.clone().count() >= BUILDS_AT_ONCE_MAX {
             return None;
         }
-        let fresh = building.filter(|own| now - own.started < SILENCE_DEAD + 3 * own.detour());
+        let fresh = building.filter(|own| now < own.slow_at());
         let unused = owns().filter(|own| own.is_ready() && own.use_.isolation.is_none());
         let coming: Vec<&Own<S>> = fresh.chain(unused.filter(|own| !own.is_doubtful(now))).collect();
 
