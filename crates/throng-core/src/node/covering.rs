@@ -284,6 +284,11 @@ impl<S: Suite> Node<S> {
         if self.links.get(link).is_some_and(|link| link.identify.is_some()) {
             gap = Duration::ZERO; // it does not know yet who asks, and would take us for a client
         }
+        self.send_filler(now, link, gap, at, out);
+    }
+
+    /// Sends a filler past slots and defences, `at` a slot; it says how far apart our slots are.
+    fn send_filler(&mut self, now: Time, link: LinkKey, gap: Duration, at: Time, out: &mut Outbox) {
         let mut body = out.take_body();
         Control::Filler { gap }.write(&mut body);
         self.seal(now, Departure::soon(link, CellHeader::CONTROL), &body, at, out);
@@ -336,10 +341,7 @@ impl<S: Suite> Node<S> {
     }
 
     fn say_no_slots(&mut self, now: Time, link: LinkKey, at: Time, out: &mut Outbox) {
-        let mut body = out.take_body();
-        Control::Filler { gap: Duration::ZERO }.write(&mut body);
-        self.seal(now, Departure::soon(link, CellHeader::CONTROL), &body, at, out);
-        out.return_body(body);
+        self.send_filler(now, link, Duration::ZERO, at, out);
     }
 
     // --- Defences -------------------------------------------------------------------------------------
@@ -423,10 +425,7 @@ impl<S: Suite> Node<S> {
         let link = guard.link;
         covering.spent.filler += 1;
         covering.pay(now);
-        let mut body = out.take_body();
-        Control::Filler { gap: Duration::ZERO }.write(&mut body);
-        self.seal(now, Departure::soon(link, CellHeader::CONTROL), &body, Time::ZERO, out);
-        out.return_body(body);
+        self.send_filler(now, link, Duration::ZERO, Time::ZERO, out);
     }
 
     /// Sends a message that sets a link up: at once, or in the neighbour's next slot.
