@@ -30,6 +30,8 @@ use crate::wire::record::Record;
 
 /// A neighbour that is covered may be silent for so many gaps more than another one.
 const GAPS_OF_PATIENCE: u32 = 4;
+/// A link under a defence has no slots; this counts as one where another link claims its address.
+const DEFENCE_GAP: Duration = Duration::from_secs(1);
 
 impl<S: Suite> Node<S> {
     // --- Beginning and end ----------------------------------------------------------------------------
@@ -65,6 +67,10 @@ impl<S: Suite> Node<S> {
 
     /// A defence watches a link from now on, if this node can make one of its text.
     fn begin_defence(&mut self, now: Time, key: LinkKey, text: &str) {
+        let Some(address) = self.links.get(key).map(|link| link.address) else { return };
+        if !self.may_claim(now, key, address) {
+            return;
+        }
         let (Some(covering), Some(link)) = (&mut self.covering, self.links.get(key)) else { return };
         if let Some(guard) = covering.guard_of(link.address) {
             guard.link = key;
@@ -105,13 +111,16 @@ impl<S: Suite> Node<S> {
         link.be_patient(gap * GAPS_OF_PATIENCE + 2 * self.design.cover.circuits.wait(self.design.geometry));
     }
 
-    /// Whether the slots of an address may go by this link: nobody has them, or the same neighbour by another link, or
+    /// Whether the slots, or the defence, of an address may go by this link: nobody has them, or the same neighbour by another link, or
     /// somebody who is not heard any more. An address alone proves nothing: anybody may claim to be there.
     fn may_claim(&mut self, now: Time, key: LinkKey, address: SocketAddr) -> bool {
-        let Some(pace) = self.covering.as_mut().and_then(|covering| covering.pace(address)) else {
-            return true;
-        };
-        let (holder, gap) = (pace.link, pace.gap());
+        let Some(covering) = &mut self.covering else { return true };
+        let (holder, gap) =
+            match (covering.pace(address).map(|pace| (pace.link, pace.gap())), covering.guard_of(address)) {
+                (Some(pace), _) => pace,
+                (None, Some(guard)) => (guard.link, DEFENCE_GAP),
+                (None, None) => return true,
+            };
         let (Some(old), Some(link)) = (self.links.get(holder), self.links.get(key)) else { return true };
         let is_same = holder == key || (old.peer.is_some() && old.peer == link.peer);
         is_same || old.address != address || now - old.last_heard() > gap * SLOTS_CLAIMED_AFTER
