@@ -12,9 +12,15 @@ const TURNS: usize = 3;
 /// Where somebody else takes turns with us.
 const PEER_TURNS: usize = 7;
 
+/// What the program does when it is asked for this.
+const IDLE: &str = "bytes-per-idle-user";
+
 fn main() {
-    // First, while no memory of other worlds lies about.
-    let idle = bytes_per_idle_user();
+    if std::env::args().any(|arg| arg == IDLE) {
+        return println!("{}", bytes_per_idle_user());
+    }
+    // Elsewhere: a heap in which thousands of users lay about would have this one's users all over it.
+    let idle: u64 = output(&std::env::current_exe().unwrap().to_string_lossy(), &[IDLE]).unwrap();
     let mut toy = Vec::new();
     let (mut as_many, mut more) = (Vec::new(), Vec::new());
     eprintln!("1000 users, by turns with nexosim …");
@@ -33,9 +39,7 @@ fn main() {
     println!("\n| figure | target | measured: min – median – max |\n|---|---:|---:|");
     row("node level, toy suite, 1000 users, M cell-hops/s", "≥ 1", &toy, 1e6);
     row("the same, 10 000 users", "", &many, 1e6);
-    if as_many.is_empty() {
-        println!("(nexosim is not there: `cargo xtask bench sim` builds it)");
-    } else {
+    if !as_many.is_empty() {
         row("nexosim, 1000 models, 2000 cells under way (as above), M hops/s", "", &as_many, 1e6);
         row("nexosim, 1000 models, 100 000 cells under way, M hops/s", "", &more, 1e6);
     }
@@ -45,6 +49,9 @@ fn main() {
     row("1 000 000 users, the same, s", "< 120", &million, 1.0);
     let speed_up: Vec<f64> = one.iter().zip(&two).map(|(one, two)| one / two).collect();
     row("a sweep with two jobs, times as fast as with one", "≥ 1.7", &speed_up, 1.0);
+    if as_many.is_empty() {
+        println!("\n(nexosim is not there: `cargo xtask bench sim` builds it)");
+    }
     let median = sorted(&toy)[toy.len() / 2];
     println!(
         "\nBeside public simulators as they were measured elsewhere (not here): {:.0} × MiXiM (9 thousand hops/s), {:.1} × \
@@ -70,7 +77,12 @@ fn turn<S: Suite>(world: &mut bench::CellHops<S>, span: Duration) -> f64 {
 /// Hops a second of a thousand models in `nexosim` with so many cells under way, if the program is there.
 fn nexosim(cells: usize) -> Option<f64> {
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/nexosim/release/nexosim-hops");
-    let output = std::process::Command::new(program).args(["1000", &cells.to_string(), "2"]).output().ok()?;
+    output(program, &["1000", &cells.to_string(), "2"])
+}
+
+/// The number that a program says, if it is there.
+fn output<T: std::str::FromStr>(program: &str, arguments: &[&str]) -> Option<T> {
+    let output = std::process::Command::new(program).args(arguments).output().ok()?;
     String::from_utf8(output.stdout).unwrap().trim().parse().ok()
 }
 
