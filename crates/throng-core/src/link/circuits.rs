@@ -4,44 +4,99 @@ use alloc::vec::Vec;
 
 use super::End;
 
-/// A row in the order of names. Most links have one or two circuits: those lie in the first line that a processor fetches.
+/// One circuit lies in the link itself, where a processor has it at hand: most links have no other. The others lie in a row
+/// behind it, in the order of their names.
 #[derive(Default)]
-pub(crate) struct Circuits(Vec<(u32, End)>);
+pub(crate) struct Circuits {
+    /// None only if there are no others either.
+    one: Option<(u32, End)>,
+    others: Vec<(u32, End)>,
+}
 
 impl Circuits {
     /// Enters a circuit; not if there is one of that name.
     pub(crate) fn insert(&mut self, name: u32, end: End) -> bool {
-        let Err(place) = self.find(name) else { return false };
-        self.0.insert(place, (name, end));
-        true
+        let Some((one, _)) = self.one else {
+            self.one = Some((name, end));
+            return true;
+        };
+        match self.find(name) {
+            Err(place) if one != name => {
+                self.others.insert(place, (name, end));
+                true
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn get(&self, name: u32) -> Option<End> {
-        self.find(name).ok().map(|place| self.0[place].1)
+        let (one, end) = self.one?;
+        if one == name {
+            return Some(end);
+        }
+        self.find(name).ok().map(|place| self.others[place].1)
     }
 
     pub(crate) fn remove(&mut self, name: u32) -> Option<End> {
-        let (_, end) = self.0.remove(self.find(name).ok()?);
-        if self.0.is_empty() {
-            self.0 = Vec::new();
+        let (one, end) = self.one?;
+        let removed = if one == name {
+            self.one = self.others.pop();
+            end
+        } else {
+            self.others.remove(self.find(name).ok()?).1
+        };
+        if self.others.is_empty() {
+            self.others = Vec::new();
         }
-        Some(end)
+        Some(removed)
     }
 
-    /// What they stand for, by name.
+    /// What they stand for.
     pub(crate) fn ends(&self) -> impl Iterator<Item = End> {
-        self.0.iter().map(|(_, end)| *end)
+        self.one.iter().chain(&self.others).map(|(_, end)| *end)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        usize::from(self.one.is_some()) + self.others.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.one.is_none()
     }
 
     fn find(&self, name: u32) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&name, |(name, _)| *name)
+        self.others.binary_search_by_key(&name, |(name, _)| *name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::circuit::RelayKey;
+    use alloc::collections::BTreeMap;
+    use proptest::prelude::*;
+    use slotmap::KeyData;
+
+    proptest! {
+        /// Against a map: whatever comes and goes, every name is found, and no other.
+        #[test]
+        fn agrees_with_a_map(steps in proptest::collection::vec((any::<bool>(), 0..12u32), 1..200)) {
+            let (mut circuits, mut map) = (Circuits::default(), BTreeMap::new());
+            for (number, (leaves, name)) in steps.into_iter().enumerate() {
+                if leaves {
+                    prop_assert_eq!(circuits.remove(name), map.remove(&name));
+                } else {
+                    let end = End::Previous(RelayKey::from(KeyData::from_ffi(number as u64 + 1)));
+                    let is_new = !map.contains_key(&name);
+                    prop_assert_eq!(circuits.insert(name, end), is_new);
+                    map.entry(name).or_insert(end);
+                }
+                prop_assert_eq!((circuits.len(), circuits.is_empty()), (map.len(), map.is_empty()));
+                prop_assert_eq!(circuits.ends().count(), map.len());
+                for name in 0..12 {
+                    prop_assert_eq!(circuits.get(name), map.get(&name).copied());
+                }
+            }
+        }
     }
 }

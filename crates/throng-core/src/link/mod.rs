@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use slotmap::new_key_type;
 use zeroize::Zeroize;
 
 pub(crate) use circuits::Circuits;
 pub(crate) use greeting::{CodeKey, Greeter, Verdict, offer_mac1, open_cookie, write_offer};
+pub(crate) use sessions::LinkKey;
 pub(crate) use table::Links;
 
 use crate::circuit::{OwnKey, RelayKey};
@@ -35,11 +35,6 @@ use crate::wire::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
 
 /// How long a neighbour may be silent.
 const PATIENCE: Patience = Patience { ask_after: SILENCE_PROBE, dead_after: LINK_SILENCE_DEAD };
-
-new_key_type! {
-    /// A link of this node.
-    pub(crate) struct LinkKey;
-}
 
 /// Which circuit a name on a link stands for, and from which side we look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +81,6 @@ pub(crate) struct Link<S: Suite> {
     /// Who it is; nobody in particular if it opened the link and did not say.
     pub(crate) peer: Option<NodeId>,
     pub(crate) side: Side<S>,
-    pub(crate) our_session: u32,
     pub(crate) circuits: Circuits,
     /// What is to be done when the link is up.
     pub(crate) waiting: Vec<End>,
@@ -164,36 +158,33 @@ impl<S: Suite> Link<S> {
         addresses: Vec<SocketAddr>,
         peer: NodeId,
         link_key: [u8; 32],
-        our_session: u32,
         initiation: Initiation<S>,
         now: Time,
     ) -> Self {
         let address = addresses[0];
         let opening = Opening { initiation, link_key, addresses, cookie: None, sends: 0 };
-        Self::new(address, Some(peer), Side::Opening(Box::new(opening)), our_session, now)
+        Self::new(address, Some(peer), Side::Opening(Box::new(opening)), now)
     }
 
     /// A link that somebody opened to us.
     pub(crate) fn opened_by(
         address: SocketAddr,
-        our_session: u32,
         their_session: u32,
         session: &SessionSecret,
         unconfirmed: Unconfirmed,
         now: Time,
     ) -> Self {
         let side = Side::Responder { unconfirmed: Some(Box::new(unconfirmed)) };
-        let mut link = Self::new(address, None, side, our_session, now);
+        let mut link = Self::new(address, None, side, now);
         link.establish(their_session, session, now);
         link
     }
 
-    fn new(address: SocketAddr, peer: Option<NodeId>, side: Side<S>, our_session: u32, now: Time) -> Self {
+    fn new(address: SocketAddr, peer: Option<NodeId>, side: Side<S>, now: Time) -> Self {
         Self {
             address,
             peer,
             side,
-            our_session,
             circuits: Circuits::default(),
             waiting: Vec::new(),
             creates: Bucket::new(CREATES_PER_LINK_PER_SECOND_MAX, now),

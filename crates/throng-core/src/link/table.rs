@@ -5,10 +5,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use slotmap::SlotMap;
-
-use super::sessions::Sessions;
-use super::{Link, LinkKey, Side};
+use super::sessions::{LinkKey, Sessions};
+use super::{Link, Side};
 use crate::crypto::Suite;
 use crate::limits::{LINKS_MAX, LINKS_UNCONFIRMED_MAX};
 use crate::membership::NodeId;
@@ -17,8 +15,7 @@ use crate::time::Time;
 
 /// All links of a node.
 pub(crate) struct Links<S: Suite> {
-    links: SlotMap<LinkKey, Box<Link<S>>>,
-    sessions: Sessions,
+    links: Sessions<Link<S>>,
     /// The link on which the next circuit to a peer goes.
     peers: BTreeMap<NodeId, LinkKey>,
     /// None before the first handshake was answered: clients answer none.
@@ -34,24 +31,22 @@ struct Answered {
 
 impl<S: Suite> Links<S> {
     pub(crate) fn new() -> Self {
-        Self { links: SlotMap::with_key(), sessions: Sessions::new(), peers: BTreeMap::new(), answered: None }
+        Self { links: Sessions::new(), peers: BTreeMap::new(), answered: None }
     }
 
     /// A session identifier that no link has, for the next link that comes in.
     pub(crate) fn fresh_session(&mut self, rng: &mut Rng) -> u32 {
-        self.sessions.fresh(rng)
+        self.links.fresh(rng)
     }
 
-    /// Takes a link in. Ask [`overfull`](Self::overfull) before.
-    pub(crate) fn insert(&mut self, link: Link<S>) -> LinkKey {
-        let session = link.our_session;
+    /// Takes a link in under its [fresh](Self::fresh_session) session. Ask [`overfull`](Self::overfull) before.
+    pub(crate) fn insert(&mut self, session: u32, link: Link<S>) -> LinkKey {
         let peer = link.peer;
         let offer = match &link.side {
             Side::Responder { unconfirmed: Some(unconfirmed) } => Some(unconfirmed.offer),
             _ => None,
         };
-        let key = self.links.insert(Box::new(link));
-        self.sessions.insert(session, key);
+        let key = self.links.insert(session, link);
         if let Some(peer) = peer {
             self.peers.insert(peer, key);
         }
@@ -99,7 +94,6 @@ impl<S: Suite> Links<S> {
 
     pub(crate) fn remove(&mut self, key: LinkKey) -> Option<Link<S>> {
         let link = self.links.remove(key)?;
-        self.sessions.remove(link.our_session);
         if let Some(peer) = link.peer.filter(|peer| self.peers.get(peer) == Some(&key)) {
             self.peers.remove(&peer);
         }
@@ -108,7 +102,7 @@ impl<S: Suite> Links<S> {
         {
             answered.offers.remove(&unconfirmed.offer);
         }
-        Some(*link)
+        Some(link)
     }
 
     /// Notes that the neighbour showed that it has our answer.
@@ -131,15 +125,15 @@ impl<S: Suite> Links<S> {
     }
 
     pub(crate) fn get(&self, key: LinkKey) -> Option<&Link<S>> {
-        self.links.get(key).map(Box::as_ref)
+        self.links.get(key)
     }
 
     pub(crate) fn get_mut(&mut self, key: LinkKey) -> Option<&mut Link<S>> {
-        self.links.get_mut(key).map(Box::as_mut)
+        self.links.get_mut(key)
     }
 
-    pub(crate) fn by_session(&self, session: u32) -> Option<LinkKey> {
-        self.sessions.get(session)
+    pub(crate) fn by_session(&mut self, session: u32) -> Option<(LinkKey, &mut Link<S>)> {
+        self.links.by_session(session)
     }
 
     pub(crate) fn by_offer(&self, code: &[u8; 16]) -> Option<LinkKey> {
@@ -164,8 +158,8 @@ impl<S: Suite> Links<S> {
     /// Neighbours that opened a link and circuits on it, are no mixes as far as we know, and were heard within the span
     /// before `now`.
     pub(crate) fn users_since(&self, now: Time, span: core::time::Duration) -> usize {
-        let users = self.links.values().filter(|link| link.is_responder() && link.peer.is_none());
-        users.filter(|link| !link.circuits.is_empty() && now - link.last_heard() < span).count()
+        let users = self.links.iter().filter(|(_, link)| link.is_responder() && link.peer.is_none());
+        users.filter(|(_, link)| !link.circuits.is_empty() && now - link.last_heard() < span).count()
     }
 
     /// A link that is up, to this address.
@@ -180,9 +174,10 @@ impl<S: Suite> Links<S> {
 
     /// All links, the oldest first.
     pub(crate) fn oldest_first(&self) -> Vec<LinkKey> {
-        let mut keys: Vec<LinkKey> = self.links.keys().collect();
-        keys.sort_by_key(|key| self.links[*key].opened);
-        keys
+        let mut links: Vec<(Time, LinkKey)> =
+            self.links.iter().map(|(key, link)| (link.opened, key)).collect();
+        links.sort_unstable();
+        links.into_iter().map(|(_, key)| key).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -339,7 +339,6 @@ mod tests {
     use super::*;
     use crate::crypto::Portable;
     use crate::membership::document::tests::{example, roots};
-    use slotmap::SlotMap;
 
     const PART: usize = 100;
     const NOW: Time = Time::from_secs(150);
@@ -348,8 +347,7 @@ mod tests {
 
     impl Neighbours {
         fn new() -> Self {
-            let mut links = SlotMap::with_key();
-            Self((0..8).map(|_| links.insert(())).collect())
+            Self((1..9).map(LinkKey::first_of).collect())
         }
 
         fn mix(number: usize) -> Teller {

@@ -28,8 +28,7 @@ impl<S: Suite> Node<S> {
         datagram: &mut [u8],
         out: &mut Outbox,
     ) -> Result<(), Refused> {
-        let key = self.links.by_session(session).ok_or(Refused::UnknownSession)?;
-        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
+        let (key, link) = self.links.by_session(session).ok_or(Refused::UnknownSession)?;
         let cell = link.open(counter, datagram, now)?;
         self.counts.datagrams_in += 1;
         let before = link.address;

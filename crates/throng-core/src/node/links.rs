@@ -32,8 +32,8 @@ impl<S: Suite> Node<S> {
         let session = self.links.fresh_session(&mut self.chance.keys);
         let initiation = Initiation::new(&mut self.chance.keys);
         let addresses = node.addresses.iter().map(|address| address.0).collect();
-        let link = Link::open_to(addresses, node.identity, node.link_key, session, initiation, now);
-        let key = self.links.insert(link);
+        let link = Link::open_to(addresses, node.identity, node.link_key, initiation, now);
+        let key = self.links.insert(session, link);
         if self.has_slots(key) {
             self.grant_patience(key);
         }
@@ -86,7 +86,7 @@ impl<S: Suite> Node<S> {
         link.address = opening.addresses[opening.sends as usize % opening.addresses.len()];
         opening.sends += 1;
         let code = CodeKey::new::<S>(&peer.0, &opening.link_key);
-        let (offer, cookie, session) = (*opening.initiation.offer(), opening.cookie, link.our_session);
+        let (offer, cookie, session) = (*opening.initiation.offer(), opening.cookie, key.session());
         let address = link.address;
         self.post(
             address,
@@ -140,8 +140,8 @@ impl<S: Suite> Node<S> {
         let (secret, answer) = self.answer(purpose, offer.offer)?;
         self.make_room_for_a_link(now, out).ok_or(Refused::TooMany)?;
         let unconfirmed = Unconfirmed { offer: *offer.mac1, answer: *answer };
-        let link = Link::opened_by(from, our_session, offer.initiator, &secret, unconfirmed, now);
-        let key = self.links.insert(link);
+        let link = Link::opened_by(from, offer.initiator, &secret, unconfirmed, now);
+        let key = self.links.insert(our_session, link);
         self.cover_link(now, key);
         self.look_at_link(now, key, out);
         Ok(key)
@@ -150,7 +150,7 @@ impl<S: Suite> Node<S> {
     fn send_answer(&mut self, key: LinkKey, to: SocketAddr, initiator: u32, out: &mut Outbox) {
         let Some(link) = self.links.get(key) else { return };
         if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side {
-            let (responder, answer) = (link.our_session, unconfirmed.answer);
+            let (responder, answer) = (key.session(), unconfirmed.answer);
             let message = Datagram::Answer { initiator, responder, answer: &answer };
             self.post_to_stranger(to, |datagram| message.write(datagram), out);
         }
@@ -166,8 +166,7 @@ impl<S: Suite> Node<S> {
         answer: &[u8; ANSWER_BYTES],
         out: &mut Outbox,
     ) -> Result<(), Refused> {
-        let key = self.links.by_session(initiator).ok_or(Refused::UnknownSession)?;
-        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
+        let (key, link) = self.links.by_session(initiator).ok_or(Refused::UnknownSession)?;
         let (Side::Opening(opening), Some(peer)) = (&link.side, link.peer) else {
             return Err(Refused::OutOfPlace);
         };
@@ -205,8 +204,7 @@ impl<S: Suite> Node<S> {
         tag: &[u8; 16],
         out: &mut Outbox,
     ) -> Result<(), Refused> {
-        let key = self.links.by_session(initiator).ok_or(Refused::UnknownSession)?;
-        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
+        let (key, link) = self.links.by_session(initiator).ok_or(Refused::UnknownSession)?;
         let (Side::Opening(opening), Some(peer)) = (&mut link.side, link.peer) else {
             return Err(Refused::OutOfPlace);
         };
