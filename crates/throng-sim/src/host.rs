@@ -29,7 +29,7 @@ pub(crate) struct Host<S: Suite> {
     pub(crate) orders: Chance,
     pub(crate) distances: Chance,
     /// None while the host is down.
-    pub(crate) node: Option<Box<Node<S>>>,
+    pub(crate) node: Option<Node<S>>,
     /// When the node wants to wake.
     pub(crate) wants: Time,
     /// The wake-up that counts (others in the queue are stale), and the wish for which it was made.

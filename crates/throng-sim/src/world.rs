@@ -193,7 +193,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
         seed[..8].copy_from_slice(&self.now.as_nanos().to_le_bytes());
         let node = Node::new(config, &Seed::from_bytes(seed), self.now);
         let wake = node.next_wake();
-        host.node = Some(Box::new(node));
+        host.node = Some(node);
         host.wakes_for = Time::NEVER;
         host.wakes = Time::NEVER;
         self.wake_by(id, wake);
