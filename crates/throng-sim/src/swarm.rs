@@ -7,8 +7,8 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use throng_core::cover::Cover;
-use throng_core::mixing::{Lonely, Mixing};
+use throng_core::cover::{CircuitCover, Cover, LinkCover, Rate};
+use throng_core::mixing::{Fire, Lonely, Mixing, Pool};
 
 use crate::chance::{Chance, For};
 use crate::host::Line;
@@ -67,7 +67,7 @@ fn replay_watched(seed: u64, told: &Told<'_>, stop: &AtomicBool) -> Fate {
     Fate { seed, problems, world: describe(&plan), digest: outcome.digest, complete: outcome.complete }
 }
 
-/// A small random world, and what goes wrong in it.
+/// A small random world, and what goes wrong in it. Even ones speak without need, and mix in every way.
 fn plan(seed: u64) -> Plan {
     let mut draws = Draws { chance: Chance::new(&[0x5a; 32]).of(For::Fault, seed), number: 0 };
     let hops = draws.from(1, 4) as usize;
@@ -117,7 +117,7 @@ fn plan(seed: u64) -> Plan {
     let faults = (0..draws.from(0, 8)).map(|_| draws.fault(duration, mixes, users));
     let mut faults: Vec<Fault> = faults.collect();
     faults.sort_by_key(|fault| fault.at);
-    Plan {
+    let mut plan = Plan {
         level: Level::Nodes,
         suite: SuiteName::Toy,
         duration,
@@ -138,7 +138,15 @@ fn plan(seed: u64) -> Plan {
         churn,
         faults,
         taps: TapAt::Nowhere,
+    };
+    if seed.is_multiple_of(2) {
+        (plan.mixing, plan.lonely, plan.cover) = (draws.mixing(), draws.lonely(), draws.cover());
+        // Nobody wants more than slots, lines and links carry: what then waits would not be done when all is healed.
+        plan.user_lines = Lines::Same(Line::default());
+        plan.spare = plan.spare.min(1);
+        plan.traffic = draws.light_traffic();
     }
+    plan
 }
 
 /// Draws, one after the other.
@@ -159,6 +167,81 @@ impl Draws {
         if self.from(0, 1) == 0 { 0 } else { self.from(0, most) }
     }
 
+    fn ms(&mut self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(self.from(least, most))
+    }
+
+    fn mixing(&mut self) -> Mixing {
+        match self.from(0, 6) {
+            0 => Mixing::Batch { every: self.ms(5, 100) },
+            1 => self.pool(Fire::Threshold(1)),
+            2 => {
+                let fire = Fire::Every(self.ms(5, 50));
+                self.pool(fire)
+            }
+            3 => Mixing::Slices { every: self.ms(5, 50) },
+            4 => Mixing::Exponential { mean: self.ms(1, 20) },
+            5 => Mixing::Uniform { most: self.ms(1, 50) },
+            _ => Mixing::None,
+        }
+    }
+
+    /// A small one, and eager: in worlds of a few users hardly anything but dummies drives a cell out.
+    fn pool(&mut self, fire: Fire) -> Mixing {
+        Mixing::Pool(Pool { fire, keep: self.from(0, 3) as u16, dummy_after: self.ms(10, 50) })
+    }
+
+    fn lonely(&mut self) -> Lonely {
+        let others = self.from(1, 5) as u16;
+        match self.from(0, 3) {
+            0 => Lonely::Fill { others },
+            1 => Lonely::Hold { others, at_most: self.ms(1, 50) },
+            _ => Lonely::Alone,
+        }
+    }
+
+    fn light_traffic(&mut self) -> Traffic {
+        let every = self.ms(500, 4000);
+        match self.from(0, 1) {
+            0 => Traffic::Constant {
+                up_bytes_per_day: 86_400.0 * self.from(0, 200) as f64,
+                down_bytes_per_day: 86_400.0 * self.from(0, 800) as f64,
+                every,
+            },
+            _ => Traffic::OnOff {
+                on: Duration::from_secs(5),
+                off: Duration::from_secs(5),
+                up_bps: 1_000.0,
+                down_bps: 10_000.0,
+                every,
+            },
+        }
+    }
+
+    /// Links have room for what all circuits of eight users say.
+    fn cover(&mut self) -> Cover {
+        let user_links = match self.from(0, 1) {
+            0 => LinkCover::Constant(self.rate(200, 400)),
+            _ => LinkCover::None,
+        };
+        let mix_links = match self.from(0, 4) {
+            0 => LinkCover::Constant(self.rate(300, 800)),
+            1 => LinkCover::DemandDriven { least: self.rate(32, 200), most: self.rate(300, 800) },
+            2 => LinkCover::Mimics(self.rate(900, 2400)),
+            _ => LinkCover::None,
+        };
+        let circuits = match self.from(0, 3) {
+            0 => CircuitCover::Constant(self.rate(24, 48)),
+            1 => CircuitCover::Poisson { rate: self.rate(24, 48), loops: self.rate(4, 16) },
+            _ => CircuitCover::None,
+        };
+        Cover { user_links, mix_links, circuits }
+    }
+
+    fn rate(&mut self, least_kbps: u64, most_kbps: u64) -> Rate {
+        Rate::bps(self.from(least_kbps, most_kbps) * 1000).expect("within the bounds")
+    }
+
     fn fault(&mut self, duration: Duration, mixes: usize, users: usize) -> Fault {
         let kind = match self.from(0, 4) {
             0 => FaultKind::Crash,
@@ -174,7 +257,7 @@ impl Draws {
 }
 
 fn describe(plan: &Plan) -> String {
-    let Plan { hops, mixes, users, duration, mixing, wire, churn, faults, .. } = plan;
+    let Plan { hops, mixes, users, duration, mixing, lonely, cover, wire, churn, faults, .. } = plan;
     let faults: Vec<String> = faults
         .iter()
         .map(|fault| {
@@ -182,7 +265,7 @@ fn describe(plan: &Plan) -> String {
         })
         .collect();
     format!(
-        "{users} users, {mixes} mixes, {hops} hops, {duration:?}, {mixing:?}, loss {}, doubled {}, {}; {}",
+        "{users} users, {mixes} mixes, {hops} hops, {duration:?}, {mixing}, {lonely}, {cover}, loss {}, doubled {}, {}; {}",
         wire.loss,
         wire.doubled,
         if churn.is_some() { "churn" } else { "no churn" },

@@ -105,6 +105,20 @@ fn three_hours(seed: u8) {
     }
 }
 
+/// A pool's dummies, and the fillers of lonely cells, queued in front of cells: found by worlds 106 and 122 of the swarm.
+#[test]
+fn fillers_of_mixes_take_no_slots_from_cells() {
+    let mixing = "pool=1:2:5ms".parse().unwrap();
+    let plan = Plan { mixes: 5, exits: 2, spare: 1, mixing, ..Plan::default() };
+    let (mut network, _) = watched("user-link=64kbps,links=64kbps", plan);
+    network.world.run_for(Duration::from_secs(30));
+    let circuit = network.attach(1, 7).expect("a circuit");
+    for round in 0..10 {
+        // Six links with 163 ms from slot to slot, and what pools keep for a while.
+        assert!(network.echo(circuit, &[round; 900], Duration::from_millis(2500)), "round {round}");
+    }
+}
+
 #[test]
 fn demand_driven_links_of_a_mix_have_one_rate_that_rises_at_once_and_falls_slowly() {
     let plan = Plan { mixes: 5, exits: 2, spare: 1, ..Plan::default() };
