@@ -41,6 +41,7 @@ async fn client(path: &Path) -> Result<()> {
     let in_force = Arc::clone(document.document());
     let statement = in_force.statement();
     let listener = up::listen(file.proxy, &format!("`proxy` in {}", path.display())).await?;
+    let proxy = listener.local_addr().context("asking for the proxy's address")?;
 
     let state = beside(path, &file.state);
     let config_first_hops = read_first_hops(&state)?;
@@ -83,7 +84,7 @@ async fn client(path: &Path) -> Result<()> {
                 ready?;
                 is_ready = true;
                 progress.finish_and_clear();
-                eprintln!("proxy on {}", file.proxy);
+                eprintln!("proxy on {proxy}");
                 first_hops.keep(&driver).await;
             }
             ended = document.keep(&mut driver) => return ended,

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{Running, Server, closed_port, noise, run, throng};
+use common::{Running, Server, mix_address, noise, run, throng};
 use tempfile::TempDir;
 use throng_core::membership::document;
 use throng_net::suite::Fast;
@@ -38,10 +38,7 @@ fn start(dir: &TempDir, words: &[&str]) -> Running {
 /// A new network whose mixes listen on ports that were free just now.
 fn network(mixes: u8) -> TempDir {
     let dir = TempDir::new().unwrap();
-    let socket = |i| std::net::UdpSocket::bind((std::net::Ipv4Addr::new(127, i, 0, 1), 0)).unwrap();
-    let sockets: Vec<_> = (1..=mixes).map(socket).collect();
-    let addresses: Vec<_> = sockets.iter().map(|s| s.local_addr().unwrap().to_string()).collect();
-    drop(sockets);
+    let addresses: Vec<_> = (1..=mixes).map(mix_address).collect();
     let (ok, err) = call(
         &dir,
         &[
@@ -62,7 +59,7 @@ fn network(mixes: u8) -> TempDir {
     );
     assert!(ok, "{err}");
     let client = dir.path().join("client.toml");
-    let text = fs::read_to_string(&client).unwrap().replace("9450", &closed_port().to_string());
+    let text = fs::read_to_string(&client).unwrap().replace("9450", "0");
     fs::write(client, text).unwrap();
     dir
 }
@@ -205,7 +202,7 @@ fn a_mix_moves_and_the_document_that_says_so_reaches_everybody_from_one_mix() {
     let file = dir.path().join("mix-4/mix-4.toml");
     let text = fs::read_to_string(&file).unwrap();
     let line = text.lines().find(|line| line.starts_with("listen")).unwrap();
-    let there = std::net::UdpSocket::bind("127.44.0.1:0").unwrap().local_addr().unwrap();
+    let there = mix_address(44);
     fs::write(&file, text.replace(line, &format!("listen = \"{there}\""))).unwrap();
     let (ok, err) = call(&dir, &["node", "@mix-4/mix-4.toml", "--record", "@mix-4.record"]);
     assert!(ok, "{err}");

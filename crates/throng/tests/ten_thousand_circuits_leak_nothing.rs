@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -55,10 +55,7 @@ fn memory(process: &Running) -> u64 {
 #[ignore = "takes minutes"]
 fn after_ten_thousand_circuits_and_a_hundred_thousand_streams_no_process_has_grown() {
     let dir = TempDir::new().unwrap();
-    let sockets: Vec<_> =
-        (1..=MIXES).map(|i| UdpSocket::bind((Ipv4Addr::new(127, i, 0, 1), 0)).unwrap()).collect();
-    let addresses: Vec<_> = sockets.iter().map(|s| s.local_addr().unwrap().to_string()).collect();
-    drop(sockets);
+    let addresses: Vec<_> = (1..=MIXES).map(common::mix_address).collect();
     let place = |file: &str| dir.path().join(file).display().to_string();
     let words = ["network", "init", "--dir", &place(""), "--mixes", &MIXES.to_string(), "--exits", "2"];
     let more = ["--exit-to-private", "--exit-ports", "all", "--address", &addresses.join(",")];

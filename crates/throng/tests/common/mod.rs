@@ -9,9 +9,9 @@ pub mod noise;
 pub mod weather;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -267,7 +267,23 @@ impl Server {
 
 /// A port where nobody listens: a moment ago it was ours.
 pub fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    port_that(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+}
+
+/// An address on this machine at which no mix listens yet.
+pub fn mix_address(number: u8) -> String {
+    let ip = Ipv4Addr::new(127, number, 0, 1);
+    format!("{ip}:{}", port_that(|port| UdpSocket::bind((ip, port)).is_ok()))
+}
+
+/// A port below those that the system gives away on its own, so that no other test is given it meanwhile.
+fn port_that(is_free: impl Fn(u16) -> bool) -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Tests are processes of their own, and begin in other places.
+    let ports = std::iter::repeat_with(|| {
+        (10_000 + (std::process::id() * 101 + NEXT.fetch_add(1, Ordering::Relaxed)) % 22_000) as u16
+    });
+    ports.take(22_000).find(|port| is_free(*port)).expect("a free port")
 }
 
 pub struct Asked {
