@@ -7,7 +7,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use throng_core::cover::{CircuitCover, Cover, LinkCover, Rate};
+use throng_core::cover::{CircuitCover, Cover, LinkCover, Machines, Rate};
 use throng_core::mixing::{Fire, Lonely, Mixing, Pool};
 
 use crate::chance::{Chance, For};
@@ -19,6 +19,9 @@ use crate::stop::Told;
 use crate::toy;
 use crate::traffic::Traffic;
 use crate::wire::Wire;
+
+/// A defence of `maybenot`: padding 20 ms after anything, a thousand at most.
+const PADDING: &str = "02eNplyzEKACAMA8BEH6ZPc/R/fsLR3UW0SGl7S0gge2Y8q+BLEiSBpvOtoo9qMnLfA/oqB9Q=";
 
 /// What became of one seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,8 +148,20 @@ fn plan(seed: u64) -> Plan {
         plan.user_lines = Lines::Same(Line::default());
         plan.spare = plan.spare.min(1);
         plan.traffic = draws.light_traffic();
+        if draws.from(0, 2) == 0 {
+            make_dynamic(&mut plan);
+        }
     }
     plan
+}
+
+/// Every mix is a user, and there are no others. Nobody is a mix of its own circuits: it takes one more, and another exit.
+fn make_dynamic(plan: &mut Plan) {
+    plan.dynamic = true;
+    plan.mixes += 1;
+    plan.users = plan.mixes;
+    plan.exits = plan.exits.max(2);
+    plan.faults.iter_mut().for_each(|fault| fault.users.clear());
 }
 
 /// Draws, one after the other.
@@ -220,19 +235,20 @@ impl Draws {
 
     /// Links have room for what all circuits of eight users say.
     fn cover(&mut self) -> Cover {
-        let user_links = match self.from(0, 1) {
+        let user_links = match self.from(0, 3) {
             0 => LinkCover::Constant(self.rate(200, 400)),
+            1 => LinkCover::Machines(Machines { client: PADDING.into(), mix: PADDING.into() }),
             _ => LinkCover::None,
         };
         let mix_links = match self.from(0, 4) {
-            0 => LinkCover::Constant(self.rate(300, 800)),
-            1 => LinkCover::DemandDriven { least: self.rate(32, 200), most: self.rate(300, 800) },
-            2 => LinkCover::Mimics(self.rate(900, 2400)),
+            0 => LinkCover::Constant(self.rate(400, 800)),
+            1 => LinkCover::DemandDriven { least: self.rate(32, 200), most: self.rate(400, 800) },
+            2 => LinkCover::Mimics(self.rate(1500, 3000)),
             _ => LinkCover::None,
         };
         let circuits = match self.from(0, 3) {
-            0 => CircuitCover::Constant(self.rate(24, 48)),
-            1 => CircuitCover::Poisson { rate: self.rate(24, 48), loops: self.rate(4, 16) },
+            0 => CircuitCover::Constant(self.rate(16, 32)),
+            1 => CircuitCover::Poisson { rate: self.rate(16, 32), loops: self.rate(2, 8) },
             _ => CircuitCover::None,
         };
         Cover { user_links, mix_links, circuits }
@@ -264,8 +280,10 @@ fn describe(plan: &Plan) -> String {
             format!("{:?} {:?} mixes {:?} users {:?}", fault.at, fault.kind, fault.mixes, fault.users)
         })
         .collect();
+    let kind = if plan.dynamic { "dynamic" } else { "static" };
     format!(
-        "{users} users, {mixes} mixes, {hops} hops, {duration:?}, {mixing}, {lonely}, {cover}, loss {}, doubled {}, {}; {}",
+        "{kind}: {users} users, {mixes} mixes, {hops} hops, {duration:?}, {mixing}, {lonely}, {}, loss {}, doubled {}, {}; {}",
+        throng_machine::described(cover),
         wire.loss,
         wire.doubled,
         if churn.is_some() { "churn" } else { "no churn" },

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use throng_core::Design;
 use throng_core::cover::{Cover, DEFAULT_RATE, Rate};
 use throng_core::route::Route;
+use throng_core::{ClientConfig, Design};
 
 use crate::cli::DesignOptions;
 use crate::network::files;
@@ -41,6 +41,9 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
     if let Some(why) = throng_machine::problem(&cover) {
         bail!("--cover: {why}");
     }
+    if let Some(note) = note_of_room(&cover, ClientConfig::default().spare + 1) {
+        eprintln!("{note}");
+    }
     let from_file = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
     let mixing = options.mixing.map_or_else(|| from_file(&file.mixing).parse(), Ok);
     let lonely = options.lonely.map_or_else(|| from_file(&file.lonely).parse(), Ok);
@@ -52,6 +55,16 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
         cover,
         ..Design::default()
     })
+}
+
+/// What to say if links do not carry all circuits that a client has.
+fn note_of_room(cover: &Cover, circuits: usize) -> Option<String> {
+    let room = cover.circuits_per_link().filter(|room| *room < circuits as u64)?;
+    Some(format!(
+        "note: with `{cover}` a link carries {room} covered circuit{} at once, and a client has up to {circuits}, used or in \
+         store: pages will wait. Give links a higher rate, or circuits a lower one.",
+        if room == 1 { "" } else { "s" }
+    ))
 }
 
 #[cfg(test)]
@@ -85,6 +98,16 @@ mod tests {
         let design = read(&flags).unwrap();
         assert_eq!((design.route.hops(), design.cover.to_string()), (4, "end-to-end=8kbps".into()));
         assert_eq!(read(&options(None)).unwrap(), Design::default());
+    }
+
+    #[test]
+    fn links_too_slow_for_the_circuits_on_them_are_told() {
+        let note = |text: &str| note_of_room(&text.parse().unwrap(), 4);
+        assert!(note("user-link,end-to-end").unwrap().contains("1 covered circuit at once"));
+        assert!(note("links=128kbps,end-to-end").unwrap().contains("2 covered circuits at once"));
+        for fine in ["none", "user-link,links", "end-to-end", "user-link=256kbps,end-to-end=64kbps"] {
+            assert_eq!(note(fine), None, "{fine}");
+        }
     }
 
     #[test]

@@ -130,6 +130,19 @@ impl Cover {
         *self == Self::NONE
     }
 
+    /// How many covered circuits a link in slots carries at once; nothing where circuits are not covered, or links are not.
+    ///
+    /// A circuit that is covered speaks whether it is used or not, those in store too.
+    pub fn circuits_per_link(&self) -> Option<u64> {
+        let circuit = match self.circuits {
+            CircuitCover::None => return None,
+            CircuitCover::Constant(rate) => rate.0,
+            CircuitCover::Poisson { rate, loops } => rate.0 + loops.0,
+        };
+        let links = [&self.user_links, &self.mix_links].into_iter().filter_map(LinkCover::carries_bps).min();
+        links.map(|link| link / circuit)
+    }
+
     /// From one slot to the next, where they are furthest apart; nothing where no real rate is fixed.
     pub fn widest_gap(&self, geometry: Geometry) -> Option<Duration> {
         let circuits = match self.circuits {
@@ -166,6 +179,15 @@ impl LinkCover {
         }
     }
 
+    /// What real cells can take of it, bits per second; nothing if that is not bound by slots.
+    fn carries_bps(&self) -> Option<u64> {
+        match self {
+            Self::None | Self::Machines(_) => None,
+            Self::Constant(rate) | Self::DemandDriven { most: rate, .. } => Some(rate.0),
+            Self::Mimics(rate) => Some(rate.0 / u64::from(pace::MIMICS_REAL_SHARE)),
+        }
+    }
+
     fn wait(&self, geometry: Geometry) -> Duration {
         match self {
             Self::None => Duration::ZERO,
@@ -191,6 +213,9 @@ impl CircuitCover {
 const SCHEMES: &str = "none, or of each kind one, joined by commas: user-link=64kbps or machine=CLIENT:MIX (texts of maybenot); links=64kbps, \
     demand-driven=8kbps:2mbps or mimics=64kbps; end-to-end=64kbps or poisson=64kbps:8kbps (payloads : loops); rates are \
     1kbps to 100mbps";
+
+const ROOM: &str = "links that carry the circuits on them, as user-link=256kbps,links=1mbps,end-to-end=64kbps; of \
+    poisson both rates count, of mimics a third";
 
 impl Cover {
     /// Reads schemes; those without a rate of their own have `default`.
@@ -237,6 +262,9 @@ impl Cover {
                 }
                 _ => return Err(wrong()),
             }
+        }
+        if cover.circuits_per_link() == Some(0) {
+            return Err(Wrong::new(text, ROOM));
         }
         Ok(cover)
     }
@@ -343,15 +371,15 @@ mod tests {
             "none",
             "user-link=64kbps",
             "user-link=64kbps,links=1mbps",
-            "user-link=8kbps,demand-driven=8kbps:2mbps,end-to-end=64001bps",
-            "mimics=128kbps,poisson=64kbps:8kbps",
+            "user-link=64001bps,demand-driven=8kbps:2mbps,end-to-end=64001bps",
+            "mimics=216kbps,poisson=64kbps:8kbps",
             "machine=02eNpjYEA=:02eNpj+/A==,links=8kbps",
             "machine=02eNpjYEA=",
         ] {
             assert_eq!(text.parse::<Cover>().unwrap().to_string(), text);
         }
-        let short = Cover::parse("user-link,links,poisson", Rate(20_000)).unwrap();
-        assert_eq!(short.to_string(), "user-link=20kbps,links=20kbps,poisson=20kbps:2kbps");
+        let short = Cover::parse("links,poisson=10kbps", Rate(20_000)).unwrap();
+        assert_eq!(short.to_string(), "links=20kbps,poisson=10kbps:1kbps");
         for wrong in [
             "",
             "links,links",
@@ -365,6 +393,25 @@ mod tests {
                 wrong.parse::<Cover>().is_err_and(|why| why.to_string().contains("user-link=64kbps")),
                 "{wrong}"
             );
+        }
+    }
+
+    #[test]
+    fn links_carry_the_circuits_on_them_or_are_refused() {
+        for (text, circuits) in [
+            ("user-link=64kbps", None),
+            ("end-to-end=64kbps", None),
+            ("user-link=64kbps,end-to-end=64kbps", Some(1)),
+            ("user-link=256kbps,links=1mbps,end-to-end=64kbps", Some(4)),
+            ("user-link=1mbps,mimics=768kbps,end-to-end=64kbps", Some(4)),
+            ("demand-driven=8kbps:2mbps,poisson=64kbps:8kbps", Some(27)),
+        ] {
+            assert_eq!(text.parse::<Cover>().unwrap().circuits_per_link(), circuits, "{text}");
+        }
+        for text in ["user-link=63kbps,end-to-end=64kbps", "links,poisson=64kbps:8kbps", "mimics,end-to-end"]
+        {
+            let why = text.parse::<Cover>().unwrap_err().to_string();
+            assert!(why.contains("carry the circuits"), "{text}: {why}");
         }
     }
 
