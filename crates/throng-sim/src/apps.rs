@@ -87,6 +87,7 @@ struct Exit {
 
 /// An exchange, from the exit's side.
 struct Served {
+    began: Time,
     question: Receiver,
     answer: Option<Sender>,
 }
@@ -470,10 +471,11 @@ impl<'p> Apps<'p> {
             }
             return self.answer(world, host, key, segment.user);
         }
-        let served = exit
-            .serves
-            .entry(key)
-            .or_insert_with(|| Served { question: Receiver::new(segment.of), answer: None });
+        let served = exit.serves.entry(key).or_insert_with(|| Served {
+            began: now,
+            question: Receiver::new(segment.of),
+            answer: None,
+        });
         if served.question.take(segment) {
             let (number, more) = (served.question.came, served.question.beyond);
             let came = Segment { kind: Kind::QuestionCame, useful: 0, number, more, ..*segment };
@@ -516,7 +518,9 @@ impl<'p> Apps<'p> {
         let Some(exit) = self.exits.get_mut(&host) else { return };
         let Some(key) = exit.calls.remove(&token) else { return };
         let Some(user) = exit.whose.get(&key.0).copied() else { return };
-        if !exit.serves.contains_key(&key) || !world.is_up(host) {
+        let Some(served) = exit.serves.get(&key).filter(|_| world.is_up(host)) else { return };
+        if world.now() - served.began >= EXCHANGE_TIME_MAX {
+            exit.serves.remove(&key); // who asked has given it up as well
             return;
         }
         self.answer(world, host, key, user);

@@ -216,7 +216,7 @@ impl Draws {
     }
 
     fn light_traffic(&mut self) -> Traffic {
-        let every = self.ms(500, 4000);
+        let every = self.ms(2000, 6000);
         match self.from(0, 1) {
             0 => Traffic::Constant {
                 up_bytes_per_day: 86_400.0 * self.from(0, 200) as f64,
