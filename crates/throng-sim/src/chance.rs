@@ -19,7 +19,7 @@ pub(crate) enum For {
     Loss,
     Copy,
     Jitter,
-    Distance,
+    Way,
     Lateness,
     Class,
     Session,

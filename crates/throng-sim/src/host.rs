@@ -25,9 +25,8 @@ pub(crate) struct Host<S: Suite> {
     pub(crate) address: SocketAddr,
     /// What the host's chance follows from: not its number, which says when it was made.
     pub(crate) owner: u64,
-    /// Draws that every datagram of the host needs, begun.
-    pub(crate) orders: Chance,
-    pub(crate) distances: Chance,
+    /// Draws for ways to hosts with a higher owner, begun: every datagram needs one.
+    pub(crate) ways: Chance,
     /// None while the host is down.
     pub(crate) node: Option<Node<S>>,
     /// When the node wants to wake.

@@ -42,13 +42,9 @@ impl Default for Wire {
 }
 
 impl Wire {
-    /// How long the way between two hosts is, without jitter.
-    pub(crate) fn way<S: Suite>(&self, one: &Host<S>, other: &Host<S>) -> Duration {
-        if self.distance.is_zero() {
-            return self.latency;
-        }
-        let (low, high) = if one.owner < other.owner { (one, other) } else { (other, one) };
-        self.latency + share(self.distance, low.distances.of(For::Distance, high.owner).bits(0))
+    /// How long a way is, without jitter.
+    pub(crate) fn delay(&self, way: Way) -> Duration {
+        self.latency + share(self.distance, way.draw)
     }
 
     /// When the copies of the `number`-th datagram of owner `from` to owner `to` arrive that is due at `base`: none, one
@@ -71,6 +67,27 @@ impl Wire {
         };
         let twice = self.doubled > 0.0 && mine(For::Copy).unit(number) < self.doubled;
         [Some(with_jitter(0)), twice.then(|| with_jitter(1))]
+    }
+}
+
+/// The way from one host to another: what is drawn once for it.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    /// The same one back.
+    draw: u64,
+    is_up: bool,
+}
+
+impl Way {
+    pub(crate) fn new<S: Suite>(from: &Host<S>, to: &Host<S>) -> Self {
+        let is_up = from.owner < to.owner;
+        let (low, high) = if is_up { (from, to) } else { (to, from) };
+        Self { draw: low.ways.bits(high.owner), is_up }
+    }
+
+    /// Which of all that arrives in one nanosecond is first: way by way, and on each way as it was sent.
+    pub(crate) fn order(self, number: u64) -> u64 {
+        (if self.is_up { self.draw } else { !self.draw }) << 24 | (number & 0xff_ffff)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::cells::Cells;
 use crate::chance::{Chance, For};
 use crate::host::{Host, HostId, Inbox, Line, Work, owner};
 use crate::wheel::Wheel;
-use crate::wire::{Seen, Tap, Verdict, Watcher, Wire, share};
+use crate::wire::{Seen, Tap, Verdict, Watcher, Way, Wire, share};
 
 /// A world of hosts and the wire between them, with somebody who watches it.
 pub struct World<S: Suite, W: Watcher = ()> {
@@ -169,8 +169,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
         self.hosts.push(Host {
             address,
             owner,
-            orders: self.chance.of(For::Delay, owner),
-            distances: self.chance.of(For::Distance, owner),
+            ways: self.chance.of(For::Way, owner),
             node: None,
             wants: Time::NEVER,
             wakes: Time::NEVER,
@@ -469,14 +468,13 @@ impl<S: Suite, W: Watcher> World<S, W> {
         let number = sender.sent;
         sender.sent += 1;
         let (sender, receiver) = (&self.hosts[from.0], &self.hosts[to.0]);
-        // In one nanosecond: link by link, and on each link as they were sent.
-        let order = sender.orders.bits(receiver.owner) << 24 | (number & 0xff_ffff);
-        let due = leaves + self.wire.way(sender, receiver);
+        let way = Way::new(sender, receiver);
+        let due = leaves + self.wire.delay(way);
         let arrivals = self.wire.arrivals(due, sender.owner, receiver.owner, number, self.chance);
         for at in arrivals.into_iter().flatten() {
             let cell = self.cells.put(bytes);
             let what = Happening::Arrives { from: from.0 as u32, to: to.0 as u32, cell };
-            self.queue.push(at.as_nanos(), order, what);
+            self.queue.push(at.as_nanos(), way.order(number), what);
         }
     }
 
