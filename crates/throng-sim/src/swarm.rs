@@ -70,7 +70,7 @@ fn replay_watched(seed: u64, told: &Told<'_>, stop: &AtomicBool) -> Fate {
     Fate { seed, problems, world: describe(&plan), digest: outcome.digest, complete: outcome.complete }
 }
 
-/// A small random world, and what goes wrong in it. Even ones speak without need, and mix in every way.
+/// A small random world, and what goes wrong in it. Even ones may have any cover and way of mixing.
 fn plan(seed: u64) -> Plan {
     let mut draws = Draws { chance: Chance::new(&[0x5a; 32]).of(For::Fault, seed), number: 0 };
     let hops = draws.from(1, 4) as usize;
@@ -81,31 +81,7 @@ fn plan(seed: u64) -> Plan {
         0 => Mixing::Batch { every: Duration::from_millis(draws.from(5, 100)) },
         _ => Mixing::None,
     };
-    let ms = Duration::from_millis;
-    let wire = Wire {
-        latency: ms(draws.from(1, 60)),
-        distance: ms(draws.from(0, 100)),
-        jitter: ms(draws.rarely(80)),
-        loss: draws.rarely(200) as f64 / 1000.0,
-        doubled: draws.rarely(100) as f64 / 1000.0,
-        lateness: ms(draws.from(0, 20)),
-        busy_lateness: Duration::ZERO,
-    };
-    let traffic = match draws.from(0, 2) {
-        0 => Traffic::Web { reading: Duration::from_secs(3), largest_bytes: 200_000 },
-        1 => Traffic::Constant {
-            up_bytes_per_day: 86_400.0 * draws.from(0, 4_000) as f64,
-            down_bytes_per_day: 86_400.0 * draws.from(0, 8_000) as f64,
-            every: Duration::from_secs(2),
-        },
-        _ => Traffic::OnOff {
-            on: Duration::from_secs(5),
-            off: Duration::from_secs(5),
-            up_bps: 20_000.0,
-            down_bps: 80_000.0,
-            every: Duration::from_millis(500),
-        },
-    };
+    let (wire, traffic) = (draws.wire(), draws.traffic());
     let line = match draws.from(0, 3) {
         0 => Line {
             up_bps: Some(draws.from(256, 2_000) * 1000),
@@ -186,6 +162,36 @@ impl Draws {
         Duration::from_millis(self.from(least, most))
     }
 
+    fn wire(&mut self) -> Wire {
+        Wire {
+            latency: self.ms(1, 60),
+            distance: self.ms(0, 100),
+            jitter: Duration::from_millis(self.rarely(80)),
+            loss: self.rarely(200) as f64 / 1000.0,
+            doubled: self.rarely(100) as f64 / 1000.0,
+            lateness: self.ms(0, 20),
+            busy_lateness: Duration::ZERO,
+        }
+    }
+
+    fn traffic(&mut self) -> Traffic {
+        match self.from(0, 2) {
+            0 => Traffic::Web { reading: Duration::from_secs(3), largest_bytes: 200_000 },
+            1 => Traffic::Constant {
+                up_bytes_per_day: 86_400.0 * self.from(0, 4_000) as f64,
+                down_bytes_per_day: 86_400.0 * self.from(0, 8_000) as f64,
+                every: Duration::from_secs(2),
+            },
+            _ => Traffic::OnOff {
+                on: Duration::from_secs(5),
+                off: Duration::from_secs(5),
+                up_bps: 20_000.0,
+                down_bps: 80_000.0,
+                every: Duration::from_millis(500),
+            },
+        }
+    }
+
     fn mixing(&mut self) -> Mixing {
         match self.from(0, 6) {
             0 => Mixing::Batch { every: self.ms(5, 100) },
@@ -233,7 +239,7 @@ impl Draws {
         }
     }
 
-    /// Links have room for what all circuits of eight users say.
+    /// Links have room for what the circuits of all users say.
     fn cover(&mut self) -> Cover {
         let user_links = match self.from(0, 3) {
             0 => LinkCover::Constant(self.rate(200, 400)),
@@ -241,9 +247,9 @@ impl Draws {
             _ => LinkCover::None,
         };
         let mix_links = match self.from(0, 4) {
-            0 => LinkCover::Constant(self.rate(400, 800)),
-            1 => LinkCover::DemandDriven { least: self.rate(32, 200), most: self.rate(400, 800) },
-            2 => LinkCover::Mimics(self.rate(1500, 3000)),
+            0 => LinkCover::Constant(self.rate(600, 1000)),
+            1 => LinkCover::DemandDriven { least: self.rate(32, 200), most: self.rate(600, 1000) },
+            2 => LinkCover::Mimics(self.rate(1800, 3000)),
             _ => LinkCover::None,
         };
         let circuits = match self.from(0, 3) {

@@ -75,19 +75,19 @@ impl Wire {
 pub(crate) struct Way {
     /// The same one back.
     draw: u64,
-    is_up: bool,
+    to_higher: bool,
 }
 
 impl Way {
     pub(crate) fn new<S: Suite>(from: &Host<S>, to: &Host<S>) -> Self {
-        let is_up = from.owner < to.owner;
-        let (low, high) = if is_up { (from, to) } else { (to, from) };
-        Self { draw: low.ways.bits(high.owner), is_up }
+        let to_higher = from.owner < to.owner;
+        let (low, high) = if to_higher { (from, to) } else { (to, from) };
+        Self { draw: low.ways.bits(high.owner), to_higher }
     }
 
     /// Which of all that arrives in one nanosecond is first: way by way, and on each way as it was sent.
     pub(crate) fn order(self, number: u64) -> u64 {
-        (if self.is_up { self.draw } else { !self.draw }) << 24 | (number & 0xff_ffff)
+        (if self.to_higher { self.draw } else { !self.draw }) << 24 | (number & 0xff_ffff)
     }
 }
 

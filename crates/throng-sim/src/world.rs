@@ -273,7 +273,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
         self.happened
     }
 
-    /// Bytes of memory that queue and datagrams on their way take.
+    /// Bytes of memory that the queue, datagrams on their way and hosts take, without what nodes have on the heap.
     pub fn bytes(&self) -> usize {
         self.queue.bytes() + self.cells.bytes() + self.hosts.capacity() * size_of::<Host<S>>()
     }

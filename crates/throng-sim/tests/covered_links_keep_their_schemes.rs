@@ -105,17 +105,20 @@ fn three_hours(seed: u8) {
     }
 }
 
-/// A pool's dummies, and the fillers of lonely cells, queued in front of cells: found by worlds 106 and 122 of the swarm.
+/// A pool's dummies, and the fillers of lonely cells, queued in front of cells: the swarm's first worlds with cover found it.
 #[test]
 fn fillers_of_mixes_take_no_slots_from_cells() {
-    let mixing = "pool=1:2:5ms".parse().unwrap();
-    let plan = Plan { mixes: 5, exits: 2, spare: 1, mixing, ..Plan::default() };
-    let (mut network, _) = watched("user-link=64kbps,links=64kbps", plan);
-    network.world.run_for(Duration::from_secs(30));
-    let circuit = network.attach(1, 7).expect("a circuit");
-    for round in 0..10 {
-        // Six links with 163 ms from slot to slot, and what pools keep for a while.
-        assert!(network.echo(circuit, &[round; 900], Duration::from_millis(2500)), "round {round}");
+    for (mixing, lonely) in [("pool=1:2:5ms", "none"), ("uniform=5ms", "fill=50")] {
+        let (mixing, lonely) = (mixing.parse().unwrap(), lonely.parse().unwrap());
+        let plan = Plan { mixes: 5, exits: 2, spare: 1, mixing, lonely, ..Plan::default() };
+        let (mut network, _) = watched("user-link=64kbps,links=64kbps", plan);
+        network.world.run_for(Duration::from_secs(30));
+        let circuit = network.attach(1, 7).expect("a circuit");
+        for round in 0..10 {
+            // Six links with 163 ms from slot to slot, and what pools keep for a while.
+            let came = network.echo(circuit, &[round; 900], Duration::from_millis(2500));
+            assert!(came, "{mixing}, {lonely}, round {round}");
+        }
     }
 }
 

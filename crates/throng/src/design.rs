@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use throng_core::Design;
 use throng_core::cover::{Cover, DEFAULT_RATE, Rate};
 use throng_core::route::Route;
-use throng_core::{ClientConfig, Design};
 
 use crate::cli::DesignOptions;
 use crate::network::files;
@@ -38,12 +38,10 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
         (None, Some(text)) => Cover::parse(text, rate).with_context(|| said("cover"))?,
         (None, None) => Cover::NONE,
     };
-    if let Some(why) = throng_machine::problem(&cover) {
-        bail!("--cover: {why}");
+    if let Some(why) = throng_machine::problem(&cover).or(cover.contradiction().map(str::to_owned)) {
+        bail!("--cover `{cover}`: {why}");
     }
-    if let Some(note) = note_of_room(&cover, ClientConfig::default().spare + 1) {
-        eprintln!("{note}");
-    }
+    note_of_room(&cover).iter().for_each(|note| eprintln!("{note}"));
     let from_file = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
     let mixing = options.mixing.map_or_else(|| from_file(&file.mixing).parse(), Ok);
     let lonely = options.lonely.map_or_else(|| from_file(&file.lonely).parse(), Ok);
@@ -57,14 +55,16 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
     })
 }
 
-/// What to say if links do not carry all circuits that a client has.
-fn note_of_room(cover: &Cover, circuits: usize) -> Option<String> {
-    let room = cover.circuits_per_link().filter(|room| *room < circuits as u64)?;
-    Some(format!(
-        "note: with `{cover}` a link carries {room} covered circuit{} at once, and a client has up to {circuits}, used or in \
-         store: pages will wait. Give links a higher rate, or circuits a lower one.",
-        if room == 1 { "" } else { "s" }
-    ))
+/// What to say where covered links carry covered circuits: nobody else tells that they are full.
+fn note_of_room(cover: &Cover) -> Vec<String> {
+    let [of_user, of_mixes] = cover.circuits_per_link();
+    let note = |link: &str, room: u64, whose: &str| {
+        let circuits = if room == 1 { "circuit" } else { "circuits" };
+        format!("note: {link} carries {room} covered {circuits} at once, {whose}; with more, pages wait")
+    };
+    let of_user = of_user.map(|room| note("a user's link", room, "one for each user name in use"));
+    let of_mixes = of_mixes.map(|room| note("a link between mixes", room, "of all clients together"));
+    of_user.into_iter().chain(of_mixes).collect()
 }
 
 #[cfg(test)]
@@ -101,13 +101,17 @@ mod tests {
     }
 
     #[test]
-    fn links_too_slow_for_the_circuits_on_them_are_told() {
-        let note = |text: &str| note_of_room(&text.parse().unwrap(), 4);
-        assert!(note("user-link,end-to-end").unwrap().contains("1 covered circuit at once"));
-        assert!(note("links=128kbps,end-to-end").unwrap().contains("2 covered circuits at once"));
-        for fine in ["none", "user-link,links", "end-to-end", "user-link=256kbps,end-to-end=64kbps"] {
-            assert_eq!(note(fine), None, "{fine}");
+    fn what_links_carry_is_told_and_too_little_refused() {
+        let notes = |text: &str| note_of_room(&text.parse().unwrap());
+        let both = notes("user-link,links=128kbps,end-to-end");
+        assert!(both[0].contains("user's link carries 1 covered circuit at once"), "{both:?}");
+        assert!(both[1].contains("between mixes carries 2 covered circuits at once"), "{both:?}");
+        for nothing_to_say in ["none", "user-link,links", "end-to-end"] {
+            assert!(notes(nothing_to_say).is_empty(), "{nothing_to_say}");
         }
+        let narrow = DesignOptions { cover: Some("links=8kbps,end-to-end=64kbps".into()), ..options(None) };
+        let why = read(&narrow).unwrap_err().to_string();
+        assert!(why.contains("links=8kbps,end-to-end=64kbps") && why.contains("carry the circuits"), "{why}");
     }
 
     #[test]

@@ -167,9 +167,11 @@ impl<S: Suite> Links<S> {
         self.links.iter().find(|(_, link)| link.is_up() && link.address == address).map(|(key, _)| key)
     }
 
-    /// A link that is up, drawn at random.
-    pub(crate) fn any_up(&self, rng: &mut Rng) -> Option<LinkKey> {
-        self.some(1, rng).first().copied()
+    /// A link that is up and `fits`, drawn at random.
+    pub(crate) fn any_up(&self, rng: &mut Rng, fits: impl Fn(&Link<S>) -> bool) -> Option<LinkKey> {
+        let up = self.links.iter().filter(|(_, link)| link.is_up() && !link.is_unconfirmed() && fits(link));
+        let keys: Vec<LinkKey> = up.map(|(key, _)| key).collect();
+        if keys.is_empty() { None } else { Some(keys[rng.below(keys.len())]) }
     }
 
     /// All links, the oldest first.

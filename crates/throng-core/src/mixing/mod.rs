@@ -85,7 +85,7 @@ pub enum Lonely {
     /// Nothing.
     #[default]
     Alone,
-    /// It sends fillers to neighbours drawn at random, as many as are missing; none to those that hear it in slots.
+    /// It sends fillers to neighbours drawn at random, as many as are missing; not to those that hear it in slots.
     Fill {
         /// How many others there should be.
         others: u16,

@@ -128,13 +128,13 @@ impl<S: Suite> Node<S> {
         out.return_body(body);
     }
 
-    /// Sends a filler to a neighbour drawn at random. One that hears us in slots hears something anyway: a filler would
-    /// take a slot away from a cell.
+    /// Sends a filler to a neighbour drawn at random, of those that do not hear us in slots: the others hear something
+    /// anyway, and a filler would take a slot away from a cell.
     fn emit_filler(&mut self, now: Time, chance: &mut Rng, out: &mut Outbox) {
-        let Some(key) = self.links.any_up(chance) else { return };
-        let link = self.links.get(key).zip(self.covering.as_ref());
-        if !link.is_some_and(|(link, covering)| covering.has(link.address)) {
-            self.control_at_once(now, key, &Control::Filler { gap: Duration::ZERO }, out);
+        let covering = self.covering.as_ref();
+        let is_bare = |address| covering.is_none_or(|covering| !covering.has(address));
+        if let Some(link) = self.links.any_up(chance, |link| is_bare(link.address)) {
+            self.control_at_once(now, link, &Control::Filler { gap: Duration::ZERO }, out);
         }
     }
 

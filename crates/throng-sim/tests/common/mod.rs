@@ -10,7 +10,7 @@ use throng_core::cover::{Budget, Cover};
 use throng_core::crypto::{Portable, Suite};
 use throng_core::membership::document::{self, Statement};
 use throng_core::membership::{Document, Membership, Roots};
-use throng_core::mixing::Mixing;
+use throng_core::mixing::{Lonely, Mixing};
 use throng_core::route::Route;
 use throng_core::wire::record::Record;
 use throng_core::{CircuitId, ClientConfig, Command, Design, Event, NodeConfig, NodeKeys, Ports, Time};
@@ -32,6 +32,7 @@ pub struct Plan {
     pub spare: usize,
     pub wire: Wire,
     pub mixing: Mixing,
+    pub lonely: Lonely,
     pub cover: Cover,
     /// Bytes a day that the client's cover may cost.
     pub budget: Option<u64>,
@@ -49,6 +50,7 @@ impl Default for Plan {
             spare: 1,
             wire: Wire::default(),
             mixing: Mixing::None,
+            lonely: Lonely::Alone,
             cover: Cover::NONE,
             budget: None,
             signed: false,
@@ -90,7 +92,8 @@ impl Network {
         println!("seed {}", plan.seed);
         let mut world = World::new([plan.seed; 32], plan.wire);
         let route = Route::free(plan.hops).unwrap();
-        let design = Design { route, mixing: plan.mixing, cover: plan.cover, ..Design::default() };
+        let Plan { mixing, lonely, .. } = plan;
+        let design = Design { route, mixing, lonely, cover: plan.cover, ..Design::default() };
         let design = Arc::new(design);
         let mixes: Vec<_> = (1..=plan.mixes)
             .map(|i| {

@@ -276,7 +276,7 @@ pub fn mix_address(number: u8) -> String {
     format!("{ip}:{}", port_that(|port| UdpSocket::bind((ip, port)).is_ok()))
 }
 
-/// A port below those that the system gives away on its own, so that no other test is given it meanwhile.
+/// A port below those that the system gives away on its own, so that hardly anybody takes it meanwhile.
 fn port_that(is_free: impl Fn(u16) -> bool) -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Tests are processes of their own, and begin in other places.
