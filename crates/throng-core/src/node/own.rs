@@ -430,6 +430,10 @@ impl<S: Suite> Node<S> {
         own.use_.streams = own.use_.streams.saturating_sub(1);
         // Whether that was its last stream is for the next look to say.
         self.timers.by(&mut own.due, now, Timer::Own(key));
+        // Somebody may wait for the room that it would give up.
+        if self.owns.len() >= OWN_CIRCUITS_MAX && self.supply.waiting().next().is_some() {
+            self.timers.by(&mut self.supply.due, now, Timer::Supply);
+        }
     }
 
     /// New streams get circuits that were never used; the others end after their last stream, each in its own time:
