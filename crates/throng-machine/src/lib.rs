@@ -54,8 +54,11 @@ pub fn name(text: &str) -> Result<String, String> {
     Ok(read(text)?.iter().map(Machine::name).collect::<Vec<_>>().join(";"))
 }
 
-/// Why the machines of a cover scheme cannot run; nothing if there are none, or all can.
+/// Why nobody should begin with a cover scheme: its parts contradict each other, or its machines cannot run.
 pub fn problem(cover: &Cover) -> Option<String> {
+    if let Some(why) = cover.contradiction() {
+        return Some(why.to_owned());
+    }
     let LinkCover::Machines(machines) = &cover.user_links else { return None };
     [("client", &machines.client), ("mix", &machines.mix)].into_iter().find_map(|(end, text)| {
         read(text)

@@ -38,7 +38,7 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
         (None, Some(text)) => Cover::parse(text, rate).with_context(|| said("cover"))?,
         (None, None) => Cover::NONE,
     };
-    if let Some(why) = throng_machine::problem(&cover).or(cover.contradiction().map(str::to_owned)) {
+    if let Some(why) = throng_machine::problem(&cover) {
         bail!("--cover `{cover}`: {why}");
     }
     note_of_room(&cover).iter().for_each(|note| eprintln!("{note}"));

@@ -373,14 +373,14 @@ mod tests {
             "user-link=64kbps",
             "user-link=64kbps,links=1mbps",
             "user-link=8kbps,demand-driven=8kbps:2mbps,end-to-end=64001bps", // contradicts itself, and is read
-            "mimics=216kbps,poisson=64kbps:8kbps",
+            "mimics=128kbps,poisson=64kbps:8kbps",                           // as does this
             "machine=02eNpjYEA=:02eNpj+/A==,links=8kbps",
             "machine=02eNpjYEA=",
         ] {
             assert_eq!(text.parse::<Cover>().unwrap().to_string(), text);
         }
-        let short = Cover::parse("links,poisson=10kbps", Rate(20_000)).unwrap();
-        assert_eq!(short.to_string(), "links=20kbps,poisson=10kbps:1kbps");
+        let short = Cover::parse("user-link,links,poisson", Rate(20_000)).unwrap();
+        assert_eq!(short.to_string(), "user-link=20kbps,links=20kbps,poisson=20kbps:2kbps");
         for wrong in [
             "",
             "links,links",

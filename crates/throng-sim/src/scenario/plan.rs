@@ -301,7 +301,7 @@ fn read_cover(design: &mut Fields<'_>, level: Level) -> Result<Cover, Wrong> {
     let gap = Duration::from_nanos(SEGMENT_BYTES * 8 * 1_000_000_000 / useful);
     let default = Rate::of_gap(gap, Geometry::DEFAULT);
     let cover = design.parsed("cover", Cover::NONE, |text| Cover::parse(text, default))?;
-    if let Some(why) = throng_machine::problem(&cover).or(cover.contradiction().map(str::to_owned)) {
+    if let Some(why) = throng_machine::problem(&cover) {
         return Err(design.wrong("cover", None, why));
     }
     let is_counted = matches!(
