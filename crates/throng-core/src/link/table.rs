@@ -146,10 +146,14 @@ impl<S: Suite> Links<S> {
         self.links.get(key)?.takes_circuits(now).then_some(key)
     }
 
+    /// Links that are up, and whose neighbour has shown that it knows.
+    fn up(&self) -> impl Iterator<Item = (LinkKey, &Link<S>)> {
+        self.links.iter().filter(|(_, link)| link.is_up() && !link.is_unconfirmed())
+    }
+
     /// At most `count` of the links that are up, drawn at random.
     pub(crate) fn some(&self, count: usize, rng: &mut Rng) -> Vec<LinkKey> {
-        let up = self.links.iter().filter(|(_, link)| link.is_up() && !link.is_unconfirmed());
-        let mut keys: Vec<LinkKey> = up.map(|(key, _)| key).collect();
+        let mut keys: Vec<LinkKey> = self.up().map(|(key, _)| key).collect();
         rng.shuffle(&mut keys);
         keys.truncate(count);
         keys
@@ -169,8 +173,7 @@ impl<S: Suite> Links<S> {
 
     /// A link that is up and `fits`, drawn at random.
     pub(crate) fn any_up(&self, rng: &mut Rng, fits: impl Fn(&Link<S>) -> bool) -> Option<LinkKey> {
-        let up = self.links.iter().filter(|(_, link)| link.is_up() && !link.is_unconfirmed() && fits(link));
-        let keys: Vec<LinkKey> = up.map(|(key, _)| key).collect();
+        let keys: Vec<LinkKey> = self.up().filter(|(_, link)| fits(link)).map(|(key, _)| key).collect();
         if keys.is_empty() { None } else { Some(keys[rng.below(keys.len())]) }
     }
 
