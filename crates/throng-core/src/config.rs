@@ -8,7 +8,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::cover::{Budget, Defences};
 use crate::crypto::Suite;
 use crate::design::Design;
-use crate::membership::{Membership, NodeId};
+use crate::documents::{Document, Roots};
+use crate::id::NodeId;
+use crate::membership::{Record, View};
 use crate::route::PathRules;
 
 /// A node's long-lived secrets.
@@ -79,5 +81,32 @@ pub struct ClientConfig {
 impl Default for ClientConfig {
     fn default() -> Self {
         Self { rules: PathRules::Diverse, spare: 3, first_hops: Vec::new(), budget: Budget::default() }
+    }
+}
+
+/// Whom a node knows, and how it hears of others.
+#[derive(Clone)]
+pub enum Membership {
+    /// These nodes, and whom its owner tells it of.
+    Given(Vec<Arc<Record>>),
+    /// The same, from a view that many nodes share: none has a table of its own before it learns more.
+    Shared(View),
+    /// The nodes of a document that the operators of a static network sign. Neighbours give each other newer ones.
+    Signed {
+        /// Whose signatures count.
+        roots: Roots,
+        /// The newest that the owner has.
+        document: Arc<Document>,
+    },
+}
+
+impl Membership {
+    /// Whom the node knows at the beginning.
+    pub fn view(&self) -> View {
+        match self {
+            Self::Given(records) => records.iter().cloned().collect(),
+            Self::Shared(view) => view.clone(),
+            Self::Signed { document, .. } => document.statement().records.iter().cloned().collect(),
+        }
     }
 }

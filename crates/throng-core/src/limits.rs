@@ -1,4 +1,4 @@
-//! Every bound in one place: unit last in the name, relations asserted at compile time (DESIGN D9).
+//! Every bound in one place: unit last in the name, relations asserted at compile time.
 
 use core::time::Duration;
 
@@ -208,7 +208,7 @@ pub const COMPANY_COUNT_EVERY: Duration = Duration::from_secs(1);
 pub const RATE_BPS_MIN: u64 = 1_000;
 /// See [`RATE_BPS_MIN`].
 pub const RATE_BPS_MAX: u64 = 100_000_000;
-/// What goes into a slot is decided this long before it: longer than timers are late (D7).
+/// What goes into a slot is decided this long before it: longer than timers are late.
 pub const SLOT_GUARD: Duration = Duration::from_millis(2);
 /// Datagrams of slots leave at whole multiples of this.
 pub const SLOT_GRID: Duration = Duration::from_millis(1);

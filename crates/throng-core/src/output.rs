@@ -7,9 +7,10 @@ use core::net::SocketAddr;
 use core::ops::Range;
 use core::time::Duration;
 
-use crate::circuit::CircuitId;
-use crate::membership::document::DocumentError;
-use crate::membership::{Document, NodeId};
+use crate::documents::Document;
+use crate::documents::DocumentError;
+use crate::id::CircuitId;
+use crate::id::NodeId;
 use crate::route::NoRoute;
 use crate::time::Time;
 use crate::wire::Geometry;

@@ -1,6 +1,6 @@
 //! Chance as a value: one seed, and from it one stream per purpose *and owner*.
 //!
-//! Two owners that share a stream leak to each other: the order of their draws follows the load (DESIGN D7).
+//! Two owners that share a stream leak to each other: the order of their draws follows the load.
 
 use alloc::boxed::Box;
 

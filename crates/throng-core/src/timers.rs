@@ -2,8 +2,8 @@
 
 use alloc::collections::BTreeSet;
 
-use crate::circuit::{OwnKey, RelayKey};
-use crate::link::LinkKey;
+use crate::id::LinkKey;
+use crate::id::{OriginKey, RelayKey};
 use crate::time::Time;
 
 /// Who wants to be looked at.
@@ -11,7 +11,7 @@ use crate::time::Time;
 pub(crate) enum Timer {
     Link(LinkKey),
     Relay(RelayKey),
-    Own(OwnKey),
+    Own(OriginKey),
     Supply,
     Exchange,
     Mesh,

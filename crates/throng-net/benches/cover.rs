@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use throng_core::membership::Membership;
+use throng_core::config::Membership;
+use throng_core::membership::{Description, Record};
 use throng_core::route::{PathRules, Route};
 use throng_core::wire::Geometry;
-use throng_core::wire::record::{Description, Record};
 use throng_core::{ClientConfig, Design, NodeKeys, Ports, Scrubbed};
 use throng_net::clock::Clock;
 use throng_net::exit::{Exit, ExitPolicy, Resolver};

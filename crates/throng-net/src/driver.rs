@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use throng_core::membership::Document;
-use throng_core::membership::document::DocumentError;
+use throng_core::documents::Document;
+use throng_core::documents::DocumentError;
+use throng_core::membership::Record;
 use throng_core::refused::Counts;
 use throng_core::rng::Seed;
-use throng_core::wire::record::Record;
 use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, NodeId, Outbox, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;

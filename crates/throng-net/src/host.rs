@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use throng_core::membership::Membership;
+use throng_core::config::Membership;
 use throng_core::{ClientConfig, Design, NodeConfig, NodeKeys};
 use throng_machine::Maybenot;
 use tokio::sync::mpsc;

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use throng_core::config::Membership;
 use throng_core::cover::Budget;
 use throng_core::crypto::Suite;
-use throng_core::membership::{Membership, View};
+use throng_core::membership::View;
 use throng_core::route::{PathRules, Route};
 use throng_core::wire::Geometry;
 use throng_core::{CircuitId, ClientConfig, Command, Design, Event, NodeConfig, Ports, Time};

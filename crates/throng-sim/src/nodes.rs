@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use throng_core::config::Membership;
 use throng_core::cover::Budget;
 use throng_core::crypto::Suite;
 use throng_core::limits::RELAYED_CIRCUITS_MAX;
-use throng_core::membership::{Membership, View};
+use throng_core::membership::Record;
+use throng_core::membership::View;
 use throng_core::route::PathRules;
 use throng_core::wire::Geometry;
-use throng_core::wire::record::Record;
 use throng_core::{ClientConfig, Design, NodeConfig, Ports, Time};
 use throng_machine::Maybenot;
 

@@ -13,7 +13,7 @@ use crate::wire::share;
 pub enum Traffic {
     /// Nothing.
     Idle,
-    /// The web model of FC04, section 8 (reference A.7.8): a request of 300 bytes (in four of five cases) or 1100; a
+    /// The web model of Rennhard and Plattner (2004, section 8): a request of 300 bytes (in four of five cases) or 1100; a
     /// reply of ParetoII(k = 2.4, α = 1.2) kB, mean 12; then ParetoII(0.8, 1.2) embedded objects, mean 4, of the same
     /// size; the next visit after ParetoII(k = mean, α = 2). (There it begins after the page is there, here after it
     /// was asked for: the model is open. And the laws, which have no variance, are cut: at `largest_bytes`, and at 200

@@ -9,12 +9,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use throng_core::config::Membership;
 use throng_core::crypto::Suite;
+use throng_core::id::Family;
 use throng_core::limits::SLOT_LATE_MAX;
-use throng_core::membership::{Family, Membership};
+use throng_core::membership::{Description, Record};
 use throng_core::rng::{Purpose, Seed};
 use throng_core::wire::Geometry;
-use throng_core::wire::record::{Description, Record};
 use throng_core::{
     CircuitId, Command, Design, Event, Input, Node, NodeConfig, NodeKeys, Outbox, Ports, Scrubbed, Time,
 };

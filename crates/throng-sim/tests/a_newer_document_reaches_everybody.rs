@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Network, Plan, address, signed, signed_design};
+use throng_core::config::Membership;
 use throng_core::crypto::Portable;
 use throng_core::design::Design;
-use throng_core::membership::Membership;
+use throng_core::membership::Record;
 use throng_core::output::NotAttached;
 use throng_core::route::NoRoute;
-use throng_core::wire::record::Record;
 use throng_core::{Command, Event, NodeConfig, Ports, Time};
 use throng_sim::{HostId, Wire, mix_config};
 

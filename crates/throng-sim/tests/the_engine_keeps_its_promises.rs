@@ -5,12 +5,12 @@ mod common;
 use std::time::Duration;
 
 use common::{Network, Plan, address};
+use throng_core::config::Membership;
 use throng_core::crypto::Portable;
 use throng_core::limits::OWN_CIRCUITS_MAX;
-use throng_core::membership::Membership;
+use throng_core::membership::Record;
 use throng_core::mixing::Mixing;
 use throng_core::output::NotAttached;
-use throng_core::wire::record::Record;
 use throng_core::{CircuitId, Command, Event, Scrubbed};
 use throng_sim::Wire;
 

@@ -1,4 +1,4 @@
-//! Reference E, checks 6 and 14, and Table 1's world: what the simulator counts is what the paper's formulas say.
+//! The useful load at four hops, one hop's overhead, and Table 1's world: what the simulator counts is what the paper's formulas say.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! Two worlds that differ only in what their users do give an adversary on all wires *equal* records, with timers that are
-//! late, and later the more there is to do (DESIGN D1, D7).
+//! late, and later the more there is to do.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use throng_core::config::Membership;
 use throng_core::cover::Budget;
-use throng_core::membership::Membership;
+use throng_core::membership::{Description, Record};
 use throng_core::route::PathRules;
 use throng_core::wire::Geometry;
-use throng_core::wire::record::{Description, Record};
 use throng_core::{ClientConfig, Design, NodeId, NodeKeys, Ports, Scrubbed, Time};
 use throng_net::client::Client;
 use throng_net::clock::Clock;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use throng_core::NodeKeys;
-use throng_core::membership::Document;
-use throng_core::wire::record::Description;
+use throng_core::documents::Document;
+use throng_core::membership::Description;
 use throng_net::clock::Clock;
 use throng_net::exit::{Exit, ExitPolicy, Resolver};
 use throng_net::host::{MixSetup, start_mix};

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use common::{Running, Server, mix_address, noise, run, throng};
 use tempfile::TempDir;
-use throng_core::membership::document;
+use throng_core::documents;
 use throng_net::suite::Fast;
 
 /// The words of a command that names files of a folder.
@@ -259,7 +259,7 @@ fn a_document_that_has_expired_or_that_too_few_signed_is_refused_with_the_reason
     let dir = network(3);
     let path = dir.path().join("network.throng");
     let good = fs::read(&path).unwrap();
-    let (unsigned, signatures) = document::take_apart(&good).unwrap();
+    let (unsigned, signatures) = documents::take_apart(&good).unwrap();
     let refused = |bytes: &[u8], reason: &str| {
         fs::write(&path, bytes).unwrap();
         for words in [["node", "@mix-1.toml"], ["client", "@client.toml"]] {
@@ -267,7 +267,7 @@ fn a_document_that_has_expired_or_that_too_few_signed_is_refused_with_the_reason
             assert!(!ok && err.contains(reason) && err.contains("network.throng"), "{err}");
         }
     };
-    refused(&document::assemble(unsigned, &signatures[..1]), "1 valid signatures of operators and needs 2");
+    refused(&documents::assemble(unsigned, &signatures[..1]), "1 valid signatures of operators and needs 2");
 
     // What the same operators signed long ago: validity lies behind version, name and serial.
     let mut expired = unsigned.to_vec();
@@ -281,7 +281,7 @@ fn a_document_that_has_expired_or_that_too_few_signed_is_refused_with_the_reason
         let digits = line.split('"').nth(1).unwrap();
         let secret: Vec<u8> =
             (0..64).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect();
-        document::sign::<Fast>(&expired, &mut signatures, secret.first_chunk().unwrap());
+        documents::sign::<Fast>(&expired, &mut signatures, secret.first_chunk().unwrap());
     }
-    refused(&document::assemble(&expired, &signatures), "expired");
+    refused(&documents::assemble(&expired, &signatures), "expired");
 }

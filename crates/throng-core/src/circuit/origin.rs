@@ -8,10 +8,11 @@ use core::time::Duration;
 use super::Layers;
 use crate::cover::CircuitPace;
 use crate::crypto::{Initiation, Suite};
+use crate::id::LinkKey;
 use crate::limits::{
     BUILD_TIME_MAX, CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY,
 };
-use crate::link::LinkKey;
+use crate::membership::Record;
 use crate::refused::Refused;
 use crate::silence::{Patience, Pulse, Silence};
 use crate::time::Time;
@@ -19,7 +20,6 @@ use crate::timers::Due;
 use crate::window::Window;
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::{Message, is_recognised};
-use crate::wire::record::Record;
 use crate::wire::told::Told;
 
 /// A circuit of our own.

@@ -2,7 +2,7 @@
 
 use super::{Answered, Layers, Next, Own, Peeled, Relay};
 use crate::crypto::{HandshakePurpose, Initiation, Portable, Suite, answer};
-use crate::link::LinkKey;
+use crate::id::LinkKey;
 use crate::refused::Refused;
 use crate::rng::{Purpose, Rng, Seed};
 use crate::time::Time;

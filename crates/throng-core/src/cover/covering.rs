@@ -14,10 +14,10 @@ use super::mutant::{self, Mutant};
 use super::pace::Content;
 use super::schedule::Grid;
 use super::{Defence, Guard, LinkCover, Pace, Parcel, Turn};
-use crate::circuit::{OwnKey, RelayKey};
+use crate::departure::Departure;
+use crate::id::LinkKey;
+use crate::id::{OriginKey, RelayKey};
 use crate::limits::{DEMAND_HOLD, DEMAND_TICK, SLOT_GUARD};
-use crate::link::LinkKey;
-use crate::mixing::Departure;
 use crate::rng::{Purpose, Rng, Seed};
 use crate::time::Time;
 use crate::wire::Geometry;
@@ -30,7 +30,7 @@ pub(crate) enum Speaker {
     /// All links to this neighbour.
     Link(SocketAddr),
     /// A circuit of our own.
-    Own(OwnKey),
+    Own(OriginKey),
     /// A circuit that ends here.
     Relay(RelayKey),
     /// The defence of a link.
@@ -44,7 +44,7 @@ pub(crate) enum Next {
     /// A neighbour's, and what it carries.
     Link(SocketAddr, Turn),
     /// A circuit's; it knows itself what to say.
-    Own(OwnKey),
+    Own(OriginKey),
     /// The same.
     Relay(RelayKey),
     /// A defence's time has come.

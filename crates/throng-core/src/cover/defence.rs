@@ -8,9 +8,9 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::queue::Queue;
+use crate::departure::Departure;
+use crate::id::LinkKey;
 use crate::limits::{SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX};
-use crate::link::LinkKey;
-use crate::mixing::Departure;
 use crate::rng::Seed;
 use crate::time::Time;
 

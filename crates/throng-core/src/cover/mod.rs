@@ -1,7 +1,7 @@
 //! When a link or a circuit speaks without need.
 //!
 //! A scheme is data first ([`Cover`]). At work it is a [`Schedule`], which gets no argument that carries load, so that its
-//! slots cannot follow the load; what goes into a slot is decided a guard time before it and stamped (DESIGN D6, D7).
+//! slots cannot follow the load; what goes into a slot is decided a guard time before it and stamped.
 
 mod budget;
 mod circuit;
@@ -29,8 +29,8 @@ pub use mutant::plant;
 pub(crate) use pace::{Content, Pace, Parcel, Turn};
 pub(crate) use schedule::Schedule;
 
-use crate::design::{Wrong, words};
 use crate::limits::{RATE_BPS_MAX, RATE_BPS_MIN, SLOT_GRID, SLOT_GUARD};
+use crate::text::{Wrong, words};
 use crate::wire::Geometry;
 
 /// When the links and circuits of a network speak without need.
@@ -56,14 +56,14 @@ pub enum LinkCover {
     /// One datagram in every slot, at a constant rate each way (the paper's Fig. 2a and 2b).
     Constant(Rate),
     /// All links of a mix speak at one rate, which follows the busiest of them: up at once, down slowly (the Anonymity
-    /// Network; reference A.4).
+    /// Network).
     DemandDriven {
         /// The rate while any circuit is open.
         least: Rate,
         /// The rate that is never exceeded.
         most: Rate,
     },
-    /// Both ways at one rate that changes slowly; real cells take a third of it at most (Tarzan's mimics; reference A.6).
+    /// Both ways at one rate that changes slowly; real cells take a third of it at most (Tarzan's mimics: Freedman and Morris 2002).
     Mimics(Rate),
     /// Defences that react to what passes (user links only).
     Machines(Machines),

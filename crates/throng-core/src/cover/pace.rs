@@ -7,12 +7,12 @@ use super::mutant::{self, Mutant};
 use super::queue::Queue;
 use super::schedule::{Grid, Slots};
 use super::{LinkCover, Rate, Schedule};
+use crate::departure::Departure;
+use crate::id::LinkKey;
 use crate::limits::{
     ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, SLOT_QUEUE_ALL_MAX,
     SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN, SLOT_QUEUE_STRANGERS_MAX,
 };
-use crate::link::LinkKey;
-use crate::mixing::Departure;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::Geometry;

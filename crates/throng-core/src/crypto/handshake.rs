@@ -1,4 +1,4 @@
-//! One hybrid handshake, for links and for circuits (DESIGN D3).
+//! One hybrid handshake, for links and for circuits.
 //!
 //! X25519 twice (ephemeral with ephemeral, ephemeral with the responder's static key) and ML-KEM-768, all three
 //! secrets and the whole transcript into HKDF. The shape is ntor's (Goldberg, Stebila, Ustaoglu 2011) with a

@@ -1,4 +1,4 @@
-//! The seam between protocol and primitives (DESIGN D5).
+//! The seam between protocol and primitives.
 
 /// ML-KEM-768 encapsulation key, bytes (FIPS 203, table 3).
 pub const KEM_OFFER_BYTES: usize = 1184;
@@ -22,7 +22,7 @@ pub trait LinkKey: Sized + Send {
     fn open(&self, nonce: &[u8; 12], header: &[u8], body: &mut [u8], tag: &[u8; 16]) -> Result<(), Forged>;
 }
 
-/// One layer of a circuit in one direction: a length-preserving permutation of whole cells (DESIGN D4).
+/// One layer of a circuit in one direction: a length-preserving permutation of whole cells.
 ///
 /// Whoever changes any bit of `body` or `tweak` before it is *enciphered* changes every bit of the outcome with
 /// probability one half; before it is *deciphered*, every bit of the outcome's first 16 bytes at least.

@@ -1,12 +1,7 @@
 //! All protocol choices of a network, as data: what a design file says, a report prints, the planner varies and the
 //! attacker is assumed to know.
 
-mod text;
-
 use core::time::Duration;
-
-pub use text::Wrong;
-pub(crate) use text::{Span, number, span, words};
 
 use crate::cover::Cover;
 use crate::mixing::{Lonely, Mixing};

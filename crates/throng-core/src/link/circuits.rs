@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::End;
+use crate::id::End;
 
 /// One circuit lies in the link itself, where a processor has it at hand: most links have no other. The others lie in a row
 /// behind it, in the order of their names.
@@ -72,7 +72,7 @@ impl Circuits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::circuit::RelayKey;
+    use crate::id::RelayKey;
     use alloc::collections::BTreeMap;
     use proptest::prelude::*;
     use slotmap::KeyData;

@@ -14,17 +14,15 @@ use zeroize::Zeroize;
 
 pub(crate) use circuits::Circuits;
 pub(crate) use greeting::{CodeKey, Greeter, Verdict, offer_mac1, open_cookie, write_offer};
-pub(crate) use sessions::LinkKey;
 pub(crate) use table::Links;
 
-use crate::circuit::{OwnKey, RelayKey};
 use crate::crypto::{ANSWER_BYTES, Initiation, LinkKey as _, SessionSecret, Suite};
+use crate::id::{End, NodeId};
 use crate::limits::{
     CREATES_PER_LINK_PER_SECOND_MAX, LINK_AGE_FRESH, LINK_AGE_MAX, LINK_DATAGRAMS_MAX, LINK_IDLE_MAX,
     LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX, LINK_WINDOW_DATAGRAMS, SETUP_RETRY_FIRST, SETUP_RETRY_MAX,
     SETUP_SENDS_MAX, SILENCE_PROBE,
 };
-use crate::membership::NodeId;
 use crate::rate::Bucket;
 use crate::refused::Refused;
 use crate::silence::{Patience, Pulse, Silence};
@@ -35,17 +33,6 @@ use crate::wire::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
 
 /// How long a neighbour may be silent.
 const PATIENCE: Patience = Patience { ask_after: SILENCE_PROBE, dead_after: LINK_SILENCE_DEAD };
-
-/// Which circuit a name on a link stands for, and from which side we look at it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// A circuit through us; cells from this link travel forward.
-    Previous(RelayKey),
-    /// A circuit through us; cells from this link travel backward.
-    Next(RelayKey),
-    /// A circuit of our own; cells from this link come to us.
-    Own(OwnKey),
-}
 
 /// Who opened a link.
 pub(crate) enum Side<S: Suite> {

@@ -3,28 +3,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::id::LinkKey;
 use crate::rng::Rng;
-
-/// A link of this node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LinkKey {
-    session: u32,
-    /// How many links there were before it: a session number may come again.
-    before: u32,
-}
-
-impl LinkKey {
-    /// The first link with this session number.
-    #[cfg(test)]
-    pub(crate) const fn first_of(session: u32) -> Self {
-        Self { session, before: 0 }
-    }
-
-    /// What the neighbour calls us by; 0 if there never was such a link.
-    pub(crate) const fn session(self) -> u32 {
-        self.session
-    }
-}
 
 /// A table in which every session has a place of its own.
 ///
@@ -62,7 +42,7 @@ impl<T> Sessions<T> {
     pub(crate) fn insert(&mut self, session: u32, link: T) -> LinkKey {
         let place = self.place(session);
         assert!(self.places[place].is_none(), "a fresh session's place is free");
-        let key = LinkKey { session, before: self.before };
+        let key = LinkKey::new(session, self.before);
         self.places[place] = Some((key, Box::new(link)));
         self.taken += 1;
         self.before = self.before.wrapping_add(1);
@@ -72,20 +52,20 @@ impl<T> Sessions<T> {
     pub(crate) fn by_session(&mut self, session: u32) -> Option<(LinkKey, &mut T)> {
         let place = self.place(session);
         let (key, link) = self.places.get_mut(place)?.as_mut()?;
-        (key.session == session).then_some((*key, link))
+        (key.session() == session).then_some((*key, link))
     }
 
     pub(crate) fn get(&self, key: LinkKey) -> Option<&T> {
-        let (there, link) = self.places.get(self.place(key.session))?.as_ref()?;
+        let (there, link) = self.places.get(self.place(key.session()))?.as_ref()?;
         (*there == key).then_some(link)
     }
 
     pub(crate) fn get_mut(&mut self, key: LinkKey) -> Option<&mut T> {
-        self.by_session(key.session).and_then(|(there, link)| (there == key).then_some(link))
+        self.by_session(key.session()).and_then(|(there, link)| (there == key).then_some(link))
     }
 
     pub(crate) fn remove(&mut self, key: LinkKey) -> Option<T> {
-        let place = self.place(key.session);
+        let place = self.place(key.session());
         let (_, link) = self.places.get_mut(place)?.take_if(|(there, _)| *there == key)?;
         self.taken -= 1;
         Some(*link)
@@ -108,7 +88,7 @@ impl<T> Sessions<T> {
         let wider = (0..(2 * self.places.len()).max(2)).map(|_| None).collect();
         let narrow = core::mem::replace(&mut self.places, wider);
         for (key, link) in narrow.into_iter().flatten() {
-            let place = self.place(key.session);
+            let place = self.place(key.session());
             self.places[place] = Some((key, link));
         }
     }

@@ -5,11 +5,12 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::sessions::{LinkKey, Sessions};
+use super::sessions::Sessions;
 use super::{Link, Side};
 use crate::crypto::Suite;
+use crate::id::LinkKey;
+use crate::id::NodeId;
 use crate::limits::{LINKS_MAX, LINKS_UNCONFIRMED_MAX};
-use crate::membership::NodeId;
 use crate::rng::Rng;
 use crate::time::Time;
 

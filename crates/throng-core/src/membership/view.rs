@@ -3,9 +3,9 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
-use super::{Fingerprint, NodeId};
+use super::Record;
+use crate::id::{Fingerprint, NodeId};
 use crate::limits::RECORDS_MAX;
-use crate::wire::record::Record;
 
 /// A node's view of the network: at most [`RECORDS_MAX`] records, by name. Copies share their table until one of them
 /// learns something.

@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use crate::limits::{COMPANY_EVERY, COMPANY_SECONDS};
 use crate::time::Time;
+use crate::wire::told::Told;
 
 /// What a mix observed within the last minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,6 +24,14 @@ pub struct Company {
     pub set: f32,
     /// Entropy of a cell that left, on average, bits.
     pub bits: f32,
+}
+
+impl From<Company> for Told {
+    fn from(company: Company) -> Self {
+        let hundredths = |value: f32| (value * 100.0) as u32;
+        let Company { users, circuits, set, bits, .. } = company;
+        Self { users, circuits, set: hundredths(set), bits: hundredths(bits) }
+    }
 }
 
 /// Company, second by second.
@@ -111,7 +120,7 @@ mod tests {
     fn the_entropy_is_that_of_the_circuits_shares() {
         let (set, bits) = set_and_bits([1usize; 8].into_iter());
         assert_eq!((set, bits), (8.0, 3.0));
-        // DIAZ02 by way of reference C.9: 0.25 and 0.75 are 0.811 bits.
+        // Diaz et al. (2002): 0.25 and 0.75 are 0.811 bits.
         let (_, bits) = set_and_bits([1, 3].into_iter());
         assert!((bits - 0.811).abs() < 0.001);
     }

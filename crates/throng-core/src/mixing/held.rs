@@ -5,26 +5,9 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Ticket;
+use crate::departure::Departure;
+use crate::id::LinkKey;
 use crate::limits::{HELD_CELLS_MAX, HELD_CELLS_PER_CIRCUIT_MAX};
-use crate::link::LinkKey;
-use crate::time::Time;
-use crate::wire::cell::CellHeader;
-
-/// Where a cell will go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Departure {
-    pub(crate) link: LinkKey,
-    pub(crate) header: CellHeader,
-    /// The slot of its circuit; [`Time::ZERO`]: at once.
-    pub(crate) at: Time,
-}
-
-impl Departure {
-    /// As soon as the strategy lets it go.
-    pub(crate) const fn soon(link: LinkKey, header: CellHeader) -> Self {
-        Self { link, header, at: Time::ZERO }
-    }
-}
 
 /// Cells in waiting.
 #[derive(Default)]
@@ -132,7 +115,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::cell::Space;
+    use crate::wire::cell::{CellHeader, Space};
     use proptest::prelude::*;
     use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! What each strategy does, in closed form: its delay, and how little an observer knows of which cell is which.
 //!
 //! Entropies are those of one cell that leaves, over the cells that it may have been, for Poisson arrivals and an observer
-//! who sees all arrivals and departures of the mix (Serjantov and Danezis 2002; reference C.9, checks 23 to 25).
+//! who sees all arrivals and departures of the mix (Serjantov and Danezis 2002).
 
 use core::time::Duration;
 

@@ -16,12 +16,12 @@ use core::time::Duration;
 
 pub use company::Company;
 pub(crate) use company::{Minute, WITHIN};
-pub(crate) use held::{Departure, Held};
+pub(crate) use held::Held;
 pub(crate) use mixer::{Mixer, Source, Ticket};
 
-use crate::design::{Span, Wrong, number, span, words};
 use crate::limits::{BATCH_EVERY_MAX, DELAY_MAX, LONELY_OTHERS_MAX, POOL_CELLS_MAX};
 use crate::rng::Rng;
+use crate::text::{Span, Wrong, number, span, words};
 use crate::time::Time;
 
 /// A mixing strategy.

@@ -117,7 +117,7 @@ fn forty_thousand_delays_follow_the_law_that_is_stated() {
 
 #[test]
 fn a_pool_delays_by_n_over_n_rounds_and_hides_as_many_bits_as_stated() {
-    // Check 25: N = 100 that leave; 10 or 100 that stay; and AN.ON's pool.
+    // N = 100 that leave; 10 or 100 that stay; and AN.ON's pool.
     for (text, bits) in [("pool=100:10", 7.127), ("pool=100:100", 8.644), ("pool=1:10", 4.834)] {
         let mixing: Mixing = text.parse().unwrap();
         let Mixing::Pool(pool) = mixing else { panic!("{text}") };
@@ -155,7 +155,7 @@ fn a_pool_delays_by_n_over_n_rounds_and_hides_as_many_bits_as_stated() {
 
 #[test]
 fn an_exponential_mix_hides_log2_of_lambda_e_over_mu_bits_and_no_other_delay_of_its_mean_hides_more() {
-    // Checks 23 and 24. An observer weighs every arrival by how likely the law makes its delay.
+    // An observer weighs every arrival by how likely the law makes its delay.
     let posterior = |density: &dyn Fn(f64) -> f64, rate: f64, span: f64| {
         let mut arrivals = rng(5);
         let mut total = 0.0;
@@ -201,7 +201,7 @@ fn a_batch_hides_the_mean_of_log2_of_its_size() {
 
 #[test]
 fn a_flood_drives_a_cell_out_of_a_threshold_mix_at_once_and_out_of_a_pool_by_halves() {
-    // Check 26: n = f = 10. The attacker flushes the pool with its own, lets the target in, and floods.
+    // n = f = 10 (Serjantov, Dingledine and Syverson 2002). The attacker flushes the pool with its own, lets the target in, and floods.
     let inside_after = |text: &str, rounds: usize| {
         let inside = (0..2000).filter(|seed| {
             let mut mix = Mix::new(text, "none");

@@ -4,11 +4,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Node;
-use crate::circuit::CircuitId;
 use crate::cover::Pass;
 use crate::crypto::Suite;
-use crate::link::{End, LinkKey};
-use crate::mixing::{Departure, Source, Ticket, Waiting};
+use crate::departure::Departure;
+use crate::id::CircuitId;
+use crate::id::{End, LinkKey};
+use crate::mixing::{Source, Ticket, Waiting};
 use crate::output::Outbox;
 use crate::refused::Refused;
 use crate::rng::Rng;
@@ -54,7 +55,7 @@ impl<S: Suite> Node<S> {
         match end.ok_or(Refused::UnknownCircuit)? {
             End::Previous(relay) => self.relay_forward(now, relay, header, body, out),
             End::Next(relay) => self.relay_backward(now, relay, header, body, out),
-            End::Own(own) => self.receive_own(now, own, header, body, out),
+            End::Origin(own) => self.receive_own(now, own, header, body, out),
         }
     }
 
@@ -63,7 +64,7 @@ impl<S: Suite> Node<S> {
         if payload.len() > self.design.geometry.payload() {
             return;
         }
-        if let Some(own) = circuit.to_own() {
+        if let Some(own) = circuit.to_origin() {
             self.send_own(now, own, payload, out);
         } else if let Some(relay) = circuit.to_relay() {
             self.send_back(now, relay, payload, out);

@@ -7,18 +7,19 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Node;
-use crate::circuit::{OwnKey, RelayKey};
 use crate::cover::{
     Act, CircuitCover, CircuitPace, CircuitTurn, Content, Covering, LinkCover, Next, Parcel, Pass, Passed,
     Purse, Rate, Speaker,
 };
 use crate::crypto::Suite;
+use crate::departure::Departure;
+use crate::id::LinkKey;
+use crate::id::{OriginKey, RelayKey};
 use crate::limits::{
     CIRCUIT_SILENT_MIN, DEFENCE_ACTS_MAX, DEFENCE_REST, LINKS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY,
     SLOTS_CLAIMED_AFTER, SLOTS_SILENT_MAX,
 };
-use crate::link::LinkKey;
-use crate::mixing::Departure;
+use crate::membership::Record;
 use crate::output::Outbox;
 use crate::refused::Refused;
 use crate::time::Time;
@@ -26,7 +27,6 @@ use crate::timers::Timer;
 use crate::wire::cell::CellHeader;
 use crate::wire::control::Control;
 use crate::wire::message::Message;
-use crate::wire::record::Record;
 
 /// A neighbour that is covered may be silent for so many gaps more than another one.
 const GAPS_OF_PATIENCE: u32 = 4;
@@ -218,7 +218,7 @@ impl<S: Suite> Node<S> {
         // Of two links to one neighbour, the newer one gets the slots: it comes last.
         self.links.oldest_first().into_iter().for_each(|key| self.cover_link(now, key));
         let bare = self.owns.iter().filter(|(_, own)| own.is_ready() && own.pace.is_none());
-        let owns: Vec<OwnKey> = bare.map(|(key, _)| key).collect();
+        let owns: Vec<OriginKey> = bare.map(|(key, _)| key).collect();
         owns.into_iter().for_each(|own| self.cover_own(now, own));
     }
 
@@ -472,7 +472,7 @@ impl<S: Suite> Node<S> {
     // --- Circuits -------------------------------------------------------------------------------------
 
     /// A circuit of our own is ready: it gets slots if the design says so.
-    pub(super) fn cover_own(&mut self, now: Time, key: OwnKey) {
+    pub(super) fn cover_own(&mut self, now: Time, key: OriginKey) {
         let (Some(covering), Some(own)) = (&mut self.covering, self.owns.get_mut(key)) else { return };
         if !covering.may_spend(now) {
             return;
@@ -497,7 +497,7 @@ impl<S: Suite> Node<S> {
         }
     }
 
-    fn speak_on_own(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+    fn speak_on_own(&mut self, now: Time, key: OriginKey, out: &mut Outbox) {
         let own_link = self.owns.get(key).map(|own| own.link);
         let Some(pace) = self.owns.get_mut(key).and_then(|own| own.pace.as_mut()) else { return };
         let missed = pace.skip(now);

@@ -6,18 +6,20 @@ use alloc::vec::Vec;
 use super::Node;
 use crate::crypto::Suite;
 use crate::design::Design;
+use crate::documents::Document;
+use crate::documents::exchange::{Arrived, Heard, Teller, Turned};
+use crate::id::LinkKey;
 use crate::limits::{DOCUMENT_ROUND, DOCUMENT_TELL_AT_ONCE_MAX};
-use crate::link::LinkKey;
-use crate::membership::exchange::{Arrived, Heard, Teller, Turned};
-use crate::membership::{Document, Holding, View};
+use crate::membership::Record;
+use crate::membership::View;
 use crate::mixing::Waiting;
 use crate::output::{Event, Outbox};
 use crate::refused::Refused;
 use crate::route::NoRoute;
 use crate::time::Time;
 use crate::timers::Timer;
+use crate::wire::control::Holding;
 use crate::wire::control::{Control, Ended, part_bytes};
-use crate::wire::record::Record;
 
 impl<S: Suite> Node<S> {
     /// Tells a neighbour which document we hold.

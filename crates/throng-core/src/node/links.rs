@@ -5,19 +5,19 @@ use core::net::SocketAddr;
 use super::Node;
 use crate::circuit::Next;
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
+use crate::id::NodeId;
+use crate::id::{End, LinkKey};
 use crate::limits::WAITING_CREATES_MAX;
 use crate::link::{
-    CodeKey, End, Identify, Link, LinkKey, Side, Unconfirmed, Verdict, Wish, offer_mac1, open_cookie,
-    write_offer,
+    CodeKey, Identify, Link, Side, Unconfirmed, Verdict, Wish, offer_mac1, open_cookie, write_offer,
 };
-use crate::membership::NodeId;
+use crate::membership::Record;
 use crate::output::Outbox;
 use crate::refused::Refused;
 use crate::time::Time;
 use crate::timers::Timer;
 use crate::wire::control::{Control, Ended};
 use crate::wire::datagram::{Datagram, Offer};
-use crate::wire::record::Record;
 
 const IDENTIFY_CONTEXT: &[u8] = b"throng identify 1\0";
 
@@ -185,7 +185,7 @@ impl<S: Suite> Node<S> {
         self.cover_link(now, key);
         for end in waiting {
             match end {
-                End::Own(own) => self.request_hop(now, own, out),
+                End::Origin(own) => self.request_hop(now, own, out),
                 End::Next(relay) => self.ask_next(now, relay, out),
                 End::Previous(_) => unreachable!("only what we set up waits for a link"),
             }
@@ -308,7 +308,7 @@ impl<S: Suite> Node<S> {
         }
         for end in link.circuits.ends() {
             match end {
-                End::Own(own) => self.end_own(now, own, why, out),
+                End::Origin(own) => self.end_own(now, own, why, out),
                 End::Previous(relay) => self.end_relay(now, relay, why, out),
                 End::Next(relay) => match self.relays.get(relay).map(|relay| &relay.next) {
                     Some(Next::Extending(_)) => self.not_extended(now, relay, why, out),

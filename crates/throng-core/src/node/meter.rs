@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use super::Node;
 use crate::crypto::Suite;
+use crate::id::NodeId;
 use crate::limits::COMPANY_COUNT_EVERY;
-use crate::membership::NodeId;
 use crate::mixing::{Company, WITHIN};
 use crate::time::Time;
 use crate::wire::told::Told;

@@ -17,15 +17,20 @@ use slotmap::SlotMap;
 
 use self::meter::Census;
 pub use self::meter::OwnCircuit;
-use crate::circuit::{CircuitId, Own, OwnKey, Relay, RelayKey, Supply};
+use crate::circuit::{Own, Relay, Supply};
+use crate::config::Membership;
 use crate::config::{ClientConfig, NodeConfig, NodeKeys};
 use crate::cover::{Budget, Covering, Defences, LinkCover, Spent};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, SessionSecret, Suite, answer};
 use crate::design::Design;
+use crate::documents::Document;
+use crate::documents::exchange::Exchange;
+use crate::id::NodeId;
+use crate::id::{CircuitId, OriginKey, RelayKey};
 use crate::limits::EVICTIONS_PER_SECOND_MAX;
 use crate::link::{Greeter, Links};
-use crate::membership::exchange::Exchange;
-use crate::membership::{Document, Membership, NodeId, View};
+use crate::membership::Record;
+use crate::membership::View;
 use crate::mixing::Waiting;
 use crate::output::Outbox;
 use crate::rate::Bucket;
@@ -36,7 +41,6 @@ use crate::time::Time;
 use crate::timers::{Due, Timer, Timers};
 use crate::wire::control::Ended;
 use crate::wire::datagram::Datagram;
-use crate::wire::record::Record;
 
 /// One running Throng. Client and mix are roles of it.
 pub struct Node<S: Suite> {
@@ -53,7 +57,7 @@ pub struct Node<S: Suite> {
     /// Judges who wants a link; a node that does not relay answers nobody.
     greeter: Option<Box<Greeter>>,
     relays: SlotMap<RelayKey, Box<Relay<S>>>,
-    owns: SlotMap<OwnKey, Box<Own<S>>>,
+    owns: SlotMap<OriginKey, Box<Own<S>>>,
     /// The rules of its paths, if it is a client.
     client: Option<PathRules>,
     /// None where its cover may cost what it costs.

@@ -6,15 +6,19 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Node;
-use crate::circuit::{Building, CircuitId, Layers, Need, Own, OwnKey, Stage};
+use crate::circuit::{Building, Layers, Need, Own, Stage};
 use crate::cover::LinkCover;
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
+use crate::departure::Departure;
+use crate::id::End;
+use crate::id::{CircuitId, OriginKey};
 use crate::limits::{
     BUILDS_AT_ONCE_MAX, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, FIRST_HOPS, IDLE_PROBE,
     OWN_CIRCUITS_MAX, SETUP_SENDS_MAX, STREAMS_PER_CIRCUIT_MAX,
 };
-use crate::link::{End, retry_after};
-use crate::mixing::{Departure, Source};
+use crate::link::retry_after;
+use crate::membership::Record;
+use crate::mixing::Source;
 use crate::output::{Event, NotAttached, Outbox};
 use crate::refused::Refused;
 use crate::route::{NoRoute, Resting, Wanted, choose};
@@ -24,7 +28,6 @@ use crate::timers::Timer;
 use crate::wire::cell::CellHeader;
 use crate::wire::control::{Control, Ended};
 use crate::wire::message::Message;
-use crate::wire::record::Record;
 use crate::wire::told::Told;
 
 impl<S: Suite> Node<S> {
@@ -57,7 +60,7 @@ impl<S: Suite> Node<S> {
             (idle, self.design.detour()),
             now,
         )));
-        match self.name_circuit(link, End::Own(own)) {
+        match self.name_circuit(link, End::Origin(own)) {
             Some(name) => self.owns[own].name = name,
             None => {
                 self.owns.remove(own);
@@ -68,14 +71,14 @@ impl<S: Suite> Node<S> {
         self.timers.set(&mut self.owns[own].due, end, Timer::Own(own));
         if self.links.get(link).is_some_and(|link| link.is_up()) {
             self.request_hop(now, own, out);
-        } else if !self.wait_for_link(link, End::Own(own)) {
+        } else if !self.wait_for_link(link, End::Origin(own)) {
             self.end_own(now, own, Ended::Busy, out);
         }
         Ok(())
     }
 
     /// Asks the next hop to join (again).
-    pub(super) fn request_hop(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+    pub(super) fn request_hop(&mut self, now: Time, key: OriginKey, out: &mut Outbox) {
         let Some(own) = self.owns.get_mut(key) else { return };
         let detour = own.detour();
         let end = own.given_up_at();
@@ -102,7 +105,7 @@ impl<S: Suite> Node<S> {
     pub(super) fn hop_joined(
         &mut self,
         now: Time,
-        key: OwnKey,
+        key: OriginKey,
         place: usize,
         (answer, company): (&[u8; ANSWER_BYTES], Told),
         out: &mut Outbox,
@@ -137,11 +140,11 @@ impl<S: Suite> Node<S> {
         Ok(())
     }
 
-    fn circuit_ready(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+    fn circuit_ready(&mut self, now: Time, key: OriginKey, out: &mut Outbox) {
         let own = &mut self.owns[key];
         let path = own.path.iter().map(|record| record.description().identity).collect();
         let took = now - own.started;
-        out.events.push(Event::CircuitReady { circuit: CircuitId::own(key), path, took });
+        out.events.push(Event::CircuitReady { circuit: CircuitId::origin(key), path, took });
         self.timers.set(&mut own.due, now + IDLE_PROBE, Timer::Own(key));
         self.counts.circuits_built += 1;
         self.cover_own(now, key);
@@ -155,7 +158,7 @@ impl<S: Suite> Node<S> {
     pub(super) fn receive_own(
         &mut self,
         now: Time,
-        key: OwnKey,
+        key: OriginKey,
         header: CellHeader,
         body: &mut [u8],
         out: &mut Outbox,
@@ -167,7 +170,7 @@ impl<S: Suite> Node<S> {
         let recovered = was_doubtful && own.is_ready() && !own.is_doubtful(now);
         let outcome = match message {
             Message::Payload(payload) if place + 1 == hops => {
-                out.deliver(CircuitId::own(key), payload);
+                out.deliver(CircuitId::origin(key), payload);
                 Ok(())
             }
             Message::Alive { token } if place + 1 == hops => {
@@ -195,7 +198,7 @@ impl<S: Suite> Node<S> {
         outcome
     }
 
-    pub(super) fn send_own(&mut self, now: Time, key: OwnKey, payload: &[u8], out: &mut Outbox) {
+    pub(super) fn send_own(&mut self, now: Time, key: OriginKey, payload: &[u8], out: &mut Outbox) {
         let Some(own) = self.owns.get_mut(key).filter(|own| own.is_ready()) else { return };
         match &mut own.pace {
             Some(pace) => self.counts.cells_dropped += u64::from(!pace.push(payload)),
@@ -207,7 +210,7 @@ impl<S: Suite> Node<S> {
     pub(super) fn send_message(
         &mut self,
         now: Time,
-        key: OwnKey,
+        key: OriginKey,
         message: &Message<'_>,
         at: Time,
         out: &mut Outbox,
@@ -228,7 +231,7 @@ impl<S: Suite> Node<S> {
 
     // --- Watching -------------------------------------------------------------------------------------
 
-    pub(super) fn look_at_own(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+    pub(super) fn look_at_own(&mut self, now: Time, key: OriginKey, out: &mut Outbox) {
         let Some(own) = self.owns.get_mut(key) else { return };
         self.timers.unset(&mut own.due, Timer::Own(key));
         match &own.stage {
@@ -244,7 +247,7 @@ impl<S: Suite> Node<S> {
     }
 
     /// Looks after a circuit that is ready: whether it is still of use, and whether it lives.
-    fn watch(&mut self, now: Time, key: OwnKey, out: &mut Outbox) {
+    fn watch(&mut self, now: Time, key: OriginKey, out: &mut Outbox) {
         let own = &mut self.owns[key];
         let used_up = match own.use_.since {
             Some(since) => own.use_.streams == 0 && (own.use_.retired || now - since >= CIRCUIT_USE_MAX),
@@ -276,7 +279,7 @@ impl<S: Suite> Node<S> {
     ///
     /// On a covered circuit every cell is answered by a covered one: a question beside them would show that some were
     /// missing.
-    fn ask_own(&mut self, now: Time, key: OwnKey, out: &mut Outbox) -> Time {
+    fn ask_own(&mut self, now: Time, key: OriginKey, out: &mut Outbox) -> Time {
         let token = self.chance.keys.u32();
         if self.owns.get(key).is_some_and(|own| own.pace.is_some()) {
             return self.owns[key].asked(token, Time::NEVER, now);
@@ -286,14 +289,14 @@ impl<S: Suite> Node<S> {
     }
 
     /// Ends a circuit of our own, and begins another one where it is missing.
-    pub(super) fn end_own(&mut self, now: Time, key: OwnKey, why: Ended, out: &mut Outbox) {
+    pub(super) fn end_own(&mut self, now: Time, key: OriginKey, why: Ended, out: &mut Outbox) {
         let Some(mut own) = self.owns.remove(key) else { return };
         self.timers.unset(&mut own.due, Timer::Own(key));
         // The hops need not know why: they would know something about us.
         let said = if why == Ended::Leaving { why } else { Ended::Finished };
         self.end_on_link(now, own.link, own.name, said, out);
         if own.is_ready() {
-            out.events.push(Event::CircuitEnded { circuit: CircuitId::own(key), why });
+            out.events.push(Event::CircuitEnded { circuit: CircuitId::origin(key), why });
             if why == Ended::Silent {
                 self.let_rest(own.path.iter().skip(1), now);
                 self.doubt_others(&own.path);
@@ -313,7 +316,7 @@ impl<S: Suite> Node<S> {
 
     /// A circuit does not answer a question. Should it be dead, another one shall be ready by the time that
     /// this is certain: one that does not go through its mixes.
-    fn suspect(&mut self, now: Time, key: OwnKey) {
+    fn suspect(&mut self, now: Time, key: OriginKey) {
         let own = &self.owns[key];
         let path = own.path.clone();
         let first_is_heard = self.links.get(own.link).is_some_and(|link| !link.is_silent(now));
@@ -350,7 +353,7 @@ impl<S: Suite> Node<S> {
     }
 
     pub(super) fn close(&mut self, now: Time, circuit: CircuitId, why: Ended, out: &mut Outbox) {
-        if let Some(own) = circuit.to_own() {
+        if let Some(own) = circuit.to_origin() {
             self.end_own(now, own, why, out);
         } else if let Some(relay) = circuit.to_relay() {
             self.end_relay(now, relay, why, out);
@@ -411,7 +414,7 @@ impl<S: Suite> Node<S> {
         own.use_.isolation = Some(need.isolation);
         own.use_.since.get_or_insert(now);
         own.use_.streams += 1;
-        out.events.push(Event::Attached { stream: need.stream, circuit: CircuitId::own(key) });
+        out.events.push(Event::Attached { stream: need.stream, circuit: CircuitId::origin(key) });
         self.timers.by(&mut self.supply.due, now, Timer::Supply);
         true
     }
@@ -425,7 +428,7 @@ impl<S: Suite> Node<S> {
     }
 
     pub(super) fn detach(&mut self, now: Time, circuit: CircuitId) {
-        let Some(key) = circuit.to_own() else { return };
+        let Some(key) = circuit.to_origin() else { return };
         let Some(own) = self.owns.get_mut(key) else { return };
         own.use_.streams = own.use_.streams.saturating_sub(1);
         // Whether that was its last stream is for the next look to say.

@@ -5,12 +5,14 @@ use alloc::boxed::Box;
 use slotmap::Key as _;
 
 use super::Node;
-use crate::circuit::{Answered, CircuitId, Extending, Layers, Next, Peeled, Relay, RelayKey};
+use crate::circuit::{Answered, Extending, Layers, Next, Peeled, Relay};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, Suite};
+use crate::departure::Departure;
+use crate::id::Fingerprint;
+use crate::id::{CircuitId, RelayKey};
+use crate::id::{End, LinkKey};
 use crate::limits::{CIRCUITS_PER_LINK_MAX, RELAYED_CIRCUITS_MAX};
-use crate::link::{End, LinkKey};
-use crate::membership::Fingerprint;
-use crate::mixing::{Departure, Source};
+use crate::mixing::Source;
 use crate::output::{Event, Outbox};
 use crate::refused::Refused;
 use crate::time::Time;
@@ -75,7 +77,7 @@ impl<S: Suite> Node<S> {
         }
         let relayed = |end| match end {
             End::Previous(relay) => Some(relay),
-            End::Next(_) | End::Own(_) => None,
+            End::Next(_) | End::Origin(_) => None,
         };
         let victim = self.links.get(greedy).and_then(|link| link.circuits.ends().find_map(relayed));
         let Some(victim) = victim else { return false };
@@ -243,7 +245,7 @@ impl<S: Suite> Node<S> {
     ) -> Result<(), Refused> {
         let link = self.links.get(key).ok_or(Refused::UnknownSession)?;
         match link.circuits.get(name).ok_or(Refused::UnknownCircuit)? {
-            End::Own(own) => self.hop_joined(now, own, 0, (answer, company), out),
+            End::Origin(own) => self.hop_joined(now, own, 0, (answer, company), out),
             End::Previous(_) => Err(Refused::OutOfPlace),
             End::Next(relay_key) => {
                 let relay = self.relays.get_mut(relay_key).ok_or(Refused::UnknownCircuit)?;
@@ -280,7 +282,7 @@ impl<S: Suite> Node<S> {
         // It is gone on this link, so nothing is said there any more.
         let end = link.circuits.remove(name).ok_or(Refused::UnknownCircuit)?;
         match end {
-            End::Own(own) => self.end_own(now, own, why, out),
+            End::Origin(own) => self.end_own(now, own, why, out),
             End::Previous(relay) => self.end_relay(now, relay, why, out),
             End::Next(relay) => match self.relays.get(relay).map(|relay| &relay.next) {
                 Some(Next::Extending(_)) => self.not_extended(now, relay, why, out),

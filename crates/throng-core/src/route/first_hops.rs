@@ -1,17 +1,18 @@
 //! Sticky first hops.
 //!
 //! Whoever owns a first hop sees us. A fresh one for every circuit would meet a hostile one soon; a few kept
-//! for long meet none, or always the same (Øverlier and Syverson 2006; DESIGN D11).
+//! for long meet none, or always the same (Øverlier and Syverson 2006).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::free::pick_by_capacity;
+use crate::id::NodeId;
 use crate::limits::{FIRST_HOP_REST, FIRST_HOPS, FIRST_HOPS_MAX};
-use crate::membership::{NodeId, View};
+use crate::membership::Record;
+use crate::membership::View;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::record::Record;
 
 /// The first hops of a client, oldest first: the first [`FIRST_HOPS`] that answer are used.
 #[derive(Clone, Debug, Default)]

@@ -8,9 +8,9 @@ use core::net::IpAddr;
 use super::{FirstHops, NoRoute, PathRules, Resting};
 use crate::limits::CAPACITY_MEDIANS_MAX;
 use crate::membership::View;
+use crate::membership::{Description, Record};
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::record::{Description, Record};
 
 /// What a path must be like.
 pub(crate) struct Wanted<'r> {
@@ -117,7 +117,7 @@ fn prefix(ip: IpAddr) -> (u8, u32) {
 mod tests {
     use super::*;
     use crate::crypto::{Portable, Suite};
-    use crate::membership::{Family, NodeId};
+    use crate::id::{Family, NodeId};
     use crate::ports::Ports;
     use crate::rng::{Purpose, Seed};
     use crate::scrubbed::Scrubbed;

@@ -49,7 +49,7 @@ impl Default for Route {
 /// Which mixes may stand in one path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum PathRules {
-    /// At most one of a /16 (IPv4), of a /32 (IPv6), and of an operator's family (DESIGN D11).
+    /// At most one of a /16 (IPv4), of a /32 (IPv6), and of an operator's family.
     #[default]
     Diverse,
     /// Only not the same mix twice: for a network on one machine that has no prefixes to choose from.

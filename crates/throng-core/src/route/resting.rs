@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::id::NodeId;
 use crate::limits::{MIX_REST, MIXES_RESTING_MAX};
-use crate::membership::NodeId;
 use crate::time::Time;
 
 /// Which mixes rest, and until when.

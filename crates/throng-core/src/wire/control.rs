@@ -5,7 +5,6 @@ use core::time::Duration;
 use super::told::Told;
 use super::{Geometry, Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
-use crate::membership::Holding;
 
 /// Bytes of a network document that one cell carries: what kind, digest and number leave.
 pub(crate) const fn part_bytes(geometry: Geometry) -> usize {
@@ -112,6 +111,17 @@ impl Ended {
             _ => Self::Broken,
         }
     }
+}
+
+/// What a neighbour says of the document that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Its serial.
+    pub serial: u64,
+    /// The hash of what was signed: two documents of one serial must not differ in it.
+    pub digest: [u8; 32],
+    /// Its length in bytes, signatures included.
+    pub length: u32,
 }
 
 impl<'a> Control<'a> {

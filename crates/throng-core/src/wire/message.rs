@@ -13,7 +13,7 @@ use super::control::Ended;
 use super::told::Told;
 use super::{Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
-use crate::membership::Fingerprint;
+use crate::id::Fingerprint;
 
 /// The zeros, bytes.
 pub const MESSAGE_AUTH_BYTES: usize = 16;

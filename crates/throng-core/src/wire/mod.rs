@@ -6,7 +6,6 @@ pub mod control;
 pub mod datagram;
 mod geometry;
 pub mod message;
-pub mod record;
 pub mod told;
 
 pub use geometry::Geometry;

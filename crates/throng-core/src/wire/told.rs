@@ -1,7 +1,6 @@
 //! What a mix says of its company while it joins a circuit. Nobody can check it: it is shown as what the mix says.
 
 use super::{Malformed, Reader, Writer};
-use crate::mixing::Company;
 
 /// A mix's own words about the last minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,13 +22,5 @@ impl Told {
 
     pub(crate) fn write<'w, 'b>(self, fields: &'w mut Writer<'b>) -> &'w mut Writer<'b> {
         fields.u32(self.users).u32(self.circuits).u32(self.set).u32(self.bits)
-    }
-}
-
-impl From<Company> for Told {
-    fn from(company: Company) -> Self {
-        let hundredths = |value: f32| (value * 100.0) as u32;
-        let Company { users, circuits, set, bits, .. } = company;
-        Self { users, circuits, set: hundredths(set), bits: hundredths(bits) }
     }
 }

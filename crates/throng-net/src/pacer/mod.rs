@@ -1,4 +1,4 @@
-//! The pacer: what has a slot leaves at its slot, however busy its node is (DESIGN D7).
+//! The pacer: what has a slot leaves at its slot, however busy its node is.
 //!
 //! A node decides a guard time before a slot what goes into it, and seals it. The pacer keeps it until then on a thread
 //! of its own, which waits and sends and does nothing else: a driver is at work for milliseconds when there is load, and

@@ -1,4 +1,4 @@
-//! QUIC over circuits: to `quinn` a circuit is an unreliable network between two addresses (DESIGN D2).
+//! QUIC over circuits: to `quinn` a circuit is an unreliable network between two addresses.
 //!
 //! Reliability, flow and congestion control, streams and their encryption come from the library; a circuit may
 //! lose and reorder freely. The addresses are made up: they carry the circuit's handle.

@@ -10,10 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use throng_core::membership::Membership;
+use throng_core::config::Membership;
+use throng_core::membership::{Description, Record};
 use throng_core::route::{PathRules, Route};
 use throng_core::wire::Geometry;
-use throng_core::wire::record::{Description, Record};
 use throng_core::{ClientConfig, Design, Event, NodeConfig, NodeKeys, Ports, Scrubbed};
 use throng_net::client::Client;
 use throng_net::clock::Clock;

@@ -190,7 +190,7 @@ impl<'f> Fields<'f> {
         &mut self,
         name: &'static str,
         default: T,
-        parse: impl FnOnce(&str) -> Result<T, throng_core::design::Wrong>,
+        parse: impl FnOnce(&str) -> Result<T, throng_core::text::Wrong>,
     ) -> Result<T, Wrong> {
         let Some(value) = self.take(name) else { return Ok(default) };
         let Is::Text(text) = &value.is else { return Err(self.not_possible(name, &value, "a text")) };

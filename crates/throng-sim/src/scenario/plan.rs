@@ -41,7 +41,7 @@ pub enum SuiteName {
 pub enum Lines {
     /// All the same.
     Same(Line),
-    /// By the node levels of FC04, table 1 (reference A.7.6).
+    /// By the node levels of Rennhard and Plattner (2004, table 1).
     Fc04,
 }
 

@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use throng_core::config::Membership;
 use throng_core::cover::{Budget, Cover};
 use throng_core::crypto::{Portable, Suite};
-use throng_core::membership::document::{self, Statement};
-use throng_core::membership::{Document, Membership, Roots};
+use throng_core::documents::{self, Statement};
+use throng_core::documents::{Document, Roots};
+use throng_core::membership::Record;
 use throng_core::mixing::{Lonely, Mixing};
 use throng_core::route::Route;
-use throng_core::wire::record::Record;
 use throng_core::{CircuitId, ClientConfig, Command, Design, Event, NodeConfig, NodeKeys, Ports, Time};
 use throng_sim::{HostId, Wire, World, mix_config};
 
@@ -75,10 +76,10 @@ pub fn signed_design(serial: u64, records: &[Arc<Record>], design: Design) -> Me
         design,
         records: records.to_vec(),
     };
-    let unsigned = document::unsigned(&statement);
+    let unsigned = documents::unsigned(&statement);
     let mut signatures = Vec::new();
-    secrets.iter().for_each(|secret| document::sign::<Portable>(&unsigned, &mut signatures, secret));
-    let bytes = document::assemble(&unsigned, &signatures);
+    secrets.iter().for_each(|secret| documents::sign::<Portable>(&unsigned, &mut signatures, secret));
+    let bytes = documents::assemble(&unsigned, &signatures);
     let document = Document::verify::<Portable>(&bytes, &roots, Time::from_secs(1)).unwrap();
     Membership::Signed { roots, document: Arc::new(document) }
 }

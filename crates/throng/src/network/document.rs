@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use throng_core::Time;
-use throng_core::membership::document::Conflict;
-use throng_core::membership::{Document, Membership, Roots};
+use throng_core::config::Membership;
+use throng_core::documents::Conflict;
+use throng_core::documents::{Document, Roots};
 use throng_net::clock::Clock;
 use throng_net::driver::{Driver, News, Order};
 use throng_net::suite::Fast;

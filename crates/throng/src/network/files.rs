@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use throng_core::NodeKeys;
-use throng_core::membership::Roots;
+use throng_core::documents::Roots;
 
 /// The only format there is so far.
 pub(crate) const FILE_VERSION: u32 = 1;

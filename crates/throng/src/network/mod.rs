@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use throng_core::crypto::Suite;
+use throng_core::documents::{Document, Roots};
+use throng_core::documents::{DocumentError, Statement, assemble, sign, take_apart, unsigned, validity};
+use throng_core::id::Family;
 use throng_core::limits::RECORD_ADDRESSES_MAX;
-use throng_core::membership::document::{
-    DocumentError, Statement, assemble, sign, take_apart, unsigned, validity,
-};
-use throng_core::membership::{Document, Family, Roots};
-use throng_core::wire::record::{Description, Record};
+use throng_core::membership::{Description, Record};
 use throng_core::{Ports, Scrubbed, Time};
 use throng_net::clock::Clock;
 use throng_net::entropy;

@@ -9,28 +9,18 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::NodeId;
 use super::document::{Conflict, Document, DocumentError, Roots, claim};
 use crate::crypto::Suite;
+use crate::id::LinkKey;
+use crate::id::NodeId;
 use crate::limits::{
     DOCUMENT_BYTES_MAX, FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE, FETCH_PAUSES_MAX, FETCH_REST,
     FETCH_REST_FORGED, FETCH_RESTING_MAX, FETCH_TIME_MAX, FETCHES_MAX,
 };
-use crate::link::LinkKey;
 use crate::refused::Refused;
 use crate::time::Time;
 use crate::timers::Due;
-
-/// What a neighbour says of the document that it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holding {
-    /// Its serial.
-    pub serial: u64,
-    /// The hash of what was signed: two documents of one serial must not differ in it.
-    pub digest: [u8; 32],
-    /// Its length in bytes, signatures included.
-    pub length: u32,
-}
+use crate::wire::control::Holding;
 
 /// The document in force, and those that are on their way.
 pub(crate) struct Exchange {
@@ -338,7 +328,7 @@ impl Held {
 mod tests {
     use super::*;
     use crate::crypto::Portable;
-    use crate::membership::document::tests::{example, roots};
+    use crate::documents::document::tests::{example, roots};
 
     const PART: usize = 100;
     const NOW: Time = Time::from_secs(150);
@@ -347,7 +337,7 @@ mod tests {
 
     impl Neighbours {
         fn new() -> Self {
-            Self((1..9).map(LinkKey::first_of).collect())
+            Self((1..9).map(|session| LinkKey::new(session, 0)).collect())
         }
 
         fn mix(number: usize) -> Teller {

@@ -18,10 +18,10 @@ use crate::design::Design;
 use crate::limits::{
     DOCUMENT_RECORDS_MAX, HOPS_MAX, NETWORK_NAME_BYTES_MAX, OPERATORS_MAX, RECORD_BYTES_MAX,
 };
+use crate::membership::Record;
 use crate::refused::Refused;
 use crate::route::Route;
 use crate::time::Time;
-use crate::wire::record::Record;
 use crate::wire::{Geometry, Malformed, Reader};
 
 const VERSION: u8 = 2;
@@ -378,10 +378,10 @@ impl core::error::Error for Conflict {}
 pub(crate) mod tests {
     use super::*;
     use crate::crypto::Portable;
-    use crate::membership::NodeId;
+    use crate::id::NodeId;
+    use crate::membership::Description;
     use crate::ports::Ports;
     use crate::scrubbed::Scrubbed;
-    use crate::wire::record::Description;
     use proptest::prelude::*;
 
     const NOW: Time = Time::from_secs(150);

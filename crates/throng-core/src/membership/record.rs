@@ -8,14 +8,14 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Malformed, Reader};
 use crate::crypto::Suite;
+use crate::id::{Family, NodeId};
 use crate::limits::{PORT_RANGES_MAX, RECORD_ADDRESSES_MAX, RECORD_BYTES_MAX};
-use crate::membership::{Family, NodeId};
 use crate::ports::Ports;
 use crate::refused::Refused;
 use crate::scrubbed::Scrubbed;
 use crate::time::Time;
+use crate::wire::{Malformed, Reader};
 
 const VERSION: u8 = 1;
 const SIGNATURE_CONTEXT: &[u8] = b"throng record 1\0";
