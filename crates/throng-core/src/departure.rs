@@ -1,4 +1,7 @@
-//! Where a cell will go, and when.
+//! What is on its way out of a node, and where it will go.
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
 
 use crate::id::LinkKey;
 use crate::time::Time;
@@ -18,4 +21,28 @@ impl Departure {
     pub(crate) const fn soon(link: LinkKey, header: CellHeader) -> Self {
         Self { link, header, at: Time::ZERO }
     }
+}
+
+/// Whose cell it is: all that a mixing strategy may know of it, to give everybody one turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A message between neighbours.
+    Link,
+    /// A circuit, as an opaque number, in one direction.
+    Circuit { number: u64, is_backward: bool },
+}
+
+/// What a room wants to send.
+pub(crate) enum Outgoing {
+    /// A cell, which a mix holds as its strategy says.
+    Cell(Source, Departure, Box<[u8]>),
+    /// A cell past the strategy: a link's own questions and answers about itself.
+    AtOnce(Departure, Box<[u8]>),
+    /// A whole datagram that sets a link up.
+    Datagram {
+        to: SocketAddr,
+        bytes: Box<[u8]>,
+        /// Whether somebody asked for it who may be anybody, also one who claims to be at a neighbour's address.
+        to_stranger: bool,
+    },
 }

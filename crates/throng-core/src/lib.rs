@@ -19,16 +19,16 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
-pub mod circuit;
 pub mod config;
 pub mod cover;
 pub mod crypto;
 mod departure;
 pub mod design;
 pub mod documents;
+mod effect;
 pub mod id;
+mod layers;
 pub mod limits;
-mod link;
 pub mod manual;
 pub mod membership;
 pub mod mixing;
@@ -50,7 +50,7 @@ pub mod wire;
 pub use config::{ClientConfig, Membership, NodeConfig, NodeKeys};
 pub use design::Design;
 pub use id::{CircuitId, NodeId};
-pub use node::{Command, Input, Node, OwnCircuit};
+pub use node::{Command, Input, Node, OwnCircuit, Sizes};
 pub use output::{Event, Lane, Outbox};
 pub use ports::Ports;
 pub use scrubbed::Scrubbed;

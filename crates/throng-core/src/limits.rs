@@ -56,6 +56,9 @@ pub const HELD_CELLS_PER_CIRCUIT_MAX: usize = 512;
 /// Most cells that a mixing strategy holds in all; over it the greediest circuit's newest goes.
 pub const HELD_CELLS_MAX: usize = 16_384;
 
+/// Most bodies of cells whose memory is kept for the next ones.
+pub const SPARE_BODIES_MAX: usize = 512;
+
 // --- Replay windows ------------------------------------------------------------------------------------
 
 /// Datagrams of one session that may overtake each other.

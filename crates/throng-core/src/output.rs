@@ -1,16 +1,20 @@
 //! What comes out of a step.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::ops::Range;
 use core::time::Duration;
 
+use crate::departure::Outgoing;
 use crate::documents::Document;
 use crate::documents::DocumentError;
+use crate::effect::Effect;
 use crate::id::CircuitId;
 use crate::id::NodeId;
+use crate::limits::SPARE_BODIES_MAX;
 use crate::route::NoRoute;
 use crate::time::Time;
 use crate::wire::Geometry;
@@ -31,8 +35,12 @@ pub struct Outbox {
     by_destination: BTreeMap<(SocketAddr, Time), usize>,
     deliveries: Vec<(CircuitId, Range<usize>)>,
     payloads: Vec<u8>,
-    /// Room for the body of one cell in the making.
-    body: Vec<u8>,
+    /// What rooms want to send, in order; empty between two steps.
+    pub(crate) outgoing: VecDeque<Outgoing>,
+    /// What rooms want each other to know; empty between two steps.
+    pub(crate) effects: VecDeque<Effect>,
+    /// Bodies of cells whose memory is kept.
+    spare: Vec<Box<[u8]>>,
     /// What happened, in order.
     pub events: Vec<Event>,
 }
@@ -132,7 +140,9 @@ impl Outbox {
             by_destination: BTreeMap::new(),
             deliveries: Vec::new(),
             payloads: Vec::new(),
-            body: Vec::new(),
+            outgoing: VecDeque::new(),
+            effects: VecDeque::new(),
+            spare: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -194,16 +204,16 @@ impl Outbox {
         &mut datagrams[start..]
     }
 
-    /// Room for the body of a cell, to be given back by [`return_body`](Self::return_body).
-    pub(crate) fn take_body(&mut self) -> Vec<u8> {
-        let mut body = core::mem::take(&mut self.body);
-        body.resize(self.geometry.body(), 0);
-        body
+    /// Room for the body of a cell, whatever is in it.
+    pub(crate) fn body(&mut self) -> Box<[u8]> {
+        self.spare.pop().unwrap_or_else(|| alloc::vec![0; self.geometry.body()].into_boxed_slice())
     }
 
-    /// Keeps its memory for the next one.
-    pub(crate) fn return_body(&mut self, body: Vec<u8>) {
-        self.body = body;
+    /// Keeps the memory of a body for the next one.
+    pub(crate) fn reuse(&mut self, body: Box<[u8]>) {
+        if self.spare.len() < SPARE_BODIES_MAX {
+            self.spare.push(body);
+        }
     }
 
     pub(crate) fn deliver(&mut self, circuit: CircuitId, payload: &[u8]) {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::limits::{QUESTIONS_MIN, SILENCE_PROBE_EVERY};
+use crate::limits::{QUESTIONS_MIN, SETUP_RETRY_FIRST, SETUP_RETRY_MAX, SILENCE_PROBE_EVERY};
 use crate::time::Time;
 
 /// How long silence may last where an answer is due.
@@ -83,6 +83,12 @@ impl Silence {
             _ => Pulse::Look(since + patience.ask_after),
         }
     }
+}
+
+/// How long to wait for an answer to the `sends`-th message of a set-up.
+pub(crate) fn retry_after(sends: u32) -> Duration {
+    (SETUP_RETRY_FIRST * 3u32.pow(sends.saturating_sub(1).min(8)) / 2u32.pow(sends.saturating_sub(1).min(8)))
+        .min(SETUP_RETRY_MAX)
 }
 
 #[cfg(test)]

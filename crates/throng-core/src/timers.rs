@@ -11,7 +11,7 @@ use crate::time::Time;
 pub(crate) enum Timer {
     Link(LinkKey),
     Relay(RelayKey),
-    Own(OriginKey),
+    Origin(OriginKey),
     Supply,
     Exchange,
     Mesh,

@@ -9,7 +9,7 @@ use throng_core::documents::DocumentError;
 use throng_core::membership::Record;
 use throng_core::refused::Counts;
 use throng_core::rng::Seed;
-use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, NodeId, Outbox, Time};
+use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, NodeId, Outbox, Sizes, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::debug;
@@ -320,7 +320,7 @@ enum Turn {
 }
 
 fn status(node: &Node<Fast>, pipe: &Pipe, pacer: &Pacer) -> Status {
-    let (links, relayed, own) = node.sizes();
+    let Sizes { links, relayed, own } = node.sizes();
     Status {
         counts: node.counts().clone(),
         unread: pipe.dropped(),

@@ -6,6 +6,7 @@
 //! * No key is used twice with one nonce: [`toy::watch`](crate::toy::watch).
 //! * Every exchange ends or fails visibly: looked at when everything was healed.
 
+use throng_core::Sizes;
 use throng_core::crypto::Suite;
 use throng_core::limits::{LINKS_MAX, OWN_CIRCUITS_MAX, RELAYED_CIRCUITS_MAX};
 
@@ -21,7 +22,7 @@ pub(crate) fn bounds<S: Suite, W: Watcher>(
     let mut problems = Vec::new();
     for host in hosts.filter(|host| world.is_up(*host)) {
         let node = world.node(host);
-        let (links, relays, owns) = node.sizes();
+        let Sizes { links, relayed: relays, own: owns } = node.sizes();
         for (what, count, most) in [
             ("links", links, LINKS_MAX),
             ("circuits through it", relays, RELAYED_CIRCUITS_MAX),

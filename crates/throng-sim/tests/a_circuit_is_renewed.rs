@@ -76,7 +76,7 @@ fn for_two_hours_there_is_always_a_circuit_in_store_and_nothing_grows() {
     let mut network = Network::new(Plan { mixes: 8, exits: 3, spare: 3, ..Plan::default() });
     for _ in 0..24 {
         network.world.run_for(Duration::from_secs(300));
-        let own = network.world.node(network.client).sizes().2;
+        let own = network.world.node(network.client).sizes().own;
         assert_eq!(own, 3, "three spare circuits at {:?}", network.world.now());
     }
 }

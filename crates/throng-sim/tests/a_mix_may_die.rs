@@ -138,12 +138,13 @@ fn a_mix_that_takes_leave_ends_its_circuits_at_once() {
 #[test]
 fn nothing_is_left_behind_when_a_client_is_gone() {
     let (mut network, _, _) = in_use(Plan { mixes: 5, exits: 2, spare: 4, ..Plan::default() });
-    let relayed =
-        |network: &Network| network.mixes.iter().map(|mix| network.world.node(*mix).sizes().1).sum::<usize>();
+    let relayed = |network: &Network| {
+        network.mixes.iter().map(|mix| network.world.node(*mix).sizes().relayed).sum::<usize>()
+    };
     assert!(relayed(&network) > 0);
     network.world.crash(network.client);
     network.world.run_for(Duration::from_secs(600));
     assert_eq!(relayed(&network), 0, "circuits of a dead client are forgotten");
-    let links: usize = network.mixes.iter().map(|mix| network.world.node(*mix).sizes().0).sum();
+    let links: usize = network.mixes.iter().map(|mix| network.world.node(*mix).sizes().links).sum();
     assert_eq!(links, 0, "and so are idle links");
 }

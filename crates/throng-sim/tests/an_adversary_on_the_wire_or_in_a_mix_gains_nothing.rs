@@ -86,8 +86,9 @@ fn an_offer_that_is_replayed_opens_nothing_that_lasts() {
         Verdict::Pass
     });
     let circuit = network.attach(1, 7).expect("a circuit");
-    let links =
-        |network: &Network| network.mixes.iter().map(|mix| network.world.node(*mix).sizes().0).sum::<usize>();
+    let links = |network: &Network| {
+        network.mixes.iter().map(|mix| network.world.node(*mix).sizes().links).sum::<usize>()
+    };
     network.world.run_for(Duration::from_secs(15));
     let before = links(&network);
     for (to, bytes) in offers.take() {

@@ -115,7 +115,7 @@ fn a_mix_that_opened_a_link_is_known_there_and_the_link_serves_both_ways() {
     // Two mixes, each the next hop of the other in some circuit: one link between them is enough.
     let mut network = Network::new(Plan { mixes: 2, exits: 2, hops: 2, spare: 6, ..Plan::default() });
     network.world.run_for(Duration::from_secs(30));
-    let links: usize = network.mixes.iter().map(|mix| network.world.node(*mix).sizes().0).sum();
+    let links: usize = network.mixes.iter().map(|mix| network.world.node(*mix).sizes().links).sum();
     // The client has one to each mix; between the mixes there is one, or two if both opened one at the same time.
     assert!(links <= 2 + 2 * 2, "{links} ends of links at the mixes");
 }

@@ -5,7 +5,7 @@
 
 mod budget;
 mod circuit;
-mod covering;
+mod clock;
 mod defence;
 mod mutant;
 mod pace;
@@ -17,10 +17,9 @@ use core::str::FromStr;
 use core::time::Duration;
 
 pub use budget::Budget;
-pub(crate) use budget::Purse;
 pub(crate) use circuit::{CircuitPace, Turn as CircuitTurn};
-pub use covering::Spent;
-pub(crate) use covering::{Covering, Next, Speaker};
+pub use clock::Spent;
+pub(crate) use clock::{SlotClock, Speaker};
 pub use defence::{Act, Defence, Defences, Machines, Passed};
 pub(crate) use defence::{Guard, Pass};
 pub use mutant::Mutant;
@@ -128,6 +127,11 @@ impl Cover {
     /// Whether there is none at all.
     pub fn is_none(&self) -> bool {
         *self == Self::NONE
+    }
+
+    /// Whether users' links or circuits speak without need: which of them there are must not follow the load then.
+    pub(crate) fn covers_users(&self) -> bool {
+        self.user_links != LinkCover::None || self.circuits != CircuitCover::None
     }
 
     /// How many covered circuits links in slots carry at once: a user's, and one between mixes; nothing where circuits are

@@ -1,8 +1,10 @@
-//! Network documents: what the operators of a static network sign, and how nodes get newer ones from each other.
+//! Network documents: what the operators of a static network sign.
 
 mod document;
-pub(crate) mod exchange;
 
+pub(crate) use document::claim;
+#[cfg(test)]
+pub(crate) use document::tests;
 pub use document::{
     Conflict, Document, DocumentError, Roots, Signature, Statement, assemble, sign, take_apart, unsigned,
     validity,

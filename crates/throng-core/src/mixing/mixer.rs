@@ -7,6 +7,7 @@ use core::cmp::Reverse;
 use core::time::Duration;
 
 use super::{Fire, Lonely, Mixing, Pool};
+use crate::departure::Source;
 use crate::rng::Rng;
 use crate::time::Time;
 
@@ -17,15 +18,6 @@ pub(crate) struct Ticket(pub(crate) u32);
 impl Ticket {
     /// Stands for no cell: whoever redeems it sends a filler.
     pub(crate) const DUMMY: Self = Self(u32::MAX);
-}
-
-/// Whose cell a ticket stands for: all that a strategy may know of it, to give everybody one turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// A message between neighbours.
-    Link,
-    /// A circuit, as an opaque number, in one direction.
-    Circuit { number: u64, is_backward: bool },
 }
 
 /// A strategy at work.

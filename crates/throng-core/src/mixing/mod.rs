@@ -4,25 +4,19 @@
 //! states in closed form what it does ([`law`]).
 
 mod company;
-mod held;
 pub mod law;
 mod mixer;
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
 pub use company::Company;
 pub(crate) use company::{Minute, WITHIN};
-pub(crate) use held::Held;
-pub(crate) use mixer::{Mixer, Source, Ticket};
+pub(crate) use mixer::{Mixer, Ticket};
 
 use crate::limits::{BATCH_EVERY_MAX, DELAY_MAX, LONELY_OTHERS_MAX, POOL_CELLS_MAX};
-use crate::rng::Rng;
 use crate::text::{Span, Wrong, number, span, words};
-use crate::time::Time;
 
 /// A mixing strategy.
 ///
@@ -227,34 +221,6 @@ impl fmt::Display for Lonely {
             Self::Fill { others } => write!(f, "fill={others}"),
             Self::Hold { others, at_most } => write!(f, "hold={others}:{}", Span(at_most)),
         }
-    }
-}
-
-/// A strategy at work, and the cells that it holds.
-pub(crate) struct Waiting {
-    pub(crate) mixer: Mixer,
-    pub(crate) held: Held,
-    /// Room for tickets that leave.
-    pub(crate) released: Vec<Ticket>,
-    /// For order and delay.
-    pub(crate) chance: Rng,
-    pub(crate) minute: Minute,
-}
-
-impl Waiting {
-    /// Nothing, if cells leave at once.
-    pub(crate) fn new(strategy: Mixing, lonely: Lonely, chance: Rng, now: Time) -> Option<Box<Self>> {
-        if (strategy, lonely) == (Mixing::None, Lonely::Alone) {
-            return None;
-        }
-        let mixer = Mixer::new(strategy, lonely, now);
-        Some(Box::new(Self {
-            mixer,
-            held: Held::default(),
-            released: Vec::new(),
-            chance,
-            minute: Minute::new(),
-        }))
     }
 }
 

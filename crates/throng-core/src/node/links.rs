@@ -1,320 +1,202 @@
-//! Links: opening them, answering those who open one to us, and noticing when a neighbour is gone.
+//! What happens when a link comes or goes, when documents turn up, and when cover may cost more or less: it concerns most
+//! rooms.
 
-use core::net::SocketAddr;
+use alloc::sync::Arc;
 
-use super::Node;
-use crate::circuit::Next;
-use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
-use crate::id::NodeId;
-use crate::id::{End, LinkKey};
-use crate::limits::WAITING_CREATES_MAX;
-use crate::link::{
-    CodeKey, Identify, Link, Side, Unconfirmed, Verdict, Wish, offer_mac1, open_cookie, write_offer,
-};
-use crate::membership::Record;
-use crate::output::Outbox;
+use super::context::Cx;
+use super::documents::Turned;
+use super::routing::Rooms;
+use crate::cover::SlotClock;
+use crate::crypto::Suite;
+use crate::documents::Document;
+use crate::effect::{LinkGone, LinkUp};
+use crate::id::LinkKey;
+use crate::limits::DOCUMENT_TELL_AT_ONCE_MAX;
+use crate::membership::{Record, View};
+use crate::output::Event;
 use crate::refused::Refused;
 use crate::time::Time;
-use crate::timers::Timer;
 use crate::wire::control::{Control, Ended};
-use crate::wire::datagram::{Datagram, Offer};
 
-const IDENTIFY_CONTEXT: &[u8] = b"throng identify 1\0";
+impl<S: Suite> Rooms<S> {
+    // --- Links ----------------------------------------------------------------------------------------
 
-impl<S: Suite> Node<S> {
-    /// The link to a node: an existing one, or one that is being opened. None if the table is full.
-    pub(super) fn link_to(&mut self, now: Time, record: &Record, out: &mut Outbox) -> Option<LinkKey> {
-        let node = record.description();
-        if let Some(key) = self.links.to_peer(node.identity, now) {
-            return Some(key);
+    pub(super) fn link_up(&mut self, up: LinkUp, cx: &mut Cx<'_>) {
+        let LinkUp { link, peer, waiting } = up;
+        self.origins.first_hop_answered(peer);
+        self.neighbours.cover_link(link, &self.members.view, cx);
+        waiting.into_iter().for_each(|end| self.set_up(end, cx));
+        self.neighbours.look(link, cx);
+        self.members.tell(link, cx);
+    }
+
+    pub(super) fn link_gone(&mut self, gone: LinkGone, cx: &mut Cx<'_>) {
+        let LinkGone { peer, why, ends } = gone;
+        if let (Ended::Silent, Some(peer)) = (why, peer) {
+            self.origins.first_hop_failed(peer, cx.now);
         }
-        self.make_room_for_a_link(now, out)?;
-        let session = self.links.fresh_session(&mut self.chance.keys);
-        let initiation = Initiation::new(&mut self.chance.keys);
-        let addresses = node.addresses.iter().map(|address| address.0).collect();
-        let link = Link::open_to(addresses, node.identity, node.link_key, initiation, now);
-        let key = self.links.insert(session, link);
-        if self.has_slots(key) {
-            self.grant_patience(key);
-        }
-        self.look_at_link(now, key, out);
-        Some(key)
-    }
-
-    /// Lets `end` be told when the link comes up. Whether there is room.
-    pub(super) fn wait_for_link(&mut self, link: LinkKey, end: End) -> bool {
-        let Some(link) = self.links.get_mut(link).filter(|link| link.waiting.len() < WAITING_CREATES_MAX)
-        else {
-            return false;
-        };
-        link.waiting.push(end);
-        true
-    }
-
-    pub(super) fn look_at_link(&mut self, now: Time, key: LinkKey, out: &mut Outbox) {
-        let Some(link) = self.links.get_mut(key) else { return };
-        self.timers.unset(&mut link.due, Timer::Link(key));
-        let next = match link.wish(now) {
-            Wish::Wait(until) => until,
-            Wish::Dead => return self.drop_link(now, key, Ended::Silent, out),
-            Wish::Forget => return self.drop_link(now, key, Ended::Old, out),
-            Wish::Offer => {
-                self.send_offer(key, out);
-                self.asked(key, now)
-            }
-            Wish::Ping => {
-                self.control_at_once(now, key, &Control::Ping, out);
-                self.asked(key, now)
-            }
-            Wish::Identify => {
-                self.send_identity(now, key, out);
-                self.asked(key, now)
-            }
-        };
-        if let Some(link) = self.links.get_mut(key) {
-            self.timers.set(&mut link.due, next, Timer::Link(key));
-        }
-    }
-
-    fn asked(&mut self, key: LinkKey, now: Time) -> Time {
-        self.links.get_mut(key).map_or(Time::NEVER, |link| link.asked(now))
-    }
-
-    fn send_offer(&mut self, key: LinkKey, out: &mut Outbox) {
-        let Some(link) = self.links.get_mut(key) else { return };
-        let (Side::Opening(opening), Some(peer)) = (&mut link.side, link.peer) else { return };
-        link.address = opening.addresses[opening.sends as usize % opening.addresses.len()];
-        opening.sends += 1;
-        let code = CodeKey::new::<S>(&peer.0, &opening.link_key);
-        let (offer, cookie, session) = (*opening.initiation.offer(), opening.cookie, key.session());
-        let address = link.address;
-        self.post(
-            address,
-            |datagram| write_offer::<S>(&code, session, &offer, cookie.as_ref(), datagram),
-            out,
-        );
-    }
-
-    /// Somebody wants a link.
-    pub(super) fn receive_offer(
-        &mut self,
-        now: Time,
-        from: SocketAddr,
-        datagram: &[u8],
-        offer: &Offer<'_>,
-        out: &mut Outbox,
-    ) -> Result<(), Refused> {
-        let Some(greeter) = self.greeter.as_mut().filter(|_| self.relays_for_others) else {
-            return Err(Refused::NotAMix);
-        };
-        match greeter.judge::<S>(from, datagram, offer, &mut self.chance.keys, now)? {
-            Verdict::Welcome => {}
-            Verdict::Cookie { nonce, sealed, tag } => {
-                let cookie = Datagram::Cookie {
-                    initiator: offer.initiator,
-                    nonce: &nonce,
-                    sealed: &sealed,
-                    tag: &tag,
-                };
-                self.post_to_stranger(from, |datagram| cookie.write(datagram), out);
-                return Ok(());
-            }
-        }
-        let key = match self.links.by_offer(offer.mac1) {
-            Some(known) => known,
-            None => self.answer_offer(now, from, offer, out)?,
-        };
-        self.send_answer(key, from, offer.initiator, out);
-        Ok(())
-    }
-
-    fn answer_offer(
-        &mut self,
-        now: Time,
-        from: SocketAddr,
-        offer: &Offer<'_>,
-        out: &mut Outbox,
-    ) -> Result<LinkKey, Refused> {
-        let our_session = self.links.fresh_session(&mut self.chance.keys);
-        let purpose = HandshakePurpose::Link { initiator: offer.initiator, responder: our_session };
-        let (secret, answer) = self.answer(purpose, offer.offer)?;
-        self.make_room_for_a_link(now, out).ok_or(Refused::TooMany)?;
-        let unconfirmed = Unconfirmed { offer: *offer.mac1, answer: *answer };
-        let link = Link::opened_by(from, offer.initiator, &secret, unconfirmed, now);
-        let key = self.links.insert(our_session, link);
-        self.cover_link(now, key);
-        self.look_at_link(now, key, out);
-        Ok(key)
-    }
-
-    fn send_answer(&mut self, key: LinkKey, to: SocketAddr, initiator: u32, out: &mut Outbox) {
-        let Some(link) = self.links.get(key) else { return };
-        if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side {
-            let (responder, answer) = (key.session(), unconfirmed.answer);
-            let message = Datagram::Answer { initiator, responder, answer: &answer };
-            self.post_to_stranger(to, |datagram| message.write(datagram), out);
-        }
-    }
-
-    /// Our offer was answered: the link is up, and what waited for it begins.
-    pub(super) fn receive_answer(
-        &mut self,
-        now: Time,
-        from: SocketAddr,
-        initiator: u32,
-        responder: u32,
-        answer: &[u8; ANSWER_BYTES],
-        out: &mut Outbox,
-    ) -> Result<(), Refused> {
-        let (key, link) = self.links.by_session(initiator).ok_or(Refused::UnknownSession)?;
-        let (Side::Opening(opening), Some(peer)) = (&link.side, link.peer) else {
-            return Err(Refused::OutOfPlace);
-        };
-        let purpose = HandshakePurpose::Link { initiator, responder };
-        let secret = opening.initiation.finish(purpose, &peer.0, &opening.link_key, answer)?;
-        // Of its addresses, the one that answered is the one that works.
-        if opening.addresses.contains(&from) {
-            link.address = from;
-        }
-        link.establish(responder, &secret, now);
-        if self.relays_for_others {
-            link.identify = Some(Identify { sends: 0 });
-        }
-        let waiting = core::mem::take(&mut link.waiting);
-        self.first_hops.answered(peer);
-        self.cover_link(now, key);
-        for end in waiting {
-            match end {
-                End::Origin(own) => self.request_hop(now, own, out),
-                End::Next(relay) => self.ask_next(now, relay, out),
-                End::Previous(_) => unreachable!("only what we set up waits for a link"),
-            }
-        }
-        self.look_at_link(now, key, out);
-        self.tell_holding(now, key, out);
-        Ok(())
-    }
-
-    /// The responder is under load and wants to see that we are at our address.
-    pub(super) fn receive_cookie(
-        &mut self,
-        initiator: u32,
-        nonce: &[u8; 12],
-        sealed: &[u8; 16],
-        tag: &[u8; 16],
-        out: &mut Outbox,
-    ) -> Result<(), Refused> {
-        let (key, link) = self.links.by_session(initiator).ok_or(Refused::UnknownSession)?;
-        let (Side::Opening(opening), Some(peer)) = (&mut link.side, link.peer) else {
-            return Err(Refused::OutOfPlace);
-        };
-        let code = CodeKey::new::<S>(&peer.0, &opening.link_key);
-        let mac1 = offer_mac1::<S>(&code, initiator, opening.initiation.offer());
-        let fresh = opening.cookie.is_none();
-        opening.cookie = Some(open_cookie::<S>(&code, &mac1, nonce, sealed, tag)?);
-        if fresh {
-            self.send_offer(key, out);
-        }
-        Ok(())
-    }
-
-    pub(super) fn receive_control(
-        &mut self,
-        now: Time,
-        key: LinkKey,
-        message: Control<'_>,
-        out: &mut Outbox,
-    ) -> Result<(), Refused> {
-        match message {
-            Control::Pong => Ok(()),
-            Control::Filler { gap } => self.receive_filler(now, key, gap, out),
-            Control::Ping => {
-                self.control_at_once(now, key, &Control::Pong, out);
-                Ok(())
-            }
-            Control::Identify { identity, signature } => {
-                self.receive_identity(now, key, identity, signature, out)
-            }
-            Control::Identified => {
-                let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
-                link.identify = None;
-                Ok(())
-            }
-            Control::Create { circuit, offer } => self.receive_create(now, key, circuit, offer, out),
-            Control::Created { circuit, answer, company } => {
-                self.receive_created(now, key, circuit, answer, company, out)
-            }
-            Control::Destroy { circuit, why } => self.receive_destroy(now, key, circuit, why, out),
-            Control::Holding(what) => self.receive_holding(now, key, what, out),
-            Control::Want { digest, part } => self.receive_want(now, key, *digest, part, out),
-            Control::Part { digest, part, bytes } => self.receive_part(now, key, digest, part, bytes, out),
+        for end in ends {
+            self.end(end, why, cx);
+            self.route_effects(cx); // one circuit after the other, whatever follows from each
         }
     }
 
     /// The neighbour proves that it is a mix, and which one.
-    fn receive_identity(
+    pub(super) fn identify(
         &mut self,
-        now: Time,
-        key: LinkKey,
+        link: LinkKey,
         identity: &[u8; 32],
         signature: &[u8; 64],
-        out: &mut Outbox,
+        cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
-        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
-        if !link.creates.take(now) {
-            return Err(Refused::TooMany);
+        if self.neighbours.receive_identity(link, identity, signature, cx)? {
+            self.neighbours.cover_link(link, &self.members.view, cx);
+            self.members.tell(link, cx);
         }
-        if !link.is_responder() || link.peer.is_some_and(|peer| peer.0 != *identity) {
-            return Err(Refused::OutOfPlace);
-        }
-        if link.peer.is_none() {
-            S::verify(identity, &[IDENTIFY_CONTEXT, &link.binding()].concat(), signature)?;
-            self.links.identified(key, NodeId(*identity));
-            self.cover_link(now, key);
-            self.tell_holding(now, key, out);
-        }
-        self.control_at_once(now, key, &Control::Identified, out);
+        cx.say_at_once(link, &Control::Identified);
         Ok(())
     }
 
-    fn send_identity(&mut self, now: Time, key: LinkKey, out: &mut Outbox) {
-        let Some(link) = self.links.get_mut(key) else { return };
-        let Some(identify) = link.identify.as_mut() else { return };
-        identify.sends += 1;
-        let signature = S::sign(self.keys.identity_secret(), &[IDENTIFY_CONTEXT, &link.binding()].concat());
-        let identity = self.id.0;
-        self.control_at_once(
-            now,
-            key,
-            &Control::Identify { identity: &identity, signature: &signature },
-            out,
-        );
+    /// Ends everything, so that neighbours need not wait for silence.
+    pub(super) fn leave(&mut self, cx: &mut Cx<'_>) {
+        cx.me.relays_for_others = false;
+        self.origins.retire(cx);
+        self.relays.end_all(Ended::Leaving, cx);
+        self.origins.leave(cx);
     }
 
-    fn make_room_for_a_link(&mut self, now: Time, out: &mut Outbox) -> Option<()> {
-        if let Some(victim) = self.links.overfull() {
-            self.drop_link(now, victim, Ended::Busy, out);
+    // --- Documents ------------------------------------------------------------------------------------
+
+    /// Clients give nobody a part of their document: what they have could tell who they are.
+    pub(super) fn give_part(
+        &mut self,
+        link: LinkKey,
+        digest: &[u8; 32],
+        part: u32,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        if !cx.me.relays_for_others {
+            return Err(Refused::NotAMix);
         }
-        self.links.has_room().then_some(())
+        self.neighbours.may_ask(link, cx.now)?;
+        self.members.give(link, digest, part, cx)
     }
 
-    /// Ends a link and everything that runs on it.
-    fn drop_link(&mut self, now: Time, key: LinkKey, why: Ended, out: &mut Outbox) {
-        let Some(mut link) = self.links.remove(key) else { return };
-        self.timers.unset(&mut link.due, Timer::Link(key));
-        self.uncover_link(key, link.address);
-        if let (Ended::Silent, Some(peer)) = (why, link.peer) {
-            self.first_hops.failed(peer, now);
+    /// Every round says to one neighbour what we hold: a mix to any other mix, a client only to its first hops, since
+    /// nobody else may learn of it.
+    pub(super) fn look_at_documents(&mut self, cx: &mut Cx<'_>) {
+        if !self.members.look(cx) {
+            return;
         }
-        for end in link.circuits.ends() {
-            match end {
-                End::Origin(own) => self.end_own(now, own, why, out),
-                End::Previous(relay) => self.end_relay(now, relay, why, out),
-                End::Next(relay) => match self.relays.get(relay).map(|relay| &relay.next) {
-                    Some(Next::Extending(_)) => self.not_extended(now, relay, why, out),
-                    _ => self.end_relay(now, relay, why, out),
-                },
+        let neighbour = if cx.me.relays_for_others {
+            self.members.any(cx)
+        } else {
+            self.origins.first_hop_to_tell(&self.members.view, cx)
+        };
+        let link = neighbour.and_then(|neighbour| self.neighbours.link_to(&neighbour, cx));
+        // A link that is being opened says it by itself when it is up.
+        if let Some(link) = link.filter(|link| self.neighbours.is_up(*link)) {
+            self.members.tell(link, cx);
+        }
+    }
+
+    pub(super) fn follow(&mut self, turned: Turned, cx: &mut Cx<'_>) {
+        match turned {
+            Turned::InForce(document) => self.adopt(document, cx),
+            Turned::Conflict(other) => self.stop_for_conflict(other, cx),
+            Turned::Unusable(why) => cx.out.events.push(Event::DocumentRefused(why)),
+            Turned::Old => {}
+        }
+    }
+
+    /// Puts a newer document in force.
+    fn adopt(&mut self, document: Arc<Document>, cx: &mut Cx<'_>) {
+        let statement = document.statement();
+        // Another length of datagrams needs another socket: that is for the owner, at the next start.
+        if statement.design.geometry == cx.design.geometry {
+            self.members.view = statement.records.iter().cloned().collect::<View>().without(cx.me.id);
+            let is_covered_anew = statement.design.cover != cx.design.cover;
+            *cx.design = Arc::new(statement.design.clone());
+            if cx.me.relays_for_others {
+                self.hold.change(cx);
             }
+            if is_covered_anew {
+                self.cover_anew(cx);
+            } else {
+                self.cover_all(cx); // somebody who was a stranger may be a mix now
+            }
+            // Circuits in store are as the new document would have them, or they go.
+            let hops = statement.design.route.hops();
+            let unwanted = |path: &[Arc<Record>], view: &View| {
+                let known = |record: &Arc<Record>| view.get(record.description().identity) == Some(record);
+                path.len() != hops || !path.iter().all(known)
+            };
+            self.origins.end_unused(&self.members.view, unwanted, cx);
+            self.route_effects(cx);
+        }
+        cx.out.events.push(Event::Document(document));
+        self.tell_neighbours(cx);
+    }
+
+    /// Operators signed two documents of one serial: neither is used.
+    fn stop_for_conflict(&mut self, other: Arc<Document>, cx: &mut Cx<'_>) {
+        cx.out.events.push(Event::Conflict(other));
+        self.origins.end_unused(&self.members.view, |_, _| true, cx);
+        self.route_effects(cx);
+        self.tell_neighbours(cx); // all of them shall see it
+    }
+
+    fn tell_neighbours(&mut self, cx: &mut Cx<'_>) {
+        self.origins.hurry_supply(cx);
+        for link in self.neighbours.sample(DOCUMENT_TELL_AT_ONCE_MAX, cx) {
+            self.members.tell(link, cx);
+        }
+    }
+
+    // --- Cover ----------------------------------------------------------------------------------------
+
+    /// A design with other cover is in force: all slots are new, what was spent stays spent.
+    fn cover_anew(&mut self, cx: &mut Cx<'_>) {
+        let before = core::mem::take(cx.slots);
+        self.origins.stop_covering();
+        if !cx.design.cover.is_none() {
+            let seed = cx.chance.timing.seed();
+            *cx.slots = SlotClock::new(seed, cx.design.geometry, cx.me.budget, cx.now);
+            cx.slots.take_over(before);
+            self.neighbours.hurry_mesh(cx);
+        }
+        self.neighbours.cover_anew(&self.members.view, cx);
+        self.origins.cover_all(cx);
+        self.relays.cover_anew(cx);
+    }
+
+    /// Everything that runs gets slots if the design says so and it has none.
+    fn cover_all(&mut self, cx: &mut Cx<'_>) {
+        self.neighbours.cover_links(&self.members.view, cx);
+        self.origins.cover_all(cx);
+    }
+
+    /// The owner says whether cover may cost anything now.
+    pub(super) fn let_spend(&mut self, may: bool, cx: &mut Cx<'_>) {
+        match cx.slots.permit(may) {
+            None => {}
+            Some(false) if may => self.spend_again(cx),
+            Some(_) => self.end_if_spent(Time::ZERO, cx),
+        }
+    }
+
+    /// Cover begins again on everything that runs.
+    pub(super) fn spend_again(&mut self, cx: &mut Cx<'_>) {
+        cx.slots.schedule_next_day(cx.now);
+        self.cover_all(cx);
+    }
+
+    /// A client that may not spend more says so to its neighbours, behind its `last` slot, and speaks when it has something
+    /// to say.
+    pub(super) fn end_if_spent(&mut self, last: Time, cx: &mut Cx<'_>) {
+        if !cx.slots.may_spend(cx.now) {
+            self.neighbours.stop_covering(last, cx);
+            self.origins.stop_covering();
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use alloc::boxed::Box;
 
-use super::Layers;
 use crate::cover::CircuitPace;
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
 use crate::id::LinkKey;
+use crate::layers::Layers;
 use crate::limits::{BUILD_TIME_MAX, CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX};
 use crate::refused::Refused;
 use crate::time::Time;

@@ -9,8 +9,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::document::{Conflict, Document, DocumentError, Roots, claim};
 use crate::crypto::Suite;
+use crate::documents::{Conflict, Document, DocumentError, Roots, claim};
 use crate::id::LinkKey;
 use crate::id::NodeId;
 use crate::limits::{
@@ -328,7 +328,7 @@ impl Held {
 mod tests {
     use super::*;
     use crate::crypto::Portable;
-    use crate::documents::document::tests::{example, roots};
+    use crate::documents::tests::{example, roots};
 
     const PART: usize = 100;
     const NOW: Time = Time::from_secs(150);

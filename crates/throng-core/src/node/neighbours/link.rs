@@ -1,10 +1,5 @@
 //! One neighbour: the keys between us, what was seen, which circuits run here, whether it lives.
 
-mod circuits;
-mod greeting;
-mod sessions;
-mod table;
-
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -12,20 +7,16 @@ use core::time::Duration;
 
 use zeroize::Zeroize;
 
-pub(crate) use circuits::Circuits;
-pub(crate) use greeting::{CodeKey, Greeter, Verdict, offer_mac1, open_cookie, write_offer};
-pub(crate) use table::Links;
-
+use super::circuits::Circuits;
 use crate::crypto::{ANSWER_BYTES, Initiation, LinkKey as _, SessionSecret, Suite};
 use crate::id::{End, NodeId};
 use crate::limits::{
     CREATES_PER_LINK_PER_SECOND_MAX, LINK_AGE_FRESH, LINK_AGE_MAX, LINK_DATAGRAMS_MAX, LINK_IDLE_MAX,
-    LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX, LINK_WINDOW_DATAGRAMS, SETUP_RETRY_FIRST, SETUP_RETRY_MAX,
-    SETUP_SENDS_MAX, SILENCE_PROBE,
+    LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX, LINK_WINDOW_DATAGRAMS, SETUP_SENDS_MAX, SILENCE_PROBE,
 };
 use crate::rate::Bucket;
 use crate::refused::Refused;
-use crate::silence::{Patience, Pulse, Silence};
+use crate::silence::{Patience, Pulse, Silence, retry_after};
 use crate::time::Time;
 use crate::timers::Due;
 use crate::window::Window;
@@ -76,7 +67,7 @@ pub(crate) struct Link<S: Suite> {
     /// As a mix that opened the link: how often we proved who we are, until we are believed.
     pub(crate) identify: Option<Identify>,
     keys: Option<Keys<S>>,
-    opened: Time,
+    pub(super) opened: Time,
     silence: Silence,
     /// How much longer than elsewhere the neighbour may be silent.
     more_patience: Duration,
@@ -351,10 +342,4 @@ impl<S: Suite> Link<S> {
     pub(crate) fn last_heard(&self) -> Time {
         self.silence.heard()
     }
-}
-
-/// How long to wait for an answer to the `sends`-th message of a set-up.
-pub(crate) fn retry_after(sends: u32) -> Duration {
-    (SETUP_RETRY_FIRST * 3u32.pow(sends.saturating_sub(1).min(8)) / 2u32.pow(sends.saturating_sub(1).min(8)))
-        .min(SETUP_RETRY_MAX)
 }

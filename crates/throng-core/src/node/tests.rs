@@ -1,8 +1,10 @@
 //! A circuit without its links: an origin and three mixes, and what one of the mixes may try.
 
-use super::{Answered, Layers, Next, Own, Peeled, Relay};
+use super::origins::Origin;
+use super::relays::relay::{Answered, Next, Peeled, Relay};
 use crate::crypto::{HandshakePurpose, Initiation, Portable, Suite, answer};
 use crate::id::LinkKey;
+use crate::layers::Layers;
 use crate::refused::Refused;
 use crate::rng::{Purpose, Rng, Seed};
 use crate::time::Time;
@@ -17,7 +19,7 @@ const HOPS: usize = 3;
 const NOW: Time = Time::ZERO;
 
 struct Circuit {
-    own: Own<Portable>,
+    own: Origin<Portable>,
     relays: Vec<Relay<Portable>>,
 }
 
@@ -35,10 +37,9 @@ fn handshake(rng: &mut Rng) -> (Layers<Portable>, Layers<Portable>) {
 fn circuit() -> Circuit {
     let mut rng = Seed::from_bytes([3; 32]).rng(Purpose::Keys, 0);
     let first = Initiation::new(&mut rng);
-    let mut own = Own::new(
+    let mut own = Origin::new(
         Vec::new(),
         LinkKey::default(),
-        1,
         first,
         rng.u32(),
         (Duration::from_secs(20), Duration::ZERO),

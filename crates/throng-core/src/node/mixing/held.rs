@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::Ticket;
 use crate::departure::Departure;
 use crate::id::LinkKey;
 use crate::limits::{HELD_CELLS_MAX, HELD_CELLS_PER_CIRCUIT_MAX};
+use crate::mixing::Ticket;
 
 /// Cells in waiting.
 #[derive(Default)]

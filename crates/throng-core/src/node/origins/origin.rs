@@ -5,10 +5,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Layers;
 use crate::cover::CircuitPace;
 use crate::crypto::{Initiation, Suite};
 use crate::id::LinkKey;
+use crate::layers::Layers;
 use crate::limits::{
     BUILD_TIME_MAX, CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY,
 };
@@ -23,9 +23,10 @@ use crate::wire::message::{Message, is_recognised};
 use crate::wire::told::Told;
 
 /// A circuit of our own.
-pub(crate) struct Own<S: Suite> {
+pub(crate) struct Origin<S: Suite> {
     pub(crate) path: Vec<Arc<Record>>,
     pub(crate) link: LinkKey,
+    /// What cells on the link call it; 0 before it is entered there.
     pub(crate) name: u32,
     pub(crate) stage: Stage<S>,
     pub(crate) due: Due,
@@ -81,11 +82,10 @@ pub(crate) struct Use {
     pub(crate) streams: u32,
 }
 
-impl<S: Suite> Own<S> {
+impl<S: Suite> Origin<S> {
     pub(crate) fn new(
         path: Vec<Arc<Record>>,
         link: LinkKey,
-        name: u32,
         first: Initiation<S>,
         number: u32,
         (idle, detour): (Duration, Duration),
@@ -94,7 +94,7 @@ impl<S: Suite> Own<S> {
         Self {
             path,
             link,
-            name,
+            name: 0,
             stage: Stage::Building(Box::new(Building { initiation: first, sends: 0, asked_at: now })),
             due: Due::NONE,
             started: now,

@@ -5,8 +5,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use super::link::{Link, Side};
 use super::sessions::Sessions;
-use super::{Link, Side};
 use crate::crypto::Suite;
 use crate::id::LinkKey;
 use crate::id::NodeId;
@@ -153,7 +153,7 @@ impl<S: Suite> Links<S> {
     }
 
     /// At most `count` of the links that are up, drawn at random.
-    pub(crate) fn some(&self, count: usize, rng: &mut Rng) -> Vec<LinkKey> {
+    pub(crate) fn sample(&self, count: usize, rng: &mut Rng) -> Vec<LinkKey> {
         let mut keys: Vec<LinkKey> = self.up().map(|(key, _)| key).collect();
         rng.shuffle(&mut keys);
         keys.truncate(count);

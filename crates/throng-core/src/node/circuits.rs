@@ -1,0 +1,181 @@
+//! What happens when a circuit is set up, grows, or ends: it concerns the circuit's own room and its neighbours.
+
+use super::context::Cx;
+use super::neighbours::{Asked, Reach};
+use super::relays::Extension;
+use super::routing::Rooms;
+use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, Suite};
+use crate::id::{End, Fingerprint, LinkKey, OriginKey, RelayKey};
+use crate::layers::Layers;
+use crate::refused::Refused;
+use crate::route::NoRoute;
+use crate::wire::control::{Control, Ended};
+use crate::wire::told::Told;
+
+impl<S: Suite> Rooms<S> {
+    // --- Of others ------------------------------------------------------------------------------------
+
+    /// A neighbour asks us to join a circuit.
+    pub(super) fn create(
+        &mut self,
+        link: LinkKey,
+        name: u32,
+        offer: &[u8; OFFER_BYTES],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        if !cx.me.relays_for_others {
+            return Err(Refused::NotAMix);
+        }
+        match self.neighbours.asked_for_circuit(link, name, cx)? {
+            Asked::Again(End::Previous(relay)) => {
+                let company = self.company(cx.now).into();
+                return self.relays.answer_again(relay, offer, company, cx);
+            }
+            Asked::Again(_) => return Err(Refused::OutOfPlace),
+            Asked::New { on_link, is_granted } if is_granted && self.make_room(on_link, cx) => {}
+            Asked::New { .. } => {
+                cx.say(link, &Control::Destroy { circuit: name, why: Ended::Busy });
+                return Err(Refused::TooMany);
+            }
+        }
+        let (secret, answer) = cx.answer::<S>(HandshakePurpose::Circuit, offer)?;
+        let relay = self.relays.begin((link, name), Layers::new(&secret), offer, &answer, cx);
+        self.neighbours.enter(link, name, End::Previous(relay));
+        self.neighbours.cover_client(link, cx);
+        let company = self.company(cx.now).into();
+        cx.say(link, &Control::Created { circuit: name, answer: &answer, company });
+        Ok(())
+    }
+
+    /// Whether one more circuit fits. In a full mix the neighbour with the most circuits gives one up for a
+    /// neighbour with fewer.
+    fn make_room(&mut self, on_link: usize, cx: &mut Cx<'_>) -> bool {
+        if !self.relays.is_full() {
+            return true;
+        }
+        let greediest = if self.relays.may_evict(cx.now) { self.neighbours.greediest() } else { None };
+        let Some((most, Some(End::Previous(victim)))) = greediest else { return false };
+        if most <= on_link + 1 {
+            return false;
+        }
+        self.relays.end(victim, Ended::Busy, cx);
+        self.route_effects(cx);
+        true
+    }
+
+    /// The origin of a circuit wants it to go on behind us.
+    pub(super) fn extend(
+        &mut self,
+        relay: RelayKey,
+        request: u32,
+        next: Fingerprint,
+        offer: &[u8; OFFER_BYTES],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        match self.relays.extend(relay, request, offer, cx)? {
+            Extension::Answered => return Ok(()),
+            Extension::Asked => {}
+            Extension::New => {
+                let Some(record) = self.members.valid(next, cx.now) else {
+                    self.relays.refuse_extension(relay, request, Ended::UnknownHop, cx);
+                    return Ok(());
+                };
+                let link = self.neighbours.link_to(&record, cx);
+                let name = link.and_then(|link| self.neighbours.name_circuit(link, End::Next(relay), cx));
+                let Some(place) = link.zip(name) else {
+                    self.relays.refuse_extension(relay, request, Ended::Busy, cx);
+                    return Ok(());
+                };
+                self.relays.extending(relay, place, request, offer);
+            }
+        }
+        self.ask_next(relay, cx);
+        Ok(())
+    }
+
+    /// Has the next hop of a circuit asked (again), now or when its link is up.
+    fn ask_next(&mut self, relay: RelayKey, cx: &mut Cx<'_>) {
+        let Some(link) = self.relays.asks_on(relay) else { return };
+        match self.neighbours.reach(link, End::Next(relay)) {
+            Reach::Up => self.relays.ask_next(relay, cx),
+            Reach::Waiting => {}
+            Reach::Nowhere => self.relays.next_gone(relay, Ended::Busy, cx),
+        }
+    }
+
+    // --- Our own --------------------------------------------------------------------------------------
+
+    /// Keeps enough circuits ready or under construction.
+    pub(super) fn supply_circuits(&mut self, cx: &mut Cx<'_>) {
+        let Some(mut round) = self.origins.begin_round(cx) else { return };
+        while let Some(port) = self.origins.next_to_begin(&mut round, cx) {
+            self.route_effects(cx);
+            if let Err(why) = self.begin_circuit(port, cx) {
+                self.origins.not_begun(&mut round, port, why, cx);
+            }
+        }
+        self.origins.end_round(round, cx);
+    }
+
+    /// Begins a circuit whose exit serves `port`.
+    fn begin_circuit(&mut self, port: Option<u16>, cx: &mut Cx<'_>) -> Result<(), NoRoute> {
+        if let Some(why) = self.members.forbid(cx.now) {
+            return Err(why);
+        }
+        let path = self.origins.draw_path(port, &self.members.view, cx)?;
+        let link = self.neighbours.link_to(&path[0], cx).ok_or(NoRoute::NoFirstHop)?;
+        let origin = self.origins.begin(path, link, cx);
+        let Some(name) = self.neighbours.name_circuit(link, End::Origin(origin), cx) else {
+            self.origins.forget(origin);
+            return Err(NoRoute::NoFirstHop);
+        };
+        self.origins.named(origin, name, cx);
+        self.ask_first(origin, link, cx);
+        Ok(())
+    }
+
+    /// Has the first hop of a circuit asked, now or when its link is up.
+    fn ask_first(&mut self, origin: OriginKey, link: LinkKey, cx: &mut Cx<'_>) {
+        match self.neighbours.reach(link, End::Origin(origin)) {
+            Reach::Up => self.origins.request_hop(origin, cx),
+            Reach::Waiting => {}
+            Reach::Nowhere => self.origins.end(origin, Ended::Busy, cx),
+        }
+    }
+
+    // --- Both -----------------------------------------------------------------------------------------
+
+    /// The link that the set-up message of a circuit waited for is up.
+    pub(super) fn set_up(&mut self, end: End, cx: &mut Cx<'_>) {
+        match end {
+            End::Origin(origin) => self.origins.request_hop(origin, cx),
+            End::Next(relay) => self.ask_next(relay, cx),
+            End::Previous(_) => unreachable!("only what we set up waits for a link"),
+        }
+    }
+
+    /// A neighbour joined a circuit, on our question: for somebody else, or for us.
+    pub(super) fn joined(
+        &mut self,
+        link: LinkKey,
+        name: u32,
+        answer: &[u8; ANSWER_BYTES],
+        company: Told,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        match self.neighbours.circuit(link, name)? {
+            End::Origin(origin) => self.origins.hop_joined(origin, 0, answer, company, cx),
+            End::Next(relay) => self.relays.next_joined(relay, answer, company, cx),
+            End::Previous(_) => Err(Refused::OutOfPlace),
+        }
+    }
+
+    /// A circuit cannot go on at one of its ends.
+    pub(super) fn end(&mut self, end: End, why: Ended, cx: &mut Cx<'_>) {
+        match end {
+            End::Origin(origin) => self.origins.end(origin, why, cx),
+            End::Previous(relay) => self.relays.end(relay, why, cx),
+            End::Next(relay) => self.relays.next_gone(relay, why, cx),
+        }
+    }
+}

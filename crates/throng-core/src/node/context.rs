@@ -1,0 +1,117 @@
+//! What every room gets to work with, beside its own tables.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+
+use crate::config::NodeKeys;
+use crate::cover::{Budget, SlotClock};
+use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, SessionSecret, Suite, answer};
+use crate::departure::{Departure, Outgoing, Source};
+use crate::design::Design;
+use crate::effect::Effect;
+use crate::id::{LinkKey, NodeId};
+use crate::output::Outbox;
+use crate::refused::{Counts, Refused};
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::timers::Timers;
+use crate::wire::cell::CellHeader;
+use crate::wire::control::Control;
+
+/// What all rooms of a node have in common.
+pub(super) struct Common {
+    pub(super) me: Me,
+    pub(super) design: Arc<Design>,
+    pub(super) timers: Timers,
+    pub(super) slots: SlotClock,
+    pub(super) chance: Chance,
+    pub(super) counts: Counts,
+    pub(super) last: Time,
+}
+
+/// Who this node is, and what it does for others.
+pub(super) struct Me {
+    pub(super) keys: NodeKeys,
+    pub(super) id: NodeId,
+    pub(super) link_public: [u8; 32],
+    pub(super) relays_for_others: bool,
+    pub(super) is_exit: bool,
+    /// What a client's cover may cost.
+    pub(super) budget: Option<Budget>,
+}
+
+/// One stream of random numbers per purpose.
+pub(super) struct Chance {
+    pub(super) keys: Rng,
+    pub(super) route: Rng,
+    pub(super) timing: Rng,
+}
+
+/// The common things, at one moment, and where everything goes that comes of it.
+pub(super) struct Cx<'a> {
+    pub(super) now: Time,
+    pub(super) out: &'a mut Outbox,
+    pub(super) me: &'a mut Me,
+    pub(super) design: &'a mut Arc<Design>,
+    pub(super) timers: &'a mut Timers,
+    pub(super) slots: &'a mut SlotClock,
+    pub(super) chance: &'a mut Chance,
+    pub(super) counts: &'a mut Counts,
+}
+
+impl Common {
+    pub(super) fn at<'a>(&'a mut self, now: Time, out: &'a mut Outbox) -> Cx<'a> {
+        let Self { me, design, timers, slots, chance, counts, .. } = self;
+        Cx { now, out, me, design, timers, slots, chance, counts }
+    }
+}
+
+impl Cx<'_> {
+    /// Puts a message between neighbours on its way like any other cell.
+    pub(super) fn say(&mut self, link: LinkKey, message: &Control<'_>) {
+        let mut body = self.out.body();
+        message.write(&mut body);
+        let departure = Departure::soon(link, CellHeader::CONTROL);
+        self.out.outgoing.push_back(Outgoing::Cell(Source::Link, departure, body));
+    }
+
+    /// The same, but past the strategy: a link's own questions and answers about itself.
+    pub(super) fn say_at_once(&mut self, link: LinkKey, message: &Control<'_>) {
+        let mut body = self.out.body();
+        message.write(&mut body);
+        self.out.outgoing.push_back(Outgoing::AtOnce(Departure::soon(link, CellHeader::CONTROL), body));
+    }
+
+    /// Puts a cell of a circuit on its way.
+    pub(super) fn send(&mut self, source: Source, departure: Departure, body: Box<[u8]>) {
+        self.out.outgoing.push_back(Outgoing::Cell(source, departure, body));
+    }
+
+    /// Sends a message that sets a link up.
+    pub(super) fn post(&mut self, to: SocketAddr, to_stranger: bool, write: impl FnOnce(&mut [u8])) {
+        let mut bytes = alloc::vec![0; self.design.geometry.datagram()].into_boxed_slice();
+        write(&mut bytes);
+        self.out.outgoing.push_back(Outgoing::Datagram { to, bytes, to_stranger });
+    }
+
+    /// Tells the other rooms.
+    pub(super) fn tell(&mut self, effect: Effect) {
+        self.out.effects.push_back(effect);
+    }
+
+    /// Our part of a handshake.
+    pub(super) fn answer<S: Suite>(
+        &mut self,
+        purpose: HandshakePurpose,
+        offer: &[u8; OFFER_BYTES],
+    ) -> Result<(SessionSecret, Box<[u8; ANSWER_BYTES]>), Refused> {
+        let Me { keys, id, link_public, .. } = &*self.me;
+        Ok(answer::<S>(purpose, &id.0, keys.link_secret(), link_public, offer, &mut self.chance.keys)?)
+    }
+
+    /// First hops to use at once. A covered link costs its rate, and which ones there are must not follow the load.
+    pub(super) fn first_hops_in_use(&self) -> usize {
+        if self.design.cover.covers_users() { 1 } else { crate::limits::FIRST_HOPS }
+    }
+}

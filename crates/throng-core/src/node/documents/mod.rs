@@ -1,0 +1,161 @@
+//! The room of who is there: whom this node knows, and network documents on their way between neighbours.
+
+mod exchange;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+pub(super) use self::exchange::Turned;
+use self::exchange::{Arrived, Exchange, Heard, Teller};
+use super::context::Cx;
+use crate::config::Membership;
+use crate::crypto::Suite;
+use crate::documents::Document;
+use crate::id::{Fingerprint, LinkKey, NodeId};
+use crate::limits::DOCUMENT_ROUND;
+use crate::membership::{Record, View};
+use crate::refused::Refused;
+use crate::route::NoRoute;
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::wire::control::{Control, Holding, part_bytes};
+
+/// Whom a node knows, and the network document that says so.
+pub(super) struct Members {
+    pub(super) view: View,
+    /// None where no document is signed.
+    exchange: Option<Box<Exchange>>,
+}
+
+impl Members {
+    pub(super) fn new<S: Suite>(membership: Membership, cx: &mut Cx<'_>) -> Self {
+        let view = membership.view().without(cx.me.id);
+        let Membership::Signed { roots, document } = membership else { return Self { view, exchange: None } };
+        let mut exchange = Exchange::new::<S>(roots, document, cx.now);
+        cx.timers.set(&mut exchange.due, cx.now, Timer::Exchange);
+        Self { view, exchange: Some(Box::new(exchange)) }
+    }
+
+    /// The record of a mix that may be a next hop now.
+    pub(super) fn valid(&self, name: Fingerprint, now: Time) -> Option<Arc<Record>> {
+        self.view.by_fingerprint(name).filter(|record| record.description().until > now).cloned()
+    }
+
+    /// Any mix that is valid now, drawn at random.
+    pub(super) fn any(&self, cx: &mut Cx<'_>) -> Option<Arc<Record>> {
+        let valid: alloc::vec::Vec<_> =
+            self.view.records().filter(|record| record.description().until > cx.now).collect();
+        cx.chance.timing.pick(&valid).map(|record| Arc::clone(record))
+    }
+
+    /// Why no path may be chosen now, if the network document is the reason.
+    pub(super) fn forbid(&self, now: Time) -> Option<NoRoute> {
+        let exchange = self.exchange.as_ref()?;
+        if exchange.is_in_conflict() {
+            return Some(NoRoute::Conflict);
+        }
+        (now >= exchange.document().statement().until).then_some(NoRoute::Expired)
+    }
+
+    // --- Documents ------------------------------------------------------------------------------------
+
+    /// Tells a neighbour which document we hold.
+    pub(super) fn tell(&self, link: LinkKey, cx: &mut Cx<'_>) {
+        let holdings = self.exchange.as_ref().map(|exchange| exchange.holdings());
+        for holding in holdings.into_iter().flatten() {
+            cx.say(link, &Control::Holding(holding));
+        }
+    }
+
+    /// A neighbour told us.
+    pub(super) fn hear(
+        &mut self,
+        link: LinkKey,
+        peer: Option<NodeId>,
+        what: Holding,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let teller = match peer {
+            None => Teller::Nobody,
+            Some(peer) if self.view.get(peer).is_some() => Teller::Mix(peer),
+            Some(_) => Teller::Stranger,
+        };
+        let part_bytes = part_bytes(cx.design.geometry);
+        let exchange = self.exchange.as_mut().ok_or(Refused::OutOfPlace)?;
+        match exchange.hear(link, teller, what, part_bytes, cx.now) {
+            Heard::Nothing => {}
+            Heard::Tell => self.tell(link, cx),
+            Heard::Fetching(parts) => self.ask_parts(link, &what.digest, &parts, cx),
+        }
+        Ok(())
+    }
+
+    /// A neighbour wants a part of the document that we hold. One cell answers one cell.
+    pub(super) fn give(
+        &self,
+        link: LinkKey,
+        digest: &[u8; 32],
+        part: u32,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let exchange = self.exchange.as_ref().ok_or(Refused::NotAMix)?;
+        let part_bytes = part_bytes(cx.design.geometry);
+        let (document, place) = exchange.part(digest, part, part_bytes).ok_or(Refused::OutOfPlace)?;
+        cx.say(link, &Control::Part { digest, part, bytes: &document.as_bytes()[place] });
+        Ok(())
+    }
+
+    /// A part of a document that we asked for. What the document turned out to be, if that was the last one.
+    pub(super) fn receive_part<S: Suite>(
+        &mut self,
+        link: LinkKey,
+        digest: &[u8; 32],
+        part: u32,
+        bytes: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Turned>, Refused> {
+        let exchange = self.exchange.as_mut().ok_or(Refused::OutOfPlace)?;
+        match exchange.arrive::<S>(link, digest, part, bytes, cx.now)? {
+            Arrived::Ask(parts) => {
+                self.ask_parts(link, digest, &parts, cx);
+                Ok(None)
+            }
+            Arrived::Complete(turned) => Ok(Some(turned)),
+        }
+    }
+
+    /// The owner has another document. What it turned out to be; nothing where no document is signed.
+    pub(super) fn consider<S: Suite>(&mut self, document: Arc<Document>) -> Option<Turned> {
+        self.exchange.as_mut().map(|exchange| exchange.consider::<S>(document))
+    }
+
+    /// Asks again for what stayed away. Whether it is time to say to one neighbour what we hold.
+    pub(super) fn look(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(exchange) = &mut self.exchange else { return false };
+        cx.timers.unset(&mut exchange.due, Timer::Exchange);
+        let again = exchange.ask_again(cx.now);
+        let is_round = cx.now >= exchange.next_round;
+        if is_round {
+            exchange.next_round = cx.now + DOCUMENT_ROUND.mul_f64(0.75 + cx.chance.timing.unit() / 2.0);
+        }
+        for (link, digest, parts) in again {
+            self.ask_parts(link, &digest, &parts, cx);
+        }
+        self.schedule(cx);
+        is_round
+    }
+
+    fn ask_parts(&mut self, link: LinkKey, digest: &[u8; 32], parts: &[u32], cx: &mut Cx<'_>) {
+        for part in parts {
+            cx.say(link, &Control::Want { digest, part: *part });
+        }
+        self.schedule(cx);
+    }
+
+    fn schedule(&mut self, cx: &mut Cx<'_>) {
+        if let Some(exchange) = &mut self.exchange {
+            let next = exchange.next_look();
+            cx.timers.set(&mut exchange.due, next, Timer::Exchange);
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The room of the neighbours: links and what is said on them, and which circuits run where.
+
+mod circuits;
+mod covering;
+mod greeting;
+mod handshakes;
+mod link;
+mod sessions;
+mod slots;
+mod table;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use self::covering::Covering;
+use self::greeting::Greeter;
+use self::link::Wish;
+use self::table::Links;
+use super::context::Cx;
+use crate::cover::{Defences, LinkCover, Pass};
+use crate::crypto::Suite;
+use crate::departure::Departure;
+use crate::effect::{Effect, LinkGone};
+use crate::id::{End, LinkKey, NodeId};
+use crate::limits::{CIRCUITS_PER_LINK_MAX, MESH_AT_ONCE_MAX, MESH_EVERY, WAITING_CREATES_MAX};
+use crate::membership::{Record, View};
+use crate::refused::Refused;
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::timers::{Due, Timer};
+use crate::wire::cell::{CELL_HEADER_BYTES, CellHeader};
+use crate::wire::control::{Control, Ended};
+use crate::wire::datagram::LINK_HEADER_BYTES;
+
+/// All neighbours of a node.
+pub(super) struct Neighbours<S: Suite> {
+    links: Links<S>,
+    /// Judges who wants a link; a node that does not relay answers nobody.
+    greeter: Option<Box<Greeter>>,
+    covering: Covering,
+    defences: Option<Arc<dyn Defences>>,
+    mesh: Due,
+}
+
+/// A cell that came in: authentic, and not seen before.
+pub(super) struct Arrived<'d> {
+    pub(super) link: LinkKey,
+    pub(super) header: CellHeader,
+    pub(super) body: &'d mut [u8],
+    /// The circuit that it belongs to, if there is one of that name.
+    pub(super) end: Option<End>,
+}
+
+/// Where a set-up message may go now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The link is up.
+    Up,
+    /// It waits for the link.
+    Waiting,
+    /// There is no room, or no link any more.
+    Nowhere,
+}
+
+/// What a neighbour's wish for a circuit of some name is.
+pub(super) enum Asked {
+    /// Another one, on a link with so many; whether it may ask so often.
+    New { on_link: usize, is_granted: bool },
+    /// One that is there: its answer may have been lost.
+    Again(End),
+}
+
+impl<S: Suite> Neighbours<S> {
+    pub(super) fn new(defences: Option<Arc<dyn Defences>>, cx: &mut Cx<'_>) -> Self {
+        let relays = cx.me.relays_for_others;
+        let greeter = relays.then(|| {
+            Box::new(Greeter::new::<S>(&cx.me.id.0, &cx.me.link_public, &mut cx.chance.keys, cx.now))
+        });
+        let mut mesh = Due::NONE;
+        if relays && cx.design.cover.mix_links != LinkCover::None {
+            cx.timers.set(&mut mesh, cx.now, Timer::Mesh);
+        }
+        Self { links: Links::new(), greeter, covering: Covering::default(), defences, mesh }
+    }
+
+    // --- Cells ----------------------------------------------------------------------------------------
+
+    /// Opens a datagram in place: its cell, and whose it is.
+    pub(super) fn open<'d>(
+        &mut self,
+        from: SocketAddr,
+        (session, counter): (u32, u64),
+        datagram: &'d mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Arrived<'d>, Refused> {
+        let (key, link) = self.links.by_session(session).ok_or(Refused::UnknownSession)?;
+        let cell = link.open(counter, datagram, cx.now)?;
+        cx.counts.datagrams_in += 1;
+        let before = link.address;
+        link.follow(from, counter);
+        let after = link.address;
+        let header = CellHeader::parse(cell)?;
+        let end = link.circuits.get(header.circuit);
+        if link.is_unconfirmed() {
+            self.links.confirm(key);
+        }
+        let body = &mut cell[CELL_HEADER_BYTES..];
+        if cx.slots.is_running() {
+            if before != after {
+                self.covering.moved(key, before, after, cx);
+            }
+            self.observe(after, header.circuit == 0 && Control::is_filler(body), cx);
+        }
+        Ok(Arrived { link: key, header, body, end })
+    }
+
+    /// Sends a cell: at once, or in one of its neighbour's slots.
+    pub(super) fn emit(&mut self, departure: Departure, body: &[u8], cx: &mut Cx<'_>) {
+        if cx.slots.is_running()
+            && let Some(address) = self.links.get(departure.link).map(|link| link.address)
+            && self.cover_holds(address, departure, body, cx)
+        {
+            return;
+        }
+        self.seal(departure, body, departure.at, cx);
+    }
+
+    /// Sends a message that sets a link up: at once, or in the neighbour's next slot.
+    pub(super) fn post(&mut self, to: SocketAddr, bytes: Box<[u8]>, to_stranger: bool, cx: &mut Cx<'_>) {
+        if self.covering.has(to) {
+            self.covering.hold_datagram(to, bytes, to_stranger);
+            return;
+        }
+        cx.out.datagram(to, Time::ZERO).copy_from_slice(&bytes);
+        cx.counts.datagrams_out += 1;
+    }
+
+    /// Whether the neighbour's slots or defence keep a cell, or drop it.
+    fn cover_holds(
+        &mut self,
+        address: SocketAddr,
+        departure: Departure,
+        body: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        let is_dropped = if self.covering.has(address) {
+            !self.covering.hold(address, departure, body, cx)
+        } else {
+            match self.pass_defence(address, departure, body, cx) {
+                Pass::Now => return false,
+                Pass::Held => false,
+                Pass::Dropped => true,
+            }
+        };
+        cx.counts.cells_dropped += u64::from(is_dropped);
+        true
+    }
+
+    /// Seals a cell into a datagram of its link that leaves `at` its slot; whether its link was still there.
+    fn seal(&mut self, departure: Departure, body: &[u8], at: Time, cx: &mut Cx<'_>) -> bool {
+        let Departure { link: key, header, .. } = departure;
+        let Some(link) = self.links.get_mut(key).filter(|link| link.may_seal()) else {
+            cx.counts.cells_dropped += 1; // its link ended while it was held
+            return false;
+        };
+        let datagram = cx.out.datagram_around(body, link.address, at);
+        header.write(&mut datagram[LINK_HEADER_BYTES..]);
+        link.seal(datagram);
+        cx.counts.datagrams_out += 1;
+        if (header.circuit != 0 || Control::asks(body))
+            && let Some(look) = link.await_answer(cx.now)
+        {
+            cx.timers.by(&mut link.due, look, Timer::Link(key));
+        }
+        true
+    }
+
+    // --- Links ----------------------------------------------------------------------------------------
+
+    pub(super) fn look(&mut self, key: LinkKey, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        cx.timers.unset(&mut link.due, Timer::Link(key));
+        let next = match link.wish(cx.now) {
+            Wish::Wait(until) => until,
+            Wish::Dead => return self.drop_link(key, Ended::Silent, cx),
+            Wish::Forget => return self.drop_link(key, Ended::Old, cx),
+            Wish::Offer => {
+                self.send_offer(key, cx);
+                self.asked(key, cx.now)
+            }
+            Wish::Ping => {
+                cx.say_at_once(key, &Control::Ping);
+                self.asked(key, cx.now)
+            }
+            Wish::Identify => {
+                self.send_identity(key, cx);
+                self.asked(key, cx.now)
+            }
+        };
+        if let Some(link) = self.links.get_mut(key) {
+            cx.timers.set(&mut link.due, next, Timer::Link(key));
+        }
+    }
+
+    fn asked(&mut self, key: LinkKey, now: Time) -> Time {
+        self.links.get_mut(key).map_or(Time::NEVER, |link| link.asked(now))
+    }
+
+    fn make_room(&mut self, cx: &mut Cx<'_>) -> Option<()> {
+        if let Some(victim) = self.links.overfull() {
+            self.drop_link(victim, Ended::Busy, cx);
+        }
+        self.links.has_room().then_some(())
+    }
+
+    /// Ends a link. What ran on it hears of it as of an [`Effect`].
+    fn drop_link(&mut self, key: LinkKey, why: Ended, cx: &mut Cx<'_>) {
+        let Some(mut link) = self.links.remove(key) else { return };
+        cx.timers.unset(&mut link.due, Timer::Link(key));
+        self.uncover_link(key, link.address, cx);
+        cx.tell(Effect::LinkGone(LinkGone { peer: link.peer, why, ends: link.circuits.ends().collect() }));
+    }
+
+    /// A mix whose links to other mixes are covered has one to each of them, always: which ones there are must not
+    /// follow the load. Of two mixes, the one with the smaller name opens it.
+    pub(super) fn look_at_mesh(&mut self, view: &View, cx: &mut Cx<'_>) {
+        cx.timers.unset(&mut self.mesh, Timer::Mesh);
+        if !cx.me.relays_for_others || cx.design.cover.mix_links == LinkCover::None {
+            return;
+        }
+        let ours = |record: &&Arc<Record>| {
+            let mix = record.description();
+            mix.identity > cx.me.id
+                && mix.until > cx.now
+                && self.links.to_peer(mix.identity, cx.now).is_none()
+        };
+        let missing: Vec<_> = view.records().filter(ours).take(MESH_AT_ONCE_MAX).cloned().collect();
+        for record in missing {
+            self.link_to(&record, cx);
+        }
+        cx.timers.set(&mut self.mesh, cx.now + MESH_EVERY, Timer::Mesh);
+    }
+
+    /// Looks for missing links of the mesh soon.
+    pub(super) fn hurry_mesh(&mut self, cx: &mut Cx<'_>) {
+        cx.timers.by(&mut self.mesh, cx.now, Timer::Mesh);
+    }
+
+    // --- Circuits on links ----------------------------------------------------------------------------
+
+    /// A name for a circuit on a link, entered there. None if the link has no room or is gone.
+    pub(super) fn name_circuit(&mut self, key: LinkKey, end: End, cx: &mut Cx<'_>) -> Option<u32> {
+        let link = self.links.get_mut(key).filter(|link| link.circuits.len() < CIRCUITS_PER_LINK_MAX)?;
+        loop {
+            let name = CellHeader::name(cx.chance.keys.u32(), link.is_responder());
+            if link.circuits.insert(name, end) {
+                return Some(name);
+            }
+        }
+    }
+
+    /// Whether a set-up message of `end` may go to a neighbour now. If the link is not up, `end` is told when it is.
+    pub(super) fn reach(&mut self, link: LinkKey, end: End) -> Reach {
+        let Some(link) = self.links.get_mut(link) else { return Reach::Nowhere };
+        if link.is_up() {
+            return Reach::Up;
+        }
+        if link.waiting.contains(&end) {
+            return Reach::Waiting;
+        }
+        if link.waiting.len() >= WAITING_CREATES_MAX {
+            return Reach::Nowhere;
+        }
+        link.waiting.push(end);
+        Reach::Waiting
+    }
+
+    /// A neighbour asks for a circuit of this name.
+    pub(super) fn asked_for_circuit(
+        &mut self,
+        key: LinkKey,
+        name: u32,
+        cx: &mut Cx<'_>,
+    ) -> Result<Asked, Refused> {
+        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
+        if name != CellHeader::name(name, !link.is_responder()) {
+            return Err(Refused::Malformed);
+        }
+        if let Some(end) = link.circuits.get(name) {
+            return Ok(Asked::Again(end));
+        }
+        let is_granted = link.creates.take(cx.now) && link.circuits.len() < CIRCUITS_PER_LINK_MAX;
+        Ok(Asked::New { on_link: link.circuits.len(), is_granted })
+    }
+
+    /// Enters a circuit under the name that the neighbour gave it.
+    pub(super) fn enter(&mut self, key: LinkKey, name: u32, end: End) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.circuits.insert(name, end);
+        }
+    }
+
+    /// Which circuit a name on a link stands for.
+    pub(super) fn circuit(&self, key: LinkKey, name: u32) -> Result<End, Refused> {
+        let link = self.links.get(key).ok_or(Refused::UnknownSession)?;
+        link.circuits.get(name).ok_or(Refused::UnknownCircuit)
+    }
+
+    /// The neighbour says that a circuit is no more: it is gone on this link.
+    pub(super) fn destroyed(&mut self, key: LinkKey, name: u32) -> Result<End, Refused> {
+        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
+        link.circuits.remove(name).ok_or(Refused::UnknownCircuit)
+    }
+
+    /// Takes a circuit off a link, and tells the neighbour if it was still there and is to be told.
+    pub(super) fn take_off(&mut self, key: LinkKey, name: u32, told: Option<Ended>, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        let was_there = link.circuits.remove(name).is_some();
+        let Some(why) = told.filter(|_| was_there && link.is_up()) else { return };
+        let farewell = Control::Destroy { circuit: name, why };
+        if why == Ended::Leaving {
+            cx.say_at_once(key, &farewell); // nobody will be here to let it go later
+        } else {
+            cx.say(key, &farewell);
+        }
+    }
+
+    /// The link with the most circuits, how many, and one of those that come from there.
+    pub(super) fn greediest(&self) -> Option<(usize, Option<End>)> {
+        let (key, most) = self.links.greediest()?;
+        let link = self.links.get(key)?;
+        Some((most, link.circuits.ends().find(|end| matches!(end, End::Previous(_)))))
+    }
+
+    // --- What others ask ------------------------------------------------------------------------------
+
+    /// Who is at the other end.
+    pub(super) fn peer(&self, key: LinkKey) -> Option<NodeId> {
+        self.links.get(key).and_then(|link| link.peer)
+    }
+
+    pub(super) fn is_up(&self, key: LinkKey) -> bool {
+        self.links.get(key).is_some_and(|link| link.is_up())
+    }
+
+    /// Whether a link is there whose neighbour answers.
+    pub(super) fn is_heard(&self, key: LinkKey, now: Time) -> bool {
+        self.links.get(key).is_some_and(|link| !link.is_silent(now))
+    }
+
+    /// Whether the neighbour may want one thing more of us now.
+    pub(super) fn may_ask(&mut self, key: LinkKey, now: Time) -> Result<(), Refused> {
+        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
+        if link.creates.take(now) { Ok(()) } else { Err(Refused::TooMany) }
+    }
+
+    /// At most `count` of the links that are up, drawn at random.
+    pub(super) fn sample(&self, count: usize, cx: &mut Cx<'_>) -> Vec<LinkKey> {
+        self.links.sample(count, &mut cx.chance.timing)
+    }
+
+    /// A neighbour for a filler, drawn at random, of those that do not hear us in slots: the others hear something anyway,
+    /// and a filler would take a slot away from a cell.
+    pub(super) fn any_bare(&self, chance: &mut Rng) -> Option<LinkKey> {
+        self.links.any_up(chance, |link| !self.covering.has(link.address))
+    }
+
+    /// Users that were heard within the span before `now`.
+    pub(super) fn users_since(&self, now: Time, span: Duration) -> usize {
+        self.links.users_since(now, span)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.links.len()
+    }
+}

@@ -1,0 +1,191 @@
+//! The room of our own circuits: built hop by hop over links that lose, watched, renewed, and given to streams.
+
+mod build;
+mod origin;
+mod serve;
+mod slots;
+mod supply;
+mod watch;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use slotmap::SlotMap;
+
+pub(super) use self::origin::Origin;
+use self::supply::Supply;
+use super::context::Cx;
+use crate::config::ClientConfig;
+use crate::crypto::Suite;
+use crate::departure::{Departure, Source};
+use crate::id::{CircuitId, NodeId, OriginKey};
+use crate::membership::{Record, View};
+use crate::refused::Refused;
+use crate::route::{FirstHops, PathRules, Resting};
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::wire::cell::CellHeader;
+use crate::wire::control::Ended;
+use crate::wire::message::Message;
+use crate::wire::told::Told;
+
+/// All circuits of a node's own, and what it knows about having more.
+pub(super) struct Origins<S: Suite> {
+    origins: SlotMap<OriginKey, Box<Origin<S>>>,
+    /// The rules of its paths, if the node is a client.
+    client: Option<PathRules>,
+    first_hops: FirstHops,
+    /// None before a circuit fell silent.
+    resting: Option<Box<Resting>>,
+    supply: Supply,
+}
+
+/// A circuit of our own, as the meter sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCircuit {
+    /// Its mixes, first to last.
+    pub path: Vec<NodeId>,
+    /// What each of them said of its company when it joined.
+    pub told: Vec<Told>,
+    /// How long ago that was.
+    pub age: Duration,
+    /// Whether streams use it, or may no more.
+    pub is_used: bool,
+}
+
+impl<S: Suite> Origins<S> {
+    pub(super) fn new(client: Option<&ClientConfig>, cx: &mut Cx<'_>) -> Self {
+        let first_hops = client.into_iter().flat_map(|client| client.first_hops.iter().copied());
+        let mut supply = Supply::new(client.map_or(0, |client| client.spare));
+        cx.timers.set(&mut supply.due, cx.now, Timer::Supply);
+        Self {
+            origins: SlotMap::with_key(),
+            client: client.map(|client| client.rules),
+            first_hops: FirstHops::new(first_hops),
+            resting: None,
+            supply,
+        }
+    }
+
+    // --- Cells ----------------------------------------------------------------------------------------
+
+    /// A cell of a circuit of ours.
+    pub(super) fn receive(
+        &mut self,
+        key: OriginKey,
+        header: CellHeader,
+        body: &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let origin = self.origins.get_mut(key).ok_or(Refused::UnknownCircuit)?;
+        let hops = origin.path.len();
+        let was_doubtful = origin.is_doubtful(cx.now);
+        let (place, message) = origin.unwrap(header, body, cx.now)?;
+        let recovered = was_doubtful && origin.is_ready() && !origin.is_doubtful(cx.now);
+        let outcome = match message {
+            Message::Payload(payload) if place + 1 == hops => {
+                cx.out.deliver(CircuitId::origin(key), payload);
+                Ok(())
+            }
+            Message::Alive { token } if place + 1 == hops => {
+                origin.answered(token, cx.now);
+                Ok(())
+            }
+            Message::Dummy => {
+                origin.pace.iter_mut().for_each(|pace| pace.hear());
+                Ok(())
+            }
+            Message::Extended { answer, company } => self.hop_joined(key, place + 1, answer, company, cx),
+            Message::NotExtended(why) if !origin.is_ready() => {
+                self.end(key, why, cx);
+                Ok(())
+            }
+            _ => Err(Refused::OutOfPlace),
+        };
+        if recovered {
+            self.serve_waiting(cx);
+        }
+        outcome
+    }
+
+    /// A payload of a stream, to the last hop.
+    pub(super) fn send(&mut self, key: OriginKey, payload: &[u8], cx: &mut Cx<'_>) {
+        let Some(origin) = self.origins.get_mut(key).filter(|origin| origin.is_ready()) else { return };
+        match &mut origin.pace {
+            Some(pace) => cx.counts.cells_dropped += u64::from(!pace.push(payload)),
+            None => self.send_message(key, &Message::Payload(payload), Time::ZERO, cx),
+        }
+    }
+
+    /// Sends a message to the last hop so far, `at` a slot of the circuit.
+    fn send_message(&mut self, key: OriginKey, message: &Message<'_>, at: Time, cx: &mut Cx<'_>) {
+        let Some(origin) = self.origins.get_mut(key) else { return };
+        let mut body = cx.out.body();
+        let header = origin.wrap(message, &mut body);
+        if origin.is_ready()
+            && let Some(look) = origin.await_answer(cx.now)
+        {
+            cx.timers.by(&mut origin.due, look, Timer::Origin(key));
+        }
+        cx.send(Source::Link, Departure { link: origin.link, header, at }, body);
+    }
+
+    // --- What others ask ------------------------------------------------------------------------------
+
+    pub(super) fn len(&self) -> usize {
+        self.origins.len()
+    }
+
+    /// The sticky first hops.
+    pub(super) fn first_hops(&self) -> &FirstHops {
+        &self.first_hops
+    }
+
+    /// A first hop answered.
+    pub(super) fn first_hop_answered(&mut self, peer: NodeId) {
+        self.first_hops.answered(peer);
+    }
+
+    /// A neighbour fell silent, which may be a first hop.
+    pub(super) fn first_hop_failed(&mut self, peer: NodeId, now: Time) {
+        self.first_hops.failed(peer, now);
+    }
+
+    /// The first hop that is to be told of documents.
+    pub(super) fn first_hop_to_tell(&mut self, view: &View, cx: &mut Cx<'_>) -> Option<Arc<Record>> {
+        self.client?;
+        let count = cx.first_hops_in_use();
+        self.first_hops.in_order(view, count, &mut cx.chance.route, cx.now).into_iter().next()
+    }
+
+    /// Circuits that are ready.
+    pub(super) fn ready(&self, now: Time) -> Vec<OwnCircuit> {
+        let ready = self.origins.values().filter(|origin| origin.is_ready());
+        let seen = ready.map(|origin| OwnCircuit {
+            path: origin.path.iter().map(|record| record.description().identity).collect(),
+            told: origin.told().to_vec(),
+            age: now - origin.started,
+            is_used: origin.use_.isolation.is_some(),
+        });
+        seen.collect()
+    }
+
+    /// The node makes no circuits any more, and has none.
+    pub(super) fn leave(&mut self, cx: &mut Cx<'_>) {
+        let keys: Vec<_> = self.origins.keys().collect();
+        keys.into_iter().for_each(|key| self.end(key, Ended::Leaving, cx));
+    }
+
+    /// Nobody is a client here any more: whoever waits for a circuit waits in vain.
+    pub(super) fn retire(&mut self, cx: &mut Cx<'_>) {
+        self.client = None;
+        self.refuse_waiting(cx);
+    }
+
+    /// Looks soon whether circuits are missing.
+    pub(super) fn hurry_supply(&mut self, cx: &mut Cx<'_>) {
+        cx.timers.by(&mut self.supply.due, cx.now, Timer::Supply);
+    }
+}

@@ -1,0 +1,174 @@
+//! Whether own circuits live, and what follows if one does not.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Origins;
+use super::origin::{Origin, Stage};
+use crate::crypto::Suite;
+use crate::effect::Effect;
+use crate::id::{CircuitId, OriginKey};
+use crate::limits::{
+    CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, IDLE_PROBE, OWN_CIRCUITS_MAX, SETUP_SENDS_MAX,
+};
+use crate::membership::{Record, View};
+use crate::node::context::Cx;
+use crate::output::Event;
+use crate::silence::Pulse;
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::wire::control::Ended;
+use crate::wire::message::Message;
+
+impl<S: Suite> Origins<S> {
+    /// A circuit's time has come. `is_heard`: whether its first link answers.
+    pub(in crate::node) fn look(&mut self, key: OriginKey, is_heard: bool, cx: &mut Cx<'_>) {
+        let Some(origin) = self.origins.get_mut(key) else { return };
+        cx.timers.unset(&mut origin.due, Timer::Origin(key));
+        match &origin.stage {
+            Stage::Building(building) => {
+                if cx.now >= origin.given_up_at() || building.sends >= SETUP_SENDS_MAX {
+                    self.end(key, Ended::NotBuilt, cx);
+                } else {
+                    self.request_hop(key, cx);
+                }
+            }
+            Stage::Ready => self.watch(key, is_heard, cx),
+        }
+    }
+
+    /// Looks after a circuit that is ready: whether it is still of use, and whether it lives.
+    fn watch(&mut self, key: OriginKey, is_heard: bool, cx: &mut Cx<'_>) {
+        let origin = &mut self.origins[key];
+        let used_up = match origin.use_.since {
+            Some(since) => {
+                origin.use_.streams == 0 && (origin.use_.retired || cx.now - since >= CIRCUIT_USE_MAX)
+            }
+            None => cx.now - origin.started >= CIRCUIT_SPARE_MAX,
+        };
+        if used_up {
+            return self.end(key, Ended::Finished, cx);
+        }
+        if cx.now - origin.started >= CIRCUIT_AGE_MAX || origin.is_exhausted() {
+            return self.end(key, Ended::Old, cx);
+        }
+        let next = match origin.pulse(cx.now) {
+            Pulse::Look(at) => at,
+            Pulse::Calm => cx.now + IDLE_PROBE,
+            Pulse::Dead => return self.end(key, Ended::Silent, cx),
+            Pulse::Ask => {
+                if origin.is_unanswered(cx.now) {
+                    self.suspect(key, is_heard, cx);
+                }
+                self.ask(key, cx)
+            }
+        };
+        if let Some(origin) = self.origins.get_mut(key) {
+            cx.timers.set(&mut origin.due, next, Timer::Origin(key));
+        }
+    }
+
+    /// Asks the last hop whether it is there. When to look again.
+    ///
+    /// On a covered circuit every cell is answered by a covered one: a question beside them would show that some were
+    /// missing.
+    pub(super) fn ask(&mut self, key: OriginKey, cx: &mut Cx<'_>) -> Time {
+        let token = cx.chance.keys.u32();
+        if let Some(origin) = self.origins.get_mut(key).filter(|origin| origin.pace.is_some()) {
+            return origin.asked(token, Time::NEVER, cx.now);
+        }
+        self.send_message(key, &Message::Probe { token }, Time::ZERO, cx);
+        self.origins.get_mut(key).map_or(Time::NEVER, |origin| origin.asked(token, cx.now, cx.now))
+    }
+
+    /// Ends a circuit of our own, and begins another one where it is missing.
+    pub(in crate::node) fn end(&mut self, key: OriginKey, why: Ended, cx: &mut Cx<'_>) {
+        let Some(mut origin) = self.origins.remove(key) else { return };
+        cx.timers.unset(&mut origin.due, Timer::Origin(key));
+        // The hops need not know why: they would know something about us.
+        let said = if why == Ended::Leaving { why } else { Ended::Finished };
+        cx.tell(Effect::CircuitOff { link: origin.link, name: origin.name, told: Some(said) });
+        if origin.is_ready() {
+            cx.out.events.push(Event::CircuitEnded { circuit: CircuitId::origin(key), why });
+            if why == Ended::Silent {
+                self.let_rest(origin.path.iter().skip(1), cx.now);
+                self.doubt_others(&origin.path);
+            }
+        } else {
+            cx.counts.circuits_failed += 1;
+            self.supply.failed(cx.now);
+            if origin.hops_done() == 0
+                && let Some(first) = origin.path.first()
+            {
+                self.first_hops.failed(first.description().identity, cx.now);
+            }
+            cx.out.events.push(Event::CircuitNotBuilt { hops: origin.hops_done(), why });
+        }
+        self.hurry_supply(cx);
+    }
+
+    /// Ends circuits in store whose path is not wanted any more.
+    pub(in crate::node) fn end_unused(
+        &mut self,
+        view: &View,
+        unwanted: impl Fn(&[Arc<Record>], &View) -> bool,
+        cx: &mut Cx<'_>,
+    ) {
+        let unused = self.origins.iter().filter(|(_, origin)| origin.use_.isolation.is_none());
+        let unwanted = unused.filter(|(_, origin)| unwanted(&origin.path, view));
+        let ended: Vec<_> = unwanted.map(|(key, _)| key).collect();
+        ended.into_iter().for_each(|key| self.end(key, Ended::Finished, cx));
+    }
+
+    /// Whether one more circuit fits. If there are too many, the one ends that was in use first and is not any more.
+    pub(super) fn make_room(&mut self, cx: &mut Cx<'_>) -> bool {
+        if self.origins.len() < OWN_CIRCUITS_MAX {
+            return true;
+        }
+        let idle = self.origins.iter().filter(|(_, origin)| origin.is_ready() && origin.use_.streams == 0);
+        let oldest = idle.filter_map(|(key, origin)| Some((origin.use_.since?, key))).min();
+        if let Some((_, key)) = oldest {
+            self.end(key, Ended::Finished, cx);
+        }
+        oldest.is_some()
+    }
+
+    /// A circuit does not answer a question. Should it be dead, another one shall be ready by the time that
+    /// this is certain: one that does not go through its mixes.
+    fn suspect(&mut self, key: OriginKey, first_is_heard: bool, cx: &mut Cx<'_>) {
+        let path = self.origins[key].path.iter().skip(usize::from(first_is_heard));
+        let resting = self.resting.get_or_insert_default();
+        path.for_each(|record| resting.rest(record.description().identity, cx.now));
+        self.hurry_supply(cx);
+    }
+
+    /// Lets mixes rest.
+    fn let_rest<'r>(&mut self, mixes: impl Iterator<Item = &'r Arc<Record>>, now: Time) {
+        let resting = self.resting.get_or_insert_default();
+        mixes.for_each(|record| resting.rest(record.description().identity, now));
+    }
+
+    /// Whether no mix of a circuit rests.
+    pub(super) fn is_sound(&self, origin: &Origin<S>, now: Time) -> bool {
+        let rests = |record: &Arc<Record>| {
+            self.resting.as_ref().is_some_and(|resting| resting.has(record.description().identity, now))
+        };
+        !origin.path.iter().any(rests)
+    }
+
+    /// A circuit died: those in store that go through its mixes too are not given to streams before they were heard
+    /// again.
+    ///
+    /// They are *not* asked now: whoever lets one circuit of a client die, on purpose, would see the question on
+    /// another one and know that it is the same client's. (A dead first hop is noticed by its link.)
+    fn doubt_others(&mut self, dead: &[Arc<Record>]) {
+        let dead: Vec<_> = dead.iter().skip(1).map(|record| record.description().identity).collect();
+        let in_store =
+            |origin: &&mut alloc::boxed::Box<Origin<S>>| origin.is_ready() && origin.use_.isolation.is_none();
+        for origin in self.origins.values_mut().filter(in_store) {
+            if origin.path.iter().any(|record| dead.contains(&record.description().identity)) {
+                origin.doubt();
+            }
+        }
+    }
+}

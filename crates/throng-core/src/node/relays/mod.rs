@@ -1,0 +1,370 @@
+//! The room of the circuits of others: set-up, cells in both directions, the end.
+
+pub(super) mod relay;
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use slotmap::{Key as _, SlotMap};
+
+use self::relay::{Answered, Extending, Next, Peeled, Relay};
+use super::context::Cx;
+use crate::cover::{CircuitPace, CircuitTurn, Speaker};
+use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
+use crate::departure::{Departure, Source};
+use crate::effect::Effect;
+use crate::id::{CircuitId, Fingerprint, LinkKey, RelayKey};
+use crate::layers::Layers;
+use crate::limits::{CIRCUIT_SILENT_MIN, EVICTIONS_PER_SECOND_MAX, RELAYED_CIRCUITS_MAX, SLOTS_SILENT_MAX};
+use crate::output::Event;
+use crate::rate::Bucket;
+use crate::refused::Refused;
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::wire::cell::{CellHeader, Space};
+use crate::wire::control::{Control, Ended};
+use crate::wire::message::Message;
+use crate::wire::told::Told;
+
+/// All circuits through a node.
+pub(super) struct Relays<S: Suite> {
+    relays: SlotMap<RelayKey, Box<Relay<S>>>,
+    evictions: Bucket,
+}
+
+/// What became of a cell that came from a previous hop.
+pub(super) enum Forwarded<'b> {
+    /// It goes on.
+    Onward(Source, Departure),
+    /// The origin wants the circuit to go on behind us: its request, the next hop, the offer for that.
+    Extend(u32, Fingerprint, &'b [u8; OFFER_BYTES]),
+    /// It was for us, and that is all.
+    Done,
+}
+
+/// What an origin's wish for one hop more needs.
+pub(super) enum Extension {
+    /// Nothing: it was answered before, and is answered again.
+    Answered,
+    /// The next hop was asked before, and is asked again.
+    Asked,
+    /// A link to the next hop.
+    New,
+}
+
+impl<S: Suite> Relays<S> {
+    pub(super) fn new(now: Time) -> Self {
+        Self { relays: SlotMap::with_key(), evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now) }
+    }
+
+    // --- Set-up ---------------------------------------------------------------------------------------
+
+    pub(super) fn is_full(&self) -> bool {
+        self.relays.len() >= RELAYED_CIRCUITS_MAX
+    }
+
+    /// Whether a full mix may look for a circuit that must make room for another one.
+    pub(super) fn may_evict(&mut self, now: Time) -> bool {
+        self.evictions.take(now)
+    }
+
+    /// We join a circuit.
+    pub(super) fn begin(
+        &mut self,
+        previous: (LinkKey, u32),
+        layers: Layers<S>,
+        offer: &[u8; OFFER_BYTES],
+        answer: &[u8; ANSWER_BYTES],
+        cx: &mut Cx<'_>,
+    ) -> RelayKey {
+        let answered = Answered { offer_head: head(offer), answer: *answer, company: Told::default() };
+        let key = self.relays.insert(Box::new(Relay::new(previous, layers, answered, cx.now)));
+        cx.counts.circuits_relayed += 1;
+        self.look(key, cx);
+        key
+    }
+
+    /// A set-up message came twice: our answer may have been lost.
+    pub(super) fn answer_again(
+        &mut self,
+        key: RelayKey,
+        offer: &[u8; OFFER_BYTES],
+        company: Told,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let relay = self.relays.get(key).ok_or(Refused::UnknownCircuit)?;
+        let answered = relay.answer.as_ref().filter(|answered| answered.offer_head == head(offer));
+        let answer = &answered.ok_or(Refused::OutOfPlace)?.answer;
+        let (link, circuit) = relay.previous;
+        cx.say(link, &Control::Created { circuit, answer, company });
+        Ok(())
+    }
+
+    /// The origin wants the circuit to go on behind us.
+    pub(super) fn extend(
+        &mut self,
+        key: RelayKey,
+        request: u32,
+        offer: &[u8; OFFER_BYTES],
+        cx: &mut Cx<'_>,
+    ) -> Result<Extension, Refused> {
+        let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
+        if let Next::Extending(extending) = &mut relay.next {
+            // The question came again: its answer goes back under the number that came last.
+            if extending.offer != *offer {
+                return Err(Refused::OutOfPlace);
+            }
+            extending.request = request;
+            return Ok(Extension::Asked);
+        }
+        let Next::Hop { answer, .. } = &relay.next else { return Ok(Extension::New) };
+        let again = answer.as_ref().filter(|answered| answered.offer_head == head(offer));
+        let Answered { answer, company, .. } = &**again.ok_or(Refused::OutOfPlace)?;
+        relay.reply(key, request, &Message::Extended { answer, company: *company }, cx);
+        Ok(Extension::Answered)
+    }
+
+    /// The next hop will be asked on this link, under this name.
+    pub(super) fn extending(
+        &mut self,
+        key: RelayKey,
+        (link, name): (LinkKey, u32),
+        request: u32,
+        offer: &[u8; OFFER_BYTES],
+    ) {
+        if let Some(relay) = self.relays.get_mut(key) {
+            relay.next = Next::Extending(Box::new(Extending { link, name, offer: *offer, request }));
+        }
+    }
+
+    /// The link to the next hop that is being asked, if one is.
+    pub(super) fn asks_on(&self, key: RelayKey) -> Option<LinkKey> {
+        match &self.relays.get(key)?.next {
+            Next::Extending(extending) => Some(extending.link),
+            Next::End | Next::Hop { .. } => None,
+        }
+    }
+
+    /// Sends the set-up message to the next hop (again).
+    pub(super) fn ask_next(&mut self, key: RelayKey, cx: &mut Cx<'_>) {
+        if let Some(Next::Extending(extending)) = self.relays.get(key).map(|relay| &relay.next) {
+            let Extending { link, name, offer, .. } = &**extending;
+            cx.say(*link, &Control::Create { circuit: *name, offer });
+        }
+    }
+
+    /// The next hop joined.
+    pub(super) fn next_joined(
+        &mut self,
+        key: RelayKey,
+        answer: &[u8; ANSWER_BYTES],
+        company: Told,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
+        let Next::Extending(extending) = &relay.next else { return Err(Refused::OutOfPlace) };
+        let Extending { link, name, request, .. } = **extending;
+        let answered = Box::new(Answered { offer_head: head(&extending.offer), answer: *answer, company });
+        relay.next = Next::Hop { link, name, answer: Some(answered) };
+        relay.reply(key, request, &Message::Extended { answer, company }, cx);
+        Ok(())
+    }
+
+    /// The next hop cannot be asked.
+    pub(super) fn refuse_extension(&self, key: RelayKey, request: u32, why: Ended, cx: &mut Cx<'_>) {
+        if let Some(relay) = self.relays.get(key) {
+            relay.reply(key, request, &Message::NotExtended(why), cx);
+        }
+    }
+
+    /// The next hop does not answer, says no, or is gone.
+    pub(super) fn next_gone(&mut self, key: RelayKey, why: Ended, cx: &mut Cx<'_>) {
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        let Next::Extending(extending) = &relay.next else { return self.end(key, why, cx) };
+        let Extending { link, name, request, .. } = **extending;
+        relay.next = Next::End;
+        cx.tell(Effect::CircuitOff { link, name, told: None });
+        relay.reply(key, request, &Message::NotExtended(why), cx);
+    }
+
+    // --- Cells ----------------------------------------------------------------------------------------
+
+    /// A cell from the previous hop.
+    pub(super) fn forward<'b>(
+        &mut self,
+        key: RelayKey,
+        header: CellHeader,
+        body: &'b mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Forwarded<'b>, Refused> {
+        if header.space != Space::Stream {
+            return Err(Refused::Malformed);
+        }
+        let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
+        let message = match relay.peel(header.number, body, cx.now)? {
+            Peeled::Onward(link, onward) => {
+                cx.counts.cells_relayed += 1;
+                return Ok(Forwarded::Onward(source_of(key, false), Departure::soon(link, onward)));
+            }
+            Peeled::Mine(message) => message,
+        };
+        let is_last = matches!(relay.next, Next::End);
+        match message {
+            Message::Dummy if is_last => self.hear_dummy(key, cx),
+            Message::Dummy => {}
+            Message::Payload(payload) if cx.me.is_exit && is_last => {
+                relay.delivers = true;
+                cx.out.deliver(CircuitId::relayed(key), payload);
+            }
+            Message::Probe { token } if is_last => {
+                self.send_message(key, &Message::Alive { token }, Time::ZERO, cx);
+            }
+            Message::Extend { next, offer } => return Ok(Forwarded::Extend(header.number, next, offer)),
+            _ => return Err(Refused::OutOfPlace),
+        }
+        Ok(Forwarded::Done)
+    }
+
+    /// A cell from the next hop.
+    pub(super) fn backward(
+        &mut self,
+        key: RelayKey,
+        header: CellHeader,
+        body: &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<(Source, Departure), Refused> {
+        let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
+        let onward = relay.wrap(header.space, header.number, body, cx.now)?;
+        cx.counts.cells_relayed += 1;
+        Ok((source_of(key, true), Departure::soon(relay.previous.0, onward)))
+    }
+
+    /// A payload of our pipe, to the origin.
+    pub(super) fn send(&mut self, key: RelayKey, payload: &[u8], cx: &mut Cx<'_>) {
+        if let Some(pace) = self.relays.get_mut(key).and_then(|relay| relay.pace.as_mut()) {
+            cx.counts.cells_dropped += u64::from(!pace.push(payload));
+            return;
+        }
+        self.send_message(key, &Message::Payload(payload), Time::ZERO, cx);
+    }
+
+    /// Sends a message to the origin, `at` a slot of the circuit.
+    fn send_message(&mut self, key: RelayKey, message: &Message<'_>, at: Time, cx: &mut Cx<'_>) {
+        if let Some(relay) = self.relays.get_mut(key).filter(|relay| matches!(relay.next, Next::End)) {
+            let mut body = cx.out.body();
+            let header = relay.wrap_own(message, &mut body);
+            cx.send(source_of(key, true), Departure { link: relay.previous.0, header, at }, body);
+        }
+    }
+
+    // --- Slots ----------------------------------------------------------------------------------------
+
+    /// The origin of a circuit that ends here speaks in slots: so do we.
+    fn hear_dummy(&mut self, key: RelayKey, cx: &mut Cx<'_>) {
+        let Some(relay) = self.relays.get_mut(key).filter(|_| cx.slots.is_running()) else { return };
+        match &mut relay.pace {
+            Some(pace) => pace.hear(),
+            None => self.cover(key, cx),
+        }
+    }
+
+    /// A circuit speaks in slots of its own from now on, if the design says so.
+    fn cover(&mut self, key: RelayKey, cx: &mut Cx<'_>) {
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        let (cover, timing) = (cx.design.cover.circuits, cx.slots.timing_of(Speaker::Relay(key)));
+        if let Some(pace) = CircuitPace::new(cover, false, cx.design.geometry, timing, cx.now) {
+            cx.slots.schedule(pace.due(), Speaker::Relay(key));
+            relay.pace = Some(Box::new(pace));
+        }
+    }
+
+    /// Other cover is in force: those that spoke in slots speak in other ones, if there are any.
+    pub(super) fn cover_anew(&mut self, cx: &mut Cx<'_>) {
+        let spoke: alloc::vec::Vec<RelayKey> =
+            self.relays.iter_mut().filter_map(|(key, relay)| relay.pace.take().map(|_| key)).collect();
+        if cx.slots.is_running() {
+            spoke.into_iter().for_each(|relay| self.cover(relay, cx));
+        }
+    }
+
+    /// Fills the next slot of a circuit.
+    pub(super) fn speak(&mut self, key: RelayKey, cx: &mut Cx<'_>) {
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        let heard = relay.heard();
+        // The origin speaks in slots: one that does not any more has ended them, and is not to be spoken to without end.
+        relay.pace.take_if(|pace| cx.now - heard > CIRCUIT_SILENT_MIN.max(pace.gap() * SLOTS_SILENT_MAX));
+        let Some(pace) = &mut relay.pace else { return };
+        let missed = pace.skip(cx.now);
+        let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn(cx.now)));
+        cx.slots.schedule(pace.due(), Speaker::Relay(key));
+        cx.slots.note(|spent| spent.note_turn(missed, turn.as_ref()));
+        match turn {
+            Some(CircuitTurn::Payload(payload)) => {
+                self.send_message(key, &Message::Payload(&payload), at, cx);
+            }
+            Some(_) => self.send_message(key, &Message::Dummy, at, cx),
+            None => {}
+        }
+    }
+
+    // --- The end --------------------------------------------------------------------------------------
+
+    pub(super) fn look(&mut self, key: RelayKey, cx: &mut Cx<'_>) {
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        let end = relay.end();
+        if cx.now >= end {
+            return self.end(key, Ended::Old, cx);
+        }
+        cx.timers.set(&mut relay.due, end, Timer::Relay(key));
+    }
+
+    /// Ends a circuit through us; both sides hear of it.
+    pub(super) fn end(&mut self, key: RelayKey, why: Ended, cx: &mut Cx<'_>) {
+        let Some(mut relay) = self.relays.remove(key) else { return };
+        cx.timers.unset(&mut relay.due, Timer::Relay(key));
+        let (link, name) = relay.previous;
+        cx.tell(Effect::CircuitOff { link, name, told: Some(why) });
+        if let Some((link, name)) = relay.next.end() {
+            // Why the origin's side ended it is nothing that the hops behind us need to know.
+            let why = if why == Ended::Leaving { why } else { Ended::Finished };
+            cx.tell(Effect::CircuitOff { link, name, told: Some(why) });
+        }
+        if relay.delivers {
+            cx.out.events.push(Event::CircuitEnded { circuit: CircuitId::relayed(key), why });
+        }
+    }
+
+    /// Ends all of them.
+    pub(super) fn end_all(&mut self, why: Ended, cx: &mut Cx<'_>) {
+        let keys: alloc::vec::Vec<_> = self.relays.keys().collect();
+        keys.into_iter().for_each(|key| self.end(key, why, cx));
+    }
+
+    /// Circuits on which something passed within the span before `now`.
+    pub(super) fn heard_since(&self, now: Time, span: Duration) -> usize {
+        self.relays.values().filter(|relay| now - relay.heard() < span).count()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.relays.len()
+    }
+}
+
+impl<S: Suite> Relay<S> {
+    /// Our answer to the origin's request of this number.
+    fn reply(&self, key: RelayKey, request: u32, message: &Message<'_>, cx: &mut Cx<'_>) {
+        let mut body = cx.out.body();
+        let header = self.wrap_reply(request, message, &mut body);
+        cx.send(source_of(key, true), Departure::soon(self.previous.0, header), body);
+    }
+}
+
+/// What stands for an offer that was answered.
+fn head(offer: &[u8; OFFER_BYTES]) -> [u8; 32] {
+    *offer.first_chunk().expect("an offer is longer")
+}
+
+/// Whose cell it is, as far as a mixing strategy knows.
+fn source_of(key: RelayKey, is_backward: bool) -> Source {
+    Source::Circuit { number: key.data().as_ffi(), is_backward }
+}
