@@ -36,6 +36,11 @@ pub(crate) struct Due(Time);
 
 impl Due {
     pub(crate) const NONE: Self = Self(Time::NEVER);
+
+    /// Whether its owner is to be looked at then.
+    pub(crate) fn is_at(self, at: Time) -> bool {
+        self.0 == at
+    }
 }
 
 impl Timers {
@@ -81,6 +86,11 @@ impl Timers {
         }
         self.look_again();
         Some(timer)
+    }
+
+    /// All entries, for whoever audits them.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Time, Timer)> {
+        self.entries.iter().copied()
     }
 
     /// When the next one is due.

@@ -1,5 +1,6 @@
 //! What must never happen, looked at from outside: readers of nodes, that change nothing.
 //!
+//! * No node's tables contradict each other ([`audits`]).
 //! * No bound of `throng_core::limits` is exceeded ([`bounds`]).
 //! * No cell of one user is delivered to another, no circuit changes hands, no answer has other bytes than its question
 //!   asked for: `apps` sees to that at every delivery.
@@ -34,4 +35,14 @@ pub(crate) fn bounds<S: Suite, W: Watcher>(
         }
     }
     problems
+}
+
+/// What nodes find wrong in themselves: tables that do not agree with each other.
+pub(crate) fn audits<S: Suite, W: Watcher>(
+    world: &World<S, W>,
+    hosts: impl Iterator<Item = HostId>,
+) -> Vec<String> {
+    let up = hosts.filter(|host| world.is_up(*host));
+    let found = up.flat_map(|host| world.node(host).audit());
+    found.map(|problem| format!("{:?}: inside a host: {problem}", world.now())).collect()
 }

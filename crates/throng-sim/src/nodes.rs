@@ -249,7 +249,10 @@ impl<'p, S: Suite> Run<'p, S> {
                 }
             }
             let hosts = self.mixes.iter().chain(&self.users).map(|member| member.host);
-            self.apps.problems.extend(checkers::bounds(&self.world, hosts));
+            self.apps.problems.extend(checkers::bounds(&self.world, hosts.clone()));
+            if self.how.must_heal {
+                self.apps.problems.extend(checkers::audits(&self.world, hosts));
+            }
             if self.tell(watch) {
                 return false;
             }

@@ -140,6 +140,11 @@ impl SlotClock {
         }
     }
 
+    /// All slots that are to come, for whoever audits them.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Time, Speaker)> {
+        self.0.iter().flat_map(|running| running.due.iter().copied())
+    }
+
     /// When something is to be decided.
     pub(crate) fn wake(&self) -> Time {
         let first = self.0.as_ref().and_then(|running| running.due.first());

@@ -28,6 +28,9 @@ pub(super) struct Common {
     pub(super) chance: Chance,
     pub(super) counts: Counts,
     pub(super) last: Time,
+    /// How many steps there were.
+    #[cfg(debug_assertions)]
+    pub(super) steps: u64,
 }
 
 /// Who this node is, and what it does for others.

@@ -157,8 +157,8 @@ impl<S: Suite> Rooms<S> {
 
     /// A design with other cover is in force: all slots are new, what was spent stays spent.
     fn cover_anew(&mut self, cx: &mut Cx<'_>) {
+        self.origins.stop_covering(cx);
         let before = core::mem::take(cx.slots);
-        self.origins.stop_covering();
         if !cx.design.cover.is_none() {
             let seed = cx.chance.timing.seed();
             *cx.slots = SlotClock::new(seed, cx.design.geometry, cx.me.budget, cx.now);
@@ -196,7 +196,7 @@ impl<S: Suite> Rooms<S> {
     pub(super) fn end_if_spent(&mut self, last: Time, cx: &mut Cx<'_>) {
         if !cx.slots.may_spend(cx.now) {
             self.neighbours.stop_covering(last, cx);
-            self.origins.stop_covering();
+            self.origins.stop_covering(cx);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! (our own), `mixing/` (what is held), `documents/` (who is there). No room knows another one. Each gets a small context
 //! and leaves behind what it wants to send and what others should know; `routing.rs` takes that on, as a cell goes.
 
+mod audit;
 mod circuits;
 mod context;
 mod documents;
@@ -18,6 +19,7 @@ mod routing;
 #[cfg(test)]
 mod tests;
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -126,6 +128,8 @@ impl<S: Suite> Node<S> {
             chance,
             counts: Counts::default(),
             last: now,
+            #[cfg(debug_assertions)]
+            steps: 0,
         };
         // Only mixes hold cells, and nothing is sent before the first step.
         let mixing = config.relays.then(|| seed.rng(Purpose::Mixing, 0));
@@ -162,12 +166,30 @@ impl<S: Suite> Node<S> {
         }
         rooms.release(cx);
         rooms.speak(cx);
+        #[cfg(debug_assertions)]
+        self.audit_now_and_then();
         self.next_wake()
+    }
+
+    /// A build that looks for bugs looks at all tables in steps 1, 2, 4, and so on, and in each of so many.
+    #[cfg(debug_assertions)]
+    fn audit_now_and_then(&mut self) {
+        self.common.steps += 1;
+        if self.common.steps.is_power_of_two() || self.common.steps.is_multiple_of(AUDIT_EVERY_STEPS) {
+            let problems = self.audit();
+            assert!(problems.is_empty(), "tables contradict each other: {problems:?}");
+        }
     }
 
     /// When the node wants to be woken.
     pub fn next_wake(&self) -> Time {
         self.common.timers.next().min(self.rooms.hold.wake()).min(self.common.slots.wake())
+    }
+
+    /// What is wrong in it: relations between its tables that must always hold, and do not. Nothing, unless there is a
+    /// bug of ours.
+    pub fn audit(&self) -> Vec<String> {
+        self.rooms.audit(&self.common)
     }
 
     /// The node's name.
@@ -221,6 +243,10 @@ impl<S: Suite> Node<S> {
         Sizes { links: neighbours.len(), relayed: relays.len(), own: origins.len() }
     }
 }
+
+/// A build with debug assertions looks at all tables this often.
+#[cfg(debug_assertions)]
+const AUDIT_EVERY_STEPS: u64 = 4096;
 
 /// How many links and circuits a node has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,7 +102,9 @@ impl<S: Suite> Rooms<S> {
         match message {
             Control::Pong => {}
             Control::Ping => cx.say_at_once(link, &Control::Pong),
-            Control::Filler { gap } => self.neighbours.receive_filler(link, gap, cx),
+            Control::Filler { gap: None } => {}
+            Control::Filler { gap: Some(gap) } => self.neighbours.receive_filler(link, gap, cx),
+            Control::Uncover => self.neighbours.receive_uncover(link, cx),
             Control::Identify { identity, signature } => self.identify(link, identity, signature, cx)?,
             Control::Identified => self.neighbours.identified(link)?,
             Control::Create { circuit, offer } => self.create(link, circuit, offer, cx)?,
@@ -219,7 +221,8 @@ impl<S: Suite> Rooms<S> {
 
     /// Hands a cell to the mixing strategy, which lets it leave now or later.
     fn depart(&mut self, source: Source, departure: Departure, body: &[u8], cx: &mut Cx<'_>) {
-        if !self.hold.take(source, departure, body, self.relays.len(), cx) {
+        let circuits = self.relays.len() + self.origins.len();
+        if !self.hold.take(source, departure, body, circuits, cx) {
             self.neighbours.emit(departure, body, cx);
         }
     }
@@ -246,7 +249,7 @@ impl<S: Suite> Rooms<S> {
             return;
         };
         let mut body = cx.out.body();
-        Control::Filler { gap: core::time::Duration::ZERO }.write(&mut body);
+        Control::Filler { gap: None }.write(&mut body);
         self.neighbours.emit(Departure::soon(link, CellHeader::CONTROL), &body, cx);
         cx.out.reuse(body);
     }

@@ -16,9 +16,11 @@ pub(crate) const fn part_bytes(geometry: Geometry) -> usize {
 pub enum Control<'a> {
     /// Nothing; it only looks like something.
     Filler {
-        /// From one of the sender's slots on this link to the next; zero where it has none.
-        gap: Duration,
+        /// From one of the sender's slots on this link to the next, if it has any and wants them known.
+        gap: Option<Duration>,
     },
+    /// I have no slots on this link any more: have none for me either.
+    Uncover,
     /// Are you there?
     Ping,
     /// I am.
@@ -132,7 +134,7 @@ impl<'a> Control<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
         let mut fields = Reader::new(body);
         Ok(match fields.u32()? {
-            0 => Self::Filler { gap: Duration::from_nanos(fields.u64()?) },
+            0 => Self::Filler { gap: Some(Duration::from_nanos(fields.u64()?)).filter(|gap| !gap.is_zero()) },
             1 => Self::Ping,
             2 => Self::Pong,
             3 => Self::Identify { identity: fields.array()?, signature: fields.array()? },
@@ -151,6 +153,7 @@ impl<'a> Control<'a> {
             }),
             9 => Self::Want { digest: fields.array()?, part: fields.u32()? },
             10 => Self::Part { digest: fields.array()?, part: fields.u32()?, bytes: fields.rest() },
+            11 => Self::Uncover,
             _ => return Err(Malformed),
         })
     }
@@ -160,12 +163,13 @@ impl<'a> Control<'a> {
         body.starts_with(&[0; 4])
     }
 
-    /// Whether the neighbour answers what this body says. (A pong or a farewell wants no answer; a filler in a slot does,
-    /// since the neighbour has slots as well.)
-    pub(crate) fn asks(body: &[u8]) -> bool {
-        match body.first() {
-            Some(0) => body.get(4..12).is_some_and(|gap| gap != [0; 8]),
-            kind => matches!(kind, Some(1 | 3 | 5)),
+    /// Whether the neighbour answers it. (A pong or a farewell wants no answer; a filler in a slot does, since the neighbour
+    /// has slots as well.)
+    pub(crate) fn asks(&self) -> bool {
+        match self {
+            Self::Filler { gap } => gap.is_some(),
+            Self::Ping | Self::Identify { .. } | Self::Create { .. } => true,
+            _ => false,
         }
     }
 
@@ -176,7 +180,10 @@ impl<'a> Control<'a> {
     pub fn write(&self, body: &mut [u8]) {
         let mut fields = Writer::new(body);
         match *self {
-            Self::Filler { gap } => fields.u32(0).u64(u64::try_from(gap.as_nanos()).unwrap_or(u64::MAX)),
+            Self::Filler { gap } => {
+                let gap = gap.unwrap_or_default().as_nanos();
+                fields.u32(0).u64(u64::try_from(gap).unwrap_or(u64::MAX))
+            }
             Self::Ping => fields.u32(1),
             Self::Pong => fields.u32(2),
             Self::Identify { identity, signature } => fields.u32(3).put(identity).put(signature),
@@ -191,6 +198,7 @@ impl<'a> Control<'a> {
             }
             Self::Want { digest, part } => fields.u32(9).put(digest).u32(part),
             Self::Part { digest, part, bytes } => fields.u32(10).put(digest).u32(part).put(bytes),
+            Self::Uncover => fields.u32(11),
         };
         fields.finish();
     }
@@ -204,7 +212,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_parses_or_is_refused(kind in 0..12u32, rest in proptest::collection::vec(any::<u8>(), 0..1300)) {
+        fn any_body_parses_or_is_refused(kind in 0..13u32, rest in proptest::collection::vec(any::<u8>(), 0..1300)) {
             let mut body = kind.to_le_bytes().to_vec();
             body.extend(rest);
             let _ = Control::parse(&body);
@@ -213,7 +221,9 @@ mod tests {
         #[test]
         fn control_messages_round_trip(circuit: u32, fill: u8, why in 1..9u8) {
             let messages = [
-                Control::Filler { gap: Duration::from_nanos(circuit.into()) },
+                Control::Filler { gap: None },
+                Control::Filler { gap: Some(Duration::from_nanos(u64::from(circuit) + 1)) },
+                Control::Uncover,
                 Control::Ping,
                 Control::Pong,
                 Control::Identify { identity: &[fill; 32], signature: &[fill; 64] },

@@ -17,7 +17,7 @@ use crate::membership::{Record, View};
 use crate::refused::Refused;
 use crate::route::NoRoute;
 use crate::time::Time;
-use crate::timers::Timer;
+use crate::timers::{Due, Timer};
 use crate::wire::control::{Control, Holding, part_bytes};
 
 /// Whom a node knows, and the network document that says so.
@@ -150,6 +150,11 @@ impl Members {
             cx.say(link, &Control::Want { digest, part: *part });
         }
         self.schedule(cx);
+    }
+
+    /// When it is looked at next, for whoever audits it.
+    pub(super) fn due(&self) -> Option<Due> {
+        self.exchange.as_ref().map(|exchange| exchange.due)
     }
 
     fn schedule(&mut self, cx: &mut Cx<'_>) {

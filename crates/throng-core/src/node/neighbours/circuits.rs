@@ -53,7 +53,12 @@ impl Circuits {
 
     /// What they stand for.
     pub(crate) fn ends(&self) -> impl Iterator<Item = End> {
-        self.one.iter().chain(&self.others).map(|(_, end)| *end)
+        self.iter().map(|(_, end)| end)
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, End)> {
+        self.one.iter().chain(&self.others).copied()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -187,6 +187,22 @@ impl Covering {
         cx.slots.schedule(demand.tick, Speaker::Tick);
     }
 
+    // --- Audit ----------------------------------------------------------------------------------------
+
+    /// Whose slots there are, by which link they go, and when the next one is due.
+    pub(super) fn speakers(&self) -> impl Iterator<Item = (SocketAddr, LinkKey, Time)> {
+        self.paces.iter().map(|(address, pace)| (*address, pace.link, pace.due()))
+    }
+
+    /// Whether a speaker has a slot then.
+    pub(super) fn speaks_at(&self, speaker: Speaker, at: Time) -> bool {
+        match speaker {
+            Speaker::Link(address) => self.paces.get(&address).is_some_and(|pace| pace.due() == at),
+            Speaker::Guard(address) => self.guards.get(&address).is_some_and(|guard| guard.due == at),
+            _ => false,
+        }
+    }
+
     // --- Defences -------------------------------------------------------------------------------------
 
     /// From now on, a defence watches what passes on the link to `address`.

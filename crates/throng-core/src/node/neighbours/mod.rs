@@ -1,5 +1,6 @@
 //! The room of the neighbours: links and what is said on them, and which circuits run where.
 
+mod audit;
 mod circuits;
 mod covering;
 mod greeting;
@@ -170,7 +171,7 @@ impl<S: Suite> Neighbours<S> {
         header.write(&mut datagram[LINK_HEADER_BYTES..]);
         link.seal(datagram);
         cx.counts.datagrams_out += 1;
-        if (header.circuit != 0 || Control::asks(body))
+        if (header.circuit != 0 || Control::parse(body).is_ok_and(|message| message.asks()))
             && let Some(look) = link.await_answer(cx.now)
         {
             cx.timers.by(&mut link.due, look, Timer::Link(key));
@@ -318,8 +319,9 @@ impl<S: Suite> Neighbours<S> {
     /// Takes a circuit off a link, and tells the neighbour if it was still there and is to be told.
     pub(super) fn take_off(&mut self, key: LinkKey, name: u32, told: Option<Ended>, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get_mut(key) else { return };
-        let was_there = link.circuits.remove(name).is_some();
-        let Some(why) = told.filter(|_| was_there && link.is_up()) else { return };
+        let Some(end) = link.circuits.remove(name) else { return };
+        link.waiting.retain(|waiting| *waiting != end);
+        let Some(why) = told.filter(|_| link.is_up()) else { return };
         let farewell = Control::Destroy { circuit: name, why };
         if why == Ended::Leaving {
             cx.say_at_once(key, &farewell); // nobody will be here to let it go later

@@ -128,15 +128,8 @@ impl<S: Suite> Neighbours<S> {
         let Some(address) = self.links.get(key).map(|link| link.address) else { return };
         let may_claim = self.may_claim(key, address, cx.now);
         let Some(link) = self.links.get(key).filter(|_| cx.slots.is_running()) else { return };
-        let is_client = link.is_responder() && link.peer.is_none();
-        if gap.is_zero() {
-            if is_client && cx.me.relays_for_others && may_claim && self.covering.pace(address).is_some() {
-                self.covering.end(address, cx); // it cannot, or does not want to, spend more
-            }
-            return;
-        }
         if !cx.me.relays_for_others && !self.covering.has(address) {
-            return self.say_no_slots(key, Time::ZERO, cx);
+            return self.send_uncover(key, Time::ZERO, cx);
         }
         let Some(pace) = self.covering.pace(address) else { return self.cover_asked(key, gap, cx) };
         if !may_claim {
@@ -149,11 +142,20 @@ impl<S: Suite> Neighbours<S> {
         self.grant_patience(key, cx);
     }
 
+    /// A client cannot, or does not want to, spend more: it has no slots any more.
+    pub(in crate::node) fn receive_uncover(&mut self, key: LinkKey, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get(key) else { return };
+        let (address, is_client) = (link.address, link.is_responder() && link.peer.is_none());
+        if is_client && cx.me.relays_for_others && self.may_claim(key, address, cx.now) {
+            self.covering.end(address, cx);
+        }
+    }
+
     /// A client asks us to speak as it does: not faster than the design says, and as long as it speaks.
     fn cover_asked(&mut self, key: LinkKey, gap: Duration, cx: &mut Cx<'_>) {
         let LinkCover::Constant(most) = cx.design.cover.user_links else { return };
         let is_client = self.links.get(key).is_some_and(|link| link.is_responder() && link.peer.is_none());
-        if cx.me.relays_for_others && is_client && !gap.is_zero() {
+        if cx.me.relays_for_others && is_client {
             let geometry = cx.design.geometry;
             let rate = Rate::of_gap(gap.max(most.gap(geometry)), geometry);
             self.begin_slots(key, &LinkCover::Constant(rate), cx);
@@ -178,7 +180,7 @@ impl<S: Suite> Neighbours<S> {
         for address in neighbours {
             let link = self.covering.pace(address).map(|pace| pace.link);
             self.covering.end(address, cx);
-            link.into_iter().for_each(|link| self.say_no_slots(link, last, cx));
+            link.into_iter().for_each(|link| self.send_uncover(link, last, cx));
         }
         for address in guarded {
             while self.send_held(address, cx) {}
@@ -215,23 +217,22 @@ impl<S: Suite> Neighbours<S> {
     /// Sends a filler in a slot.
     fn fill(&mut self, address: SocketAddr, at: Time, cx: &mut Cx<'_>) {
         let Some(pace) = self.covering.pace(address) else { return };
-        let (link, mut gap) = (pace.link, pace.gap());
-        if self.links.get(link).is_some_and(|link| link.identify.is_some()) {
-            gap = Duration::ZERO; // it does not know yet who asks, and would take us for a client
-        }
-        self.send_filler(link, gap, at, cx);
+        let (link, gap) = (pace.link, pace.gap());
+        // A neighbour that does not know yet who asks would take us for a client.
+        let is_known = self.links.get(link).is_some_and(|link| link.identify.is_none());
+        self.send_past_slots(link, &Control::Filler { gap: Some(gap).filter(|_| is_known) }, at, cx);
     }
 
-    /// Sends a filler past slots and defences, `at` a slot; it says how far apart our slots are.
-    fn send_filler(&mut self, link: LinkKey, gap: Duration, at: Time, cx: &mut Cx<'_>) {
+    /// Sends a message about slots past slots and defences, `at` a slot.
+    fn send_past_slots(&mut self, link: LinkKey, message: &Control<'_>, at: Time, cx: &mut Cx<'_>) {
         let mut body = cx.out.body();
-        Control::Filler { gap }.write(&mut body);
+        message.write(&mut body);
         self.seal(Departure::soon(link, CellHeader::CONTROL), &body, at, cx);
         cx.out.reuse(body);
     }
 
-    fn say_no_slots(&mut self, link: LinkKey, at: Time, cx: &mut Cx<'_>) {
-        self.send_filler(link, Duration::ZERO, at, cx);
+    fn send_uncover(&mut self, link: LinkKey, at: Time, cx: &mut Cx<'_>) {
+        self.send_past_slots(link, &Control::Uncover, at, cx);
     }
 
     // --- Defences -------------------------------------------------------------------------------------
@@ -305,6 +306,6 @@ impl<S: Suite> Neighbours<S> {
         let link = guard.link;
         cx.slots.note(|spent| spent.filler += 1);
         cx.slots.pay(cx.now);
-        self.send_filler(link, Duration::ZERO, Time::ZERO, cx);
+        self.send_past_slots(link, &Control::Filler { gap: None }, Time::ZERO, cx);
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -184,6 +185,29 @@ impl<S: Suite> Links<S> {
             self.links.iter().map(|(key, link)| (link.opened, key)).collect();
         links.sort_unstable();
         links.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// All links.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkKey, &Link<S>)> {
+        self.links.iter()
+    }
+
+    /// Says which of the ways to find a link lead nowhere.
+    pub(crate) fn audit(&self, problems: &mut Vec<String>) {
+        for (peer, key) in &self.peers {
+            if self.links.get(*key).is_none_or(|link| link.peer != Some(*peer)) {
+                problems.push("a peer's link is gone, or another's".into());
+            }
+        }
+        for (code, key) in self.answered.iter().flat_map(|answered| &answered.offers) {
+            let is_of = |link: &Link<S>| match &link.side {
+                Side::Responder { unconfirmed: Some(unconfirmed) } => unconfirmed.offer == *code,
+                _ => false,
+            };
+            if !self.links.get(*key).is_some_and(is_of) {
+                problems.push("an answered offer's link is gone, or confirmed".into());
+            }
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

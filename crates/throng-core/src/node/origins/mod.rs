@@ -20,12 +20,12 @@ use super::context::Cx;
 use crate::config::ClientConfig;
 use crate::crypto::Suite;
 use crate::departure::{Departure, Source};
-use crate::id::{CircuitId, NodeId, OriginKey};
+use crate::id::{CircuitId, End, LinkKey, NodeId, OriginKey};
 use crate::membership::{Record, View};
 use crate::refused::Refused;
 use crate::route::{FirstHops, PathRules, Resting};
 use crate::time::Time;
-use crate::timers::Timer;
+use crate::timers::{Due, Timer};
 use crate::wire::cell::CellHeader;
 use crate::wire::control::Ended;
 use crate::wire::message::Message;
@@ -129,7 +129,33 @@ impl<S: Suite> Origins<S> {
         {
             cx.timers.by(&mut origin.due, look, Timer::Origin(key));
         }
-        cx.send(Source::Link, Departure { link: origin.link, header, at }, body);
+        // To a strategy it is a circuit like those of others: a member's own cells must not be known by how they leave.
+        let source = Source::Circuit { number: CircuitId::origin(key).to_bits(), is_backward: false };
+        cx.send(source, Departure { link: origin.link, header, at }, body);
+    }
+
+    // --- Audit ----------------------------------------------------------------------------------------
+
+    /// Where all circuits are.
+    pub(super) fn places(&self) -> impl Iterator<Item = (End, (LinkKey, u32))> {
+        self.origins.iter().map(|(key, origin)| (End::Origin(key), (origin.link, origin.name)))
+    }
+
+    pub(super) fn place(&self, key: OriginKey) -> Option<(LinkKey, u32)> {
+        self.origins.get(key).map(|origin| (origin.link, origin.name))
+    }
+
+    pub(super) fn due(&self, key: OriginKey) -> Option<Due> {
+        self.origins.get(key).map(|origin| origin.due)
+    }
+
+    pub(super) fn supply_due(&self) -> Due {
+        self.supply.due
+    }
+
+    /// Whether a circuit has a slot then.
+    pub(super) fn speaks_at(&self, key: OriginKey, at: Time) -> bool {
+        self.origins.get(key).and_then(|origin| origin.pace.as_ref()).is_some_and(|pace| pace.due() == at)
     }
 
     // --- What others ask ------------------------------------------------------------------------------

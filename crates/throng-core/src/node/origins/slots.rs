@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Origins;
+use super::origin::Origin;
 use crate::cover::{CircuitCover, CircuitPace, CircuitTurn, Speaker};
 use crate::crypto::Suite;
 use crate::id::{LinkKey, OriginKey};
@@ -32,8 +33,8 @@ impl<S: Suite> Origins<S> {
     }
 
     /// They speak when there is something to say.
-    pub(in crate::node) fn stop_covering(&mut self) {
-        self.origins.values_mut().for_each(|origin| origin.pace = None);
+    pub(in crate::node) fn stop_covering(&mut self, cx: &mut Cx<'_>) {
+        self.origins.iter_mut().for_each(|(key, origin)| origin.stop_covering(key, cx));
     }
 
     /// The link that a circuit begins with.
@@ -73,5 +74,14 @@ impl<S: Suite> Origins<S> {
         let is_used =
             self.origins.values().any(|origin| origin.use_.isolation.is_some() && !origin.use_.retired);
         self.supply.spare.min(usize::from(!is_used))
+    }
+}
+
+impl<S: Suite> Origin<S> {
+    /// It has no slots any more, nor an entry for the next one.
+    pub(super) fn stop_covering(&mut self, key: OriginKey, cx: &mut Cx<'_>) {
+        if let Some(pace) = self.pace.take() {
+            cx.slots.unschedule(pace.due(), Speaker::Origin(key));
+        }
     }
 }

@@ -85,6 +85,7 @@ impl<S: Suite> Origins<S> {
     pub(in crate::node) fn end(&mut self, key: OriginKey, why: Ended, cx: &mut Cx<'_>) {
         let Some(mut origin) = self.origins.remove(key) else { return };
         cx.timers.unset(&mut origin.due, Timer::Origin(key));
+        origin.stop_covering(key, cx);
         // The hops need not know why: they would know something about us.
         let said = if why == Ended::Leaving { why } else { Ended::Finished };
         cx.tell(Effect::CircuitOff { link: origin.link, name: origin.name, told: Some(said) });

@@ -5,7 +5,7 @@ pub(super) mod relay;
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use slotmap::{Key as _, SlotMap};
+use slotmap::SlotMap;
 
 use self::relay::{Answered, Extending, Next, Peeled, Relay};
 use super::context::Cx;
@@ -13,14 +13,14 @@ use crate::cover::{CircuitPace, CircuitTurn, Speaker};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
 use crate::departure::{Departure, Source};
 use crate::effect::Effect;
-use crate::id::{CircuitId, Fingerprint, LinkKey, RelayKey};
+use crate::id::{CircuitId, End, Fingerprint, LinkKey, RelayKey};
 use crate::layers::Layers;
 use crate::limits::{CIRCUIT_SILENT_MIN, EVICTIONS_PER_SECOND_MAX, RELAYED_CIRCUITS_MAX, SLOTS_SILENT_MAX};
 use crate::output::Event;
 use crate::rate::Bucket;
 use crate::refused::Refused;
 use crate::time::Time;
-use crate::timers::Timer;
+use crate::timers::{Due, Timer};
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::control::{Control, Ended};
 use crate::wire::message::Message;
@@ -322,6 +322,9 @@ impl<S: Suite> Relays<S> {
     pub(super) fn end(&mut self, key: RelayKey, why: Ended, cx: &mut Cx<'_>) {
         let Some(mut relay) = self.relays.remove(key) else { return };
         cx.timers.unset(&mut relay.due, Timer::Relay(key));
+        if let Some(pace) = &relay.pace {
+            cx.slots.unschedule(pace.due(), Speaker::Relay(key));
+        }
         let (link, name) = relay.previous;
         cx.tell(Effect::CircuitOff { link, name, told: Some(why) });
         if let Some((link, name)) = relay.next.end() {
@@ -345,6 +348,33 @@ impl<S: Suite> Relays<S> {
         self.relays.values().filter(|relay| now - relay.heard() < span).count()
     }
 
+    // --- Audit ----------------------------------------------------------------------------------------
+
+    /// Where all circuits are, from both sides.
+    pub(super) fn places(&self) -> impl Iterator<Item = (End, (LinkKey, u32))> {
+        self.relays.iter().flat_map(|(key, relay)| {
+            let next = relay.next.end().map(|place| (End::Next(key), place));
+            [Some((End::Previous(key), relay.previous)), next].into_iter().flatten()
+        })
+    }
+
+    pub(super) fn previous(&self, key: RelayKey) -> Option<(LinkKey, u32)> {
+        self.relays.get(key).map(|relay| relay.previous)
+    }
+
+    pub(super) fn next(&self, key: RelayKey) -> Option<(LinkKey, u32)> {
+        self.relays.get(key)?.next.end()
+    }
+
+    pub(super) fn due(&self, key: RelayKey) -> Option<Due> {
+        self.relays.get(key).map(|relay| relay.due)
+    }
+
+    /// Whether a circuit has a slot then.
+    pub(super) fn speaks_at(&self, key: RelayKey, at: Time) -> bool {
+        self.relays.get(key).and_then(|relay| relay.pace.as_ref()).is_some_and(|pace| pace.due() == at)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.relays.len()
     }
@@ -366,5 +396,5 @@ fn head(offer: &[u8; OFFER_BYTES]) -> [u8; 32] {
 
 /// Whose cell it is, as far as a mixing strategy knows.
 fn source_of(key: RelayKey, is_backward: bool) -> Source {
-    Source::Circuit { number: key.data().as_ffi(), is_backward }
+    Source::Circuit { number: CircuitId::relayed(key).to_bits(), is_backward }
 }

@@ -1,0 +1,63 @@
+//! Whether the tables of the neighbours agree with each other.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Neighbours;
+use crate::cover::{SlotClock, Speaker};
+use crate::crypto::Suite;
+use crate::id::{End, LinkKey};
+use crate::limits::{CIRCUITS_PER_LINK_MAX, LINKS_MAX, WAITING_CREATES_MAX};
+use crate::time::Time;
+use crate::timers::Due;
+
+impl<S: Suite> Neighbours<S> {
+    /// Says what is wrong.
+    pub(in crate::node) fn audit(&self, slots: &SlotClock, problems: &mut Vec<String>) {
+        self.links.audit(problems);
+        let mut check = |holds: bool, what: &str| {
+            if !holds {
+                problems.push(what.into());
+            }
+        };
+        check(self.links.len() <= LINKS_MAX, "more links than there may be");
+        for (_, link) in self.links.iter() {
+            check(link.circuits.len() <= CIRCUITS_PER_LINK_MAX, "more circuits on a link than there may be");
+            check(link.waiting.len() <= WAITING_CREATES_MAX, "more set-ups wait for a link than may");
+            check(link.waiting.is_empty() || !link.is_up(), "something waits for a link that is up");
+        }
+        for (address, link, due) in self.covering.speakers() {
+            let there = self.links.get(link).map(|link| link.address);
+            check(there == Some(address), "slots go by a link that is gone, or elsewhere");
+            let speaker = Speaker::Link(address);
+            let is_due = due == Time::NEVER || slots.entries().any(|entry| entry == (due, speaker));
+            check(is_due, "slots that nobody fills");
+        }
+    }
+
+    /// The circuits on all links, by their names.
+    pub(in crate::node) fn circuits(&self) -> impl Iterator<Item = (LinkKey, u32, End)> {
+        let on = |(key, link): (LinkKey, &super::link::Link<S>)| {
+            link.circuits.iter().map(|(name, end)| (key, name, end)).collect::<Vec<_>>()
+        };
+        self.links.iter().flat_map(on)
+    }
+
+    /// What waits for links.
+    pub(in crate::node) fn waiting(&self) -> impl Iterator<Item = (LinkKey, End)> {
+        self.links.iter().flat_map(|(key, link)| link.waiting.iter().map(move |end| (key, *end)))
+    }
+
+    pub(in crate::node) fn due(&self, key: LinkKey) -> Option<Due> {
+        self.links.get(key).map(|link| link.due)
+    }
+
+    pub(in crate::node) fn mesh_due(&self) -> Due {
+        self.mesh
+    }
+
+    /// Whether a link or its defence has a slot then.
+    pub(in crate::node) fn speaks_at(&self, speaker: Speaker, at: Time) -> bool {
+        self.covering.speaks_at(speaker, at)
+    }
+}
