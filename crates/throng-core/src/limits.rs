@@ -146,7 +146,7 @@ pub const DELAY_MAX: Duration = Duration::from_secs(10);
 /// Most cells that stay in a pool, and most that leave it together.
 pub const POOL_CELLS_MAX: u16 = 1000;
 /// Most others that a cell may have to have beside it.
-pub const LONELY_OTHERS_MAX: u16 = 100;
+pub const COMPANY_OTHERS_MAX: u16 = 100;
 /// Half the life of a cookie: a responder's secret for cookies changes this often.
 pub const COOKIE_SECRET_LIFE: Duration = Duration::from_secs(120);
 

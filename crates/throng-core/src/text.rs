@@ -5,26 +5,26 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
-/// Why a text is not what it should be: what was found, and what is allowed.
+/// A word that is none of those that were expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct InvalidValue {
     found: String,
-    allowed: &'static str,
+    expected: &'static str,
 }
 
-impl Wrong {
-    pub(crate) fn new(found: &str, allowed: &'static str) -> Self {
-        Self { found: found.to_owned(), allowed }
+impl InvalidValue {
+    pub(crate) fn new(found: &str, expected: &'static str) -> Self {
+        Self { found: found.to_owned(), expected }
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for InvalidValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not possible; allowed: {}", self.found, self.allowed)
+        write!(f, "invalid value `{}`: expected {}", self.found, self.expected)
     }
 }
 
-impl core::error::Error for Wrong {}
+impl core::error::Error for InvalidValue {}
 
 /// Splits `name=value:value…`; values may be missing.
 pub(crate) fn words(text: &str) -> (&str, Option<core::str::Split<'_, char>>) {

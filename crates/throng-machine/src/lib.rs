@@ -1,7 +1,7 @@
 //! Defences of the [`maybenot`] crate, as links of Throng use them.
 //!
 //! A defence is one or more machines, written as text (several joined by `;`): what `maybenot` and its tools write. It is
-//! named by its digest ([`name`]). The library draws no entropy here and reads no clock: time and chance are given to it.
+//! named by its digest ([`Defences::name`]). The library draws no entropy here and reads no clock: time and chance are given to it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use maybenot::time::Instant;
 use maybenot::{Framework, Machine, MachineId, Timer, TriggerAction, TriggerEvent};
 use maybenot_rand_core as rand_core;
 use throng_core::Time;
-use throng_core::cover::{Act, Cover, Defence, Defences, LinkCover, Machines, Passed};
+use throng_core::cover::{Act, Defence, Defences, Passed};
 use throng_core::rng::{Purpose, Rng, Seed};
 
 /// Machines of one defence.
@@ -23,9 +23,15 @@ const WISHES_MAX: usize = 1024;
 pub struct Maybenot;
 
 impl Defences for Maybenot {
-    fn raise(&self, text: &str, seed: &Seed, now: Time) -> Option<Box<dyn Defence>> {
+    fn build(&self, text: &str, seed: &Seed, now: Time) -> Option<Box<dyn Defence>> {
         let machines = read(text).ok().filter(|machines| !machines.is_empty())?;
         Some(Box::new(Running::new(machines, seed, now)?))
+    }
+
+    /// Digests of its machines, as `maybenot` names them.
+    fn name(&self, text: &str) -> Result<String, String> {
+        let machines = read(text).map_err(|why| format!("none of maybenot's: {why}"))?;
+        Ok(machines.iter().map(Machine::name).collect::<Vec<_>>().join(";"))
     }
 }
 
@@ -44,35 +50,6 @@ pub fn read(text: &str) -> Result<Vec<Machine>, String> {
         return Err(format!("{} machines are more than {MACHINES_MAX}", machines.len()));
     }
     Ok(machines)
-}
-
-/// The names of a defence's machines: digests of what they are.
-///
-/// # Errors
-/// As [`read`].
-pub fn name(text: &str) -> Result<String, String> {
-    Ok(read(text)?.iter().map(Machine::name).collect::<Vec<_>>().join(";"))
-}
-
-/// Why nobody should begin with a cover scheme: its parts contradict each other, or its machines cannot run.
-pub fn problem(cover: &Cover) -> Option<String> {
-    if let Some(why) = cover.contradiction() {
-        return Some(why.to_owned());
-    }
-    let LinkCover::Machines(machines) = &cover.user_links else { return None };
-    [("client", &machines.client), ("mix", &machines.mix)].into_iter().find_map(|(end, text)| {
-        read(text)
-            .err()
-            .map(|why| format!("the machine at the {end}'s end of a link is none of maybenot's: {why}"))
-    })
-}
-
-/// A cover scheme as people read it: machines by their names.
-pub fn described(cover: &Cover) -> String {
-    let LinkCover::Machines(machines) = &cover.user_links else { return cover.to_string() };
-    let named = |text: &str| name(text).unwrap_or_else(|_| text.to_owned());
-    let machines = Machines { client: named(&machines.client), mix: named(&machines.mix) };
-    Cover { user_links: LinkCover::Machines(machines), ..cover.clone() }.to_string()
 }
 
 /// A moment, as the library wants it.
@@ -208,7 +185,7 @@ impl Running {
 }
 
 impl Defence for Running {
-    fn heed(&mut self, passed: Passed, now: Time) {
+    fn observe(&mut self, passed: Passed, now: Time) {
         match passed {
             Passed::Queued => self.tell(TriggerEvent::NormalSent, now),
             Passed::Sent => self.tell(TriggerEvent::TunnelSent, now),

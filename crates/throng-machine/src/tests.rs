@@ -40,7 +40,7 @@ fn blocking(length: f64) -> Machine {
 }
 
 fn raise(machine: &Machine) -> Box<dyn Defence> {
-    Maybenot.raise(&machine.serialize(), &Seed::from_bytes([1; 32]), Time::from_secs(1)).expect("a defence")
+    Maybenot.build(&machine.serialize(), &Seed::from_bytes([1; 32]), Time::from_secs(1)).expect("a defence")
 }
 
 fn micros(count: u64) -> Time {
@@ -51,7 +51,7 @@ fn micros(count: u64) -> Time {
 fn a_machine_pads_when_its_time_has_come_and_again() {
     let mut defence = raise(&padding(500.0));
     assert_eq!(defence.wake(), Time::NEVER, "nothing has passed");
-    defence.heed(Passed::Queued, micros(0));
+    defence.observe(Passed::Queued, micros(0));
     for round in 1..4 {
         assert_eq!(defence.wake(), micros(500 * round));
         assert_eq!(defence.act(micros(500 * round - 1)), None);
@@ -63,7 +63,7 @@ fn a_machine_pads_when_its_time_has_come_and_again() {
 #[test]
 fn a_machine_holds_what_leaves_and_lets_it_go() {
     let mut defence = raise(&blocking(2_000.0));
-    defence.heed(Passed::Queued, micros(0));
+    defence.observe(Passed::Queued, micros(0));
     assert_eq!(defence.act(micros(0)), None);
     assert!(defence.holds());
     assert_eq!(defence.wake(), micros(2_000));
@@ -75,11 +75,11 @@ fn a_machine_holds_what_leaves_and_lets_it_go() {
 fn texts_are_read_named_or_refused() {
     let text = format!("{};{}", padding(500.0).serialize(), blocking(10.0).serialize());
     assert_eq!(read(&text).expect("two machines").len(), 2);
-    let names = name(&text).expect("two names");
+    let names = Maybenot.name(&text).expect("two names");
     assert_eq!(names, format!("{};{}", padding(500.0).name(), blocking(10.0).name()));
     for wrong in ["x", "02", "02eNpjYEA=", &"02eNpjYEA=;".repeat(40)] {
         assert!(read(wrong).is_err(), "{wrong}");
-        assert!(Maybenot.raise(wrong, &Seed::from_bytes([1; 32]), Time::ZERO).is_none());
+        assert!(Maybenot.build(wrong, &Seed::from_bytes([1; 32]), Time::ZERO).is_none());
     }
-    assert!(Maybenot.raise("", &Seed::from_bytes([1; 32]), Time::ZERO).is_none(), "no machine is no defence");
+    assert!(Maybenot.build("", &Seed::from_bytes([1; 32]), Time::ZERO).is_none(), "no machine is no defence");
 }

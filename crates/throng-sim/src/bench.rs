@@ -206,6 +206,6 @@ mod tests {
     #[test]
     fn a_busy_hour_is_a_population_under_full_cover() {
         let plan = &busy_hour(1000).variants[0].plan;
-        assert_eq!((plan.users, plan.cover.to_string().as_str()), (1000, "end-to-end=70228bps"));
+        assert_eq!((plan.users, plan.design.cover.to_string().as_str()), (1000, "end-to-end=70228bps"));
     }
 }

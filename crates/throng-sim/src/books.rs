@@ -1,13 +1,13 @@
 //! The simulator's own books: what every mix carried, and what an adversary saw where it listens.
 
+use throng_core::Design;
 use throng_core::Time;
-use throng_core::cover::{CircuitCover, Cover, LinkCover};
-use throng_core::wire::Geometry;
+use throng_core::cover::{CircuitCover, Cover, MixLinkCover, UserLinkCover};
 
 use crate::host::HostId;
 use crate::population::Load;
 use crate::scenario::TapAt;
-use crate::segments::{Kind, SEGMENT_BYTES, Segment};
+use crate::segments::{Kind, Segment, segment_bytes};
 use crate::toy::payload_of;
 use crate::trace::{Inside, Row, Trace};
 use crate::wire::Watcher;
@@ -26,8 +26,8 @@ impl Covered {
     fn by(cover: &Cover) -> Self {
         let circuits = cover.circuits != CircuitCover::None;
         Self {
-            user_links: circuits || cover.user_links != LinkCover::None,
-            mix_links: circuits || cover.mix_links != LinkCover::None,
+            user_links: circuits || cover.user_links != UserLinkCover::None,
+            mix_links: circuits || cover.mix_links != MixLinkCover::None,
         }
     }
 }
@@ -41,6 +41,8 @@ pub(crate) struct Books {
     /// Whether datagrams lie open: with the toy suite.
     open: bool,
     covered: Covered,
+    /// Useful bytes that a payload could carry.
+    segment_bytes: u64,
     /// Nothing is noted before.
     begin: Time,
     loads: Vec<Load>,
@@ -53,20 +55,21 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    pub(crate) fn new(mixes: usize, users: usize, tap: TapAt, open: bool, cover: &Cover) -> Self {
+    pub(crate) fn new(mixes: usize, users: usize, tap: TapAt, open: bool, design: &Design) -> Self {
         Self {
             names: Vec::new(),
             mixes: mixes as Name,
             tap,
             open,
-            covered: Covered::by(cover),
+            covered: Covered::by(&design.cover),
+            segment_bytes: segment_bytes(design.geometry),
             begin: Time::NEVER,
             loads: vec![Load::default(); mixes],
             digest: Digest::new(),
             datagrams: 0,
             dropped: 0,
             user_cells: vec![[0; 2]; users],
-            trace: Trace::new(mixes as u32, Geometry::DEFAULT.datagram() as u16),
+            trace: Trace::new(mixes as u32, design.geometry.datagram() as u16),
         }
     }
 
@@ -132,7 +135,7 @@ impl Books {
     fn useful(&self, from: Name, to: Name, inside: Option<&Segment>) -> u64 {
         let is_user_link = from >= self.mixes || to >= self.mixes;
         let is_covered = if is_user_link { self.covered.user_links } else { self.covered.mix_links };
-        if is_covered { SEGMENT_BYTES } else { inside.map_or(0, useful) }
+        if is_covered { self.segment_bytes } else { inside.map_or(0, useful) }
     }
 
     fn inside(&self, bytes: &[u8]) -> Option<Segment> {

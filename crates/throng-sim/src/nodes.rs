@@ -12,7 +12,6 @@ use throng_core::limits::RELAYED_CIRCUITS_MAX;
 use throng_core::membership::Record;
 use throng_core::membership::View;
 use throng_core::route::PathRules;
-use throng_core::wire::Geometry;
 use throng_core::{ClientConfig, Design, NodeConfig, Ports, Time};
 use throng_machine::Maybenot;
 
@@ -102,13 +101,13 @@ impl<'p, S: Suite> Run<'p, S> {
             world: World::watched(
                 *seed,
                 plan.wire,
-                Books::new(plan.mixes, plan.users, plan.taps.clone(), open, &plan.cover),
+                Books::new(plan.mixes, plan.users, plan.taps.clone(), open, &plan.design),
             ),
-            apps: Apps::new(&plan.design()),
+            apps: Apps::new(&plan.design),
             mixes: Vec::new(),
             users: Vec::new(),
             view: View::new(),
-            design: Arc::new(plan.design()),
+            design: Arc::new(plan.design.clone()),
             begin: Time::ZERO,
             is_healed: false,
             ticks: Ticks::new(),
@@ -379,7 +378,7 @@ impl<'p, S: Suite> Run<'p, S> {
             |total: u128, count: u64| if count == 0 { 0.0 } else { total as f64 / 1e6 / count as f64 };
         let sum = |of: fn(&crate::population::Load) -> u64| books.loads().iter().map(of).sum::<u64>() as f64;
         let bps = |bytes: f64| bytes * 8.0 / seconds;
-        let datagram = (Geometry::DEFAULT.datagram() as u64 + IP_UDP_BYTES) as f64;
+        let datagram = (self.plan.design.geometry.datagram() as u64 + IP_UDP_BYTES) as f64;
         let wire =
             bps(sum(|load| load.cells_in) * datagram + sum(|load| load.outside_in))
                 .max(bps(sum(|load| load.cells_out) * datagram + sum(|load| load.outside_out)));

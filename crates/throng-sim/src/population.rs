@@ -13,15 +13,13 @@ use std::time::Duration;
 use crate::chance::{Chance, For};
 use crate::results::Metric;
 use crate::scenario::{Lines, Plan};
-use crate::segments::{acknowledgements, segments_of};
+use crate::segments::{acknowledgements, segment_bytes, segments_of};
 use crate::stop::{Ticks, Watch};
 use crate::traffic::{Exchange, Traffic};
 use crate::wire::share;
 use crate::world::IP_UDP_BYTES;
-use throng_core::cover::{CircuitCover, Cover, LinkCover};
-use throng_core::wire::Geometry;
-
-pub use crate::segments::SEGMENT_BYTES;
+use throng_core::Design;
+use throng_core::cover::{CircuitCover, Cover, UserLinkCover};
 
 /// What was counted.
 #[derive(Clone, Debug)]
@@ -140,7 +138,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Works off all users of a plan.
 pub(crate) fn run(plan: &Plan, seed: &[u8; 32], watch: &Watch<'_>) -> Counts {
     let duration = nanos(plan.duration);
-    let slot = slot_nanos(&plan.cover);
+    let slot = slot_nanos(&plan.design);
+    let each = segment_bytes(plan.design.geometry);
     let unit = slot.unwrap_or(1_000_000);
     let length = duration.div_ceil(BINS_MAX).max(1_000_000_000.min(duration)).div_ceil(unit) * unit;
     let bins = || Bins::new(length, duration);
@@ -154,7 +153,7 @@ pub(crate) fn run(plan: &Plan, seed: &[u8; 32], watch: &Watch<'_>) -> Counts {
         waiting_bytes: 0,
         online_nanos: 0,
         waited: (0, 0),
-        user_cells: if plan.cover.is_none() { vec![[0; 2]; plan.users] } else { Vec::new() },
+        user_cells: if plan.design.cover.is_none() { vec![[0; 2]; plan.users] } else { Vec::new() },
         users: 0,
     };
     let chance = Chance::new(seed);
@@ -163,8 +162,8 @@ pub(crate) fn run(plan: &Plan, seed: &[u8; 32], watch: &Watch<'_>) -> Counts {
     let mut ticks = Ticks::new();
     for user in 0..plan.users {
         let path = paths.of(user);
-        let mut one =
-            User { plan, counts: &mut counts, path: &path, slot, duration, chance, number: user as u64 };
+        let number = user as u64;
+        let mut one = User { plan, counts: &mut counts, path: &path, slot, each, duration, chance, number };
         ticks.events += one.live(seed, &traffic);
         counts.users += 1;
         // Users are worked off one by one: what is simulated is their share of the time.
@@ -177,10 +176,10 @@ pub(crate) fn run(plan: &Plan, seed: &[u8; 32], watch: &Watch<'_>) -> Counts {
 }
 
 /// The time between two cells of a covered link: such that their useful bytes make the rate.
-fn slot_nanos(cover: &Cover) -> Option<u64> {
-    match cover {
-        Cover { user_links: LinkCover::Constant(rate), .. }
-        | Cover { circuits: CircuitCover::Constant(rate), .. } => Some(nanos(rate.gap(Geometry::DEFAULT))),
+fn slot_nanos(design: &Design) -> Option<u64> {
+    match &design.cover {
+        Cover { user_links: UserLinkCover::Constant(rate), .. }
+        | Cover { circuits: CircuitCover::Constant(rate), .. } => Some(nanos(rate.gap(design.geometry))),
         _ => None,
     }
 }
@@ -210,7 +209,7 @@ impl Paths {
         for mix in 0..plan.mixes {
             before.push(before[mix] + capacity(mix));
         }
-        Self { chance, hops: plan.hops, dynamic: plan.dynamic, before, exits: plan.exits }
+        Self { chance, hops: plan.design.route.hops(), dynamic: plan.dynamic, before, exits: plan.exits }
     }
 
     fn of(&self, user: usize) -> Vec<usize> {
@@ -240,6 +239,8 @@ struct User<'r> {
     /// Mixes, first to last.
     path: &'r [usize],
     slot: Option<u64>,
+    /// Useful bytes of a cell.
+    each: u64,
     duration: u64,
     chance: Chance,
     number: u64,
@@ -322,9 +323,9 @@ impl User<'_> {
         let Some(slot) = self.slot else { return };
         self.counts.user_up.add_slots(up.first, slot, up.slots);
         self.counts.user_down.add_slots(down.first, slot, down.slots);
-        let covered = match &self.plan.cover {
+        let covered = match &self.plan.design.cover {
             Cover { circuits: CircuitCover::Constant(_), .. } => self.path.len(),
-            Cover { user_links: LinkCover::Constant(_), .. } => 1,
+            Cover { user_links: UserLinkCover::Constant(_), .. } => 1,
             _ => 0,
         };
         for place in 0..covered {
@@ -332,7 +333,7 @@ impl User<'_> {
                 self.counts.between.add_slots(up.first, slot, up.slots);
                 self.counts.between.add_slots(down.first, slot, down.slots);
             }
-            self.link(place, up.slots, up.slots * SEGMENT_BYTES, down.slots, down.slots * SEGMENT_BYTES);
+            self.link(place, up.slots, up.slots * self.each, down.slots, down.slots * self.each);
         }
     }
 
@@ -354,8 +355,8 @@ impl User<'_> {
 
     /// A question and its answer, each with its acknowledgements the other way.
     fn exchange(&mut self, at: u64, exchange: Exchange, up: &mut Queue, down: &mut Queue) {
-        let asked = segments_of(exchange.up);
-        let answered = segments_of(exchange.down);
+        let asked = segments_of(exchange.up, self.each);
+        let answered = segments_of(exchange.down, self.each);
         let (sent, _) = self.carry(at, asked, exchange.up, up, true);
         self.carry(at, acknowledgements(asked), 0, down, false);
         let (received, _) = self.carry(at, answered, exchange.down, down, false);
@@ -383,12 +384,12 @@ impl User<'_> {
         if carried == 0 {
             return (0, 0);
         }
-        let bytes = if carried == cells { bytes } else { carried * SEGMENT_BYTES };
+        let bytes = if carried == cells { bytes } else { carried * self.each };
         let starts = queue.first + next * slot;
         self.counts.waited.0 += carried;
         self.counts.waited.1 += u128::from(starts - at.min(starts)) * u128::from(carried)
             + u128::from(slot) * u128::from(carried) * u128::from(carried - 1) / 2;
-        if let LinkCover::Constant(_) = self.plan.cover.user_links {
+        if let UserLinkCover::Constant(_) = self.plan.design.cover.user_links {
             self.pass_on(1, starts, slot, carried, bytes, is_up);
         }
         (bytes, carried)
@@ -419,7 +420,7 @@ impl Counts {
         let bps = |bytes: f64| bytes * 8.0 / seconds;
         let useful_in = bps(sum(|load| load.useful_in + load.outside_in));
         let useful_out = bps(sum(|load| load.useful_out + load.outside_out));
-        let datagram = (Geometry::DEFAULT.datagram() as u64 + IP_UDP_BYTES) as f64;
+        let datagram = (plan.design.geometry.datagram() as u64 + IP_UDP_BYTES) as f64;
         let wire_in = bps(sum(|load| load.cells_in) * datagram + sum(|load| load.outside_in));
         let wire_out = bps(sum(|load| load.cells_out) * datagram + sum(|load| load.outside_out));
         let (need, wire) = (useful_in.max(useful_out), wire_in.max(wire_out));

@@ -3,18 +3,21 @@
 
 use std::time::Duration;
 
+use throng_core::wire::Geometry;
 use throng_core::{Design, Time};
 
 /// Useful bytes in a cell of the simulator's streams: a payload less the stream's header.
-pub const SEGMENT_BYTES: u64 = (throng_core::wire::Geometry::DEFAULT.payload() - HEADER_BYTES) as u64;
+pub(crate) const fn segment_bytes(geometry: Geometry) -> u64 {
+    (geometry.payload() - HEADER_BYTES) as u64
+}
 /// The header of a segment, bytes.
 pub(crate) const HEADER_BYTES: usize = 32;
 /// A receiver acknowledges so many segments at once (and the last one, and one that is out of order).
 pub(crate) const ACKNOWLEDGE_EVERY: u64 = 16;
 
-/// Cells for so many bytes: one at least.
-pub(crate) fn segments_of(bytes: u64) -> u64 {
-    bytes.div_ceil(SEGMENT_BYTES).max(1)
+/// Cells for so many bytes, `each` with so many: one at least.
+pub(crate) fn segments_of(bytes: u64, each: u64) -> u64 {
+    bytes.div_ceil(each).max(1)
 }
 
 /// Acknowledgements for so many segments that come in order.
@@ -131,6 +134,8 @@ pub(crate) struct Sender {
 /// How eagerly applications send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner {
+    /// Useful bytes of a segment.
+    segment_bytes: u64,
     /// Segments under way at once.
     window: u32,
     /// Silence after which segments are sent again; each time half as long again.
@@ -140,11 +145,12 @@ pub(crate) struct Manner {
 impl Manner {
     /// As a real transport finds it out: no more under way than slow links carry in a second, and patience for all of it.
     pub(crate) fn of(design: &Design) -> Self {
+        let segment_bytes = segment_bytes(design.geometry);
         let Some(gap) = design.cover.widest_gap(design.geometry) else {
-            return Self { window: WINDOW, repeat_after: REPEAT_AFTER + design.detour() };
+            return Self { segment_bytes, window: WINDOW, repeat_after: REPEAT_AFTER + design.detour() };
         };
         let window = ((1.0 / gap.as_secs_f64()) as u32).clamp(WINDOW_MIN, WINDOW);
-        Self { window, repeat_after: REPEAT_AFTER + design.detour() + 2 * window * gap }
+        Self { segment_bytes, window, repeat_after: REPEAT_AFTER + design.detour() + 2 * window * gap }
     }
 }
 
@@ -160,7 +166,7 @@ impl Sender {
         Self {
             manner,
             bytes,
-            of: segments_of(bytes) as u32,
+            of: segments_of(bytes, manner.segment_bytes) as u32,
             came: 0,
             next: 0,
             progress: now,
@@ -218,8 +224,8 @@ impl Sender {
 
     /// Bytes that a segment stands for.
     pub(crate) fn useful(&self, number: u32) -> u16 {
-        let before = u64::from(number) * SEGMENT_BYTES;
-        self.bytes.saturating_sub(before).min(SEGMENT_BYTES) as u16
+        let each = self.manner.segment_bytes;
+        self.bytes.saturating_sub(u64::from(number) * each).min(each) as u16
     }
 }
 
@@ -312,7 +318,7 @@ mod tests {
             prop_assert!(sender.is_done() && receiver.is_done());
             prop_assert_eq!(receiver.bytes, bytes);
             if good {
-                prop_assert_eq!(sent, segments_of(bytes));
+                prop_assert_eq!(sent, segments_of(bytes, segment_bytes(Geometry::DEFAULT)));
                 prop_assert_eq!(acks, acknowledgements(sent));
             }
         }

@@ -7,8 +7,10 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use throng_core::cover::{CircuitCover, Cover, LinkCover, Machines, Rate};
-use throng_core::mixing::{Fire, Lonely, Mixing, Pool};
+use throng_core::Design;
+use throng_core::cover::{CircuitCover, Cover, LinkSlots, Machines, MixLinkCover, Rate, UserLinkCover};
+use throng_core::mixing::{Fire, MinCompany, Mixing, Pool};
+use throng_core::route::Route;
 
 use crate::chance::{Chance, For};
 use crate::host::Line;
@@ -100,10 +102,7 @@ fn plan(seed: u64) -> Plan {
         level: Level::Nodes,
         suite: SuiteName::Toy,
         duration,
-        mixing,
-        lonely: Lonely::Alone,
-        cover: Cover::NONE,
-        hops,
+        design: Design { route: Route::free(hops).expect("1 to 4 hops"), mixing, ..Design::default() },
         spare: draws.from(0, 3) as usize,
         dynamic: false,
         mixes,
@@ -119,7 +118,8 @@ fn plan(seed: u64) -> Plan {
         taps: TapAt::Nowhere,
     };
     if seed.is_multiple_of(2) {
-        (plan.mixing, plan.lonely, plan.cover) = (draws.mixing(), draws.lonely(), draws.cover());
+        let design = &mut plan.design;
+        (design.mixing, design.company, design.cover) = (draws.mixing(), draws.company(), draws.cover());
         // Nobody wants more than slots, lines and links carry: what then waits would not be done when all is healed.
         plan.user_lines = Lines::Same(Line::default());
         plan.spare = plan.spare.min(1);
@@ -212,12 +212,12 @@ impl Draws {
         Mixing::Pool(Pool { fire, keep: self.from(0, 3) as u16, dummy_after: self.ms(10, 50) })
     }
 
-    fn lonely(&mut self) -> Lonely {
+    fn company(&mut self) -> MinCompany {
         let others = self.from(1, 5) as u16;
         match self.from(0, 3) {
-            0 => Lonely::Fill { others },
-            1 => Lonely::Hold { others, at_most: self.ms(1, 50) },
-            _ => Lonely::Alone,
+            0 => MinCompany::Fill { others },
+            1 => MinCompany::Hold { others, at_most: self.ms(1, 50) },
+            _ => MinCompany::Off,
         }
     }
 
@@ -242,15 +242,18 @@ impl Draws {
     /// Links have room for what the circuits of all users say.
     fn cover(&mut self) -> Cover {
         let user_links = match self.from(0, 3) {
-            0 => LinkCover::Constant(self.rate(200, 400)),
-            1 => LinkCover::Machines(Machines { client: PADDING.into(), mix: PADDING.into() }),
-            _ => LinkCover::None,
+            0 => UserLinkCover::Constant(self.rate(200, 400)),
+            1 => UserLinkCover::Machines(Machines { client: PADDING.into(), mix: PADDING.into() }),
+            _ => UserLinkCover::None,
         };
         let mix_links = match self.from(0, 4) {
-            0 => LinkCover::Constant(self.rate(600, 1000)),
-            1 => LinkCover::DemandDriven { least: self.rate(32, 200), most: self.rate(600, 1000) },
-            2 => LinkCover::Mimics(self.rate(1800, 3000)),
-            _ => LinkCover::None,
+            0 => MixLinkCover::Slots(LinkSlots::Constant(self.rate(600, 1000))),
+            1 => {
+                let (least, most) = (self.rate(32, 200), self.rate(600, 1000));
+                MixLinkCover::Slots(LinkSlots::DemandDriven { least, most })
+            }
+            2 => MixLinkCover::Slots(LinkSlots::Mimics(self.rate(1800, 3000))),
+            _ => MixLinkCover::None,
         };
         let circuits = match self.from(0, 3) {
             0 => CircuitCover::Constant(self.rate(16, 32)),
@@ -279,7 +282,8 @@ impl Draws {
 }
 
 fn describe(plan: &Plan) -> String {
-    let Plan { hops, mixes, users, duration, mixing, lonely, cover, wire, churn, faults, .. } = plan;
+    let Plan { mixes, users, duration, wire, churn, faults, .. } = plan;
+    let Design { route, mixing, company, cover, .. } = &plan.design;
     let faults: Vec<String> = faults
         .iter()
         .map(|fault| {
@@ -288,8 +292,9 @@ fn describe(plan: &Plan) -> String {
         .collect();
     let kind = if plan.dynamic { "dynamic" } else { "static" };
     format!(
-        "{kind}: {users} users, {mixes} mixes, {hops} hops, {duration:?}, {mixing}, {lonely}, {}, loss {}, doubled {}, {}; {}",
-        throng_machine::described(cover),
+        "{kind}: {users} users, {mixes} mixes, {} hops, {duration:?}, {mixing}, {company}, {}, loss {}, doubled {}, {}; {}",
+        route.hops(),
+        cover.named(&throng_machine::Maybenot),
         wire.loss,
         wire.doubled,
         if churn.is_some() { "churn" } else { "no churn" },

@@ -35,6 +35,8 @@ pub struct World<S: Suite, W: Watcher = ()> {
     hosts: Vec<Host<S>>,
     by_address: HashMap<u64, u32, BuildHasherDefault<AddressHasher>>,
     /// Lent out while it is worked off.
+    /// The lengths of all datagrams.
+    geometry: Geometry,
     outbox: Option<Box<Outbox>>,
     wire: Wire,
     taps: Vec<Box<dyn Tap>>,
@@ -137,6 +139,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
         Self {
             now: Time::from_secs(1),
             queue: Wheel::new(),
+            geometry: Geometry::DEFAULT,
             cells: Cells::new(Geometry::DEFAULT.datagram()),
             hosts: Vec::new(),
             by_address: HashMap::default(),
@@ -187,6 +190,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
 
     /// Starts a host's node (again): it knows nothing of before but what `config` says.
     pub fn start(&mut self, id: HostId, config: NodeConfig) {
+        self.measure(config.design.geometry);
         // Another life, other chance.
         let host = &mut self.hosts[id.0];
         let mut seed = self.seed.rng(Purpose::World, host.owner).bytes::<32>();
@@ -197,6 +201,18 @@ impl<S: Suite, W: Watcher> World<S, W> {
         host.wakes_for = Time::NEVER;
         host.wakes = Time::NEVER;
         self.wake_by(id, wake);
+    }
+
+    /// The first node says how long the world's datagrams are.
+    fn measure(&mut self, geometry: Geometry) {
+        if geometry == self.geometry {
+            return;
+        }
+        let is_first = self.hosts.iter().all(|host| host.node.is_none());
+        assert!(is_first, "all nodes of a world have datagrams of one length");
+        self.geometry = geometry;
+        self.cells = Cells::new(geometry.datagram());
+        self.outbox = Some(Box::new(Outbox::new(geometry)));
     }
 
     /// Stops a host's node without a farewell. What is on the way to it is lost.
@@ -424,7 +440,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
                     self.watcher.dropped(self.now, id);
                     continue;
                 }
-                for datagram in lane.datagrams.chunks_exact(Geometry::DEFAULT.datagram()) {
+                for datagram in lane.datagrams.chunks_exact(self.geometry.datagram()) {
                     self.transmit(at, id, HostId(to as usize), datagram);
                 }
             }

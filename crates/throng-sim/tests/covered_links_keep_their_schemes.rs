@@ -108,16 +108,16 @@ fn three_hours(seed: u8) {
 /// A pool's dummies, and the fillers of lonely cells, queued in front of cells: the swarm's first worlds with cover found it.
 #[test]
 fn fillers_of_mixes_take_no_slots_from_cells() {
-    for (mixing, lonely) in [("pool=1:2:5ms", "none"), ("uniform=5ms", "fill=50")] {
-        let (mixing, lonely) = (mixing.parse().unwrap(), lonely.parse().unwrap());
-        let plan = Plan { mixes: 5, exits: 2, spare: 1, mixing, lonely, ..Plan::default() };
+    for (mixing, company) in [("pool=1:2:5ms", "none"), ("uniform=5ms", "fill=50")] {
+        let (mixing, company) = (mixing.parse().unwrap(), company.parse().unwrap());
+        let plan = Plan { mixes: 5, exits: 2, spare: 1, mixing, company, ..Plan::default() };
         let (mut network, _) = watched("user-link=64kbps,links=64kbps", plan);
         network.world.run_for(Duration::from_secs(30));
         let circuit = network.attach(1, 7).expect("a circuit");
         for round in 0..10 {
             // Six links with 163 ms from slot to slot, and what pools keep for a while.
             let came = network.echo(circuit, &[round; 900], Duration::from_millis(2500));
-            assert!(came, "{mixing}, {lonely}, round {round}");
+            assert!(came, "{mixing}, {company}, round {round}");
         }
     }
 }
@@ -375,13 +375,17 @@ fn the_far_end_of_a_covered_circuit_is_silent_soon_after_its_origin() {
 struct Endless;
 
 impl Defences for Endless {
-    fn raise(&self, _: &str, _: &Seed, _: Time) -> Option<Box<dyn Defence>> {
+    fn build(&self, _: &str, _: &Seed, _: Time) -> Option<Box<dyn Defence>> {
         Some(Box::new(Self))
+    }
+
+    fn name(&self, _: &str) -> Result<String, String> {
+        Ok("endless".into())
     }
 }
 
 impl Defence for Endless {
-    fn heed(&mut self, _: Passed, _: Time) {}
+    fn observe(&mut self, _: Passed, _: Time) {}
     fn wake(&self) -> Time {
         Time::ZERO
     }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use throng_core::cover::{CircuitCover, Cover, LinkCover, Rate};
+use throng_core::cover::{CircuitCover, Cover, Rate, UserLinkCover};
 use throng_sim::{Options, Results, Scenario, Shard, nobody, run};
 
 fn ran(name: &str) -> (Scenario, Results) {
@@ -30,7 +30,7 @@ fn formula(cover: &Cover, hops: f64, sent: f64, received: f64, online_seconds: f
         Cover { circuits: CircuitCover::Poisson { rate, loops }, .. } => {
             (2.0 * hops - 1.0) * (useful(*rate) + useful(*loops)) * online_seconds + d_s.max(d_r)
         }
-        Cover { user_links: LinkCover::Constant(rate), .. } => {
+        Cover { user_links: UserLinkCover::Constant(rate), .. } => {
             hops * (d_s + d_r) + useful(*rate) * online_seconds - d_s.min(d_r)
         }
         _ => hops * (d_s + d_r),
@@ -47,16 +47,26 @@ fn check_formula(name: &str) {
         // What the scenario asks for, not what was counted: 12 and 108 MB a day and user.
         let asked = |mb: f64| mb * 1e6 / 86_400.0 * seconds * plan.users as f64;
         let online = plan.users as f64 * seconds;
-        let expected =
-            formula(&plan.cover, plan.hops as f64, asked(12.0), asked(108.0), online, seconds) / 1e6;
+        let expected = formula(
+            &plan.design.cover,
+            plan.design.route.hops() as f64,
+            asked(12.0),
+            asked(108.0),
+            online,
+            seconds,
+        ) / 1e6;
         let counted = mean("capacity needed, useful").unwrap();
         let (wire, overhead) =
             (mean("capacity needed on the wire").unwrap(), mean("overhead of headers and padding").unwrap());
         println!(
             "{name} {}: formula {expected:.3} Mb/s, counted {counted:.3}; on the wire {wire:.3}, {overhead:.1} % more",
-            plan.cover
+            plan.design.cover
         );
-        assert!((counted / expected - 1.0).abs() < 0.02, "{}: {counted} against {expected}", plan.cover);
+        assert!(
+            (counted / expected - 1.0).abs() < 0.02,
+            "{}: {counted} against {expected}",
+            plan.design.cover
+        );
         assert!(wire > counted && overhead > 5.0);
     }
 }

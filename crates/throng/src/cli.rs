@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use throng_core::Ports;
 use throng_core::cover::Rate;
 use throng_core::limits::{HOPS_MAX, OPERATORS_MAX, RECORD_ADDRESSES_MAX};
-use throng_core::mixing::{Lonely, Mixing};
+use throng_core::mixing::{MinCompany, Mixing};
 
 use crate::plan::PlanOptions;
 use crate::sim::SimOptions;
@@ -169,7 +169,8 @@ pub(crate) struct StatusOptions {
 /// How the network works: from a file, from flags, or from a file with some of it changed by flags.
 #[derive(Args)]
 pub(crate) struct DesignOptions {
-    /// A design file: TOML with `hops`, `mixing`, `lonely`, `cover` and `rate`, each as the flag of its name
+    /// A design file: lines of `axis = value`, the axes `hops`, `mixing`, `company`, `cover` and `rate` as the flags of their
+    /// names, and `datagram`
     #[arg(long, value_name = "FILE")]
     pub(crate) design: Option<PathBuf>,
     /// Mixes in a circuit [default: 3]
@@ -181,7 +182,7 @@ pub(crate) struct DesignOptions {
     pub(crate) mixing: Option<Mixing>,
     /// What they do with a cell that has too little company: `none`, `fill=3`, `hold=3:20ms` [default: none]
     #[arg(long)]
-    pub(crate) lonely: Option<Lonely>,
+    pub(crate) company: Option<MinCompany>,
     /// When links and circuits speak without need: `none`, or of each kind one: `user-link`; `links`, `demand-driven` or
     /// `mimics`; `end-to-end` or `poisson`; joined by commas, each with a rate of its own if it is to have one:
     /// `user-link=64kbps,links=1mbps` [default: none]

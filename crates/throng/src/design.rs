@@ -2,57 +2,45 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use anyhow::{Context, Result};
 use throng_core::Design;
-use throng_core::cover::{Cover, DEFAULT_RATE, Rate};
-use throng_core::route::Route;
+use throng_core::cover::Cover;
+use throng_core::design::choices;
+use throng_machine::Maybenot;
 
 use crate::cli::DesignOptions;
 use crate::network::files;
 
-/// What a design file may say; everything has a default.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct DesignFile {
-    hops: Option<u8>,
-    mixing: Option<String>,
-    lonely: Option<String>,
-    cover: Option<String>,
-    rate: Option<String>,
-}
-
 /// The design that the options ask for: flags go before the file, the file before what is usual.
 pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
     let path = options.design.as_deref();
-    let file: DesignFile = path.map(files::read_toml).transpose()?.unwrap_or_default();
-    let said = |name: &str| format!("`{name}` in {}", path.unwrap_or(Path::new("")).display());
+    let text = path.map(files::read_text).transpose()?.unwrap_or_default();
+    let in_file = || format!("in {}", path.unwrap_or(Path::new("")).display());
+    let said = choices(&text).with_context(in_file)?;
+    Design::default().with(said.iter().copied()).with_context(in_file)?; // what is wrong there is not a flag's fault
 
-    let rate = match (options.rate, &file.rate) {
-        (Some(rate), _) => rate,
-        (None, Some(text)) => text.parse::<Rate>().with_context(|| said("rate"))?,
-        (None, None) => DEFAULT_RATE,
-    };
-    let cover = match (&options.cover, &file.cover) {
-        (Some(text), _) => Cover::parse(text, rate).context("--cover")?,
-        (None, Some(text)) => Cover::parse(text, rate).with_context(|| said("cover"))?,
-        (None, None) => Cover::NONE,
-    };
-    if let Some(why) = throng_machine::problem(&cover) {
-        bail!("--cover `{cover}`: {why}");
+    let flags = options.choices();
+    let flag = |axis: &str| flags.iter().any(|(name, _)| *name == axis);
+    let from_file = said.into_iter().filter(|(axis, _)| !flag(axis));
+    let from_flags = flags.iter().map(|(axis, value)| (*axis, value.as_str()));
+    let design = Design::default().with(from_file.chain(from_flags)).context("--cover or another flag")?;
+    design.check(&Maybenot)?;
+    note_of_room(&design.cover).iter().for_each(|note| eprintln!("{note}"));
+    Ok(design)
+}
+
+impl DesignOptions {
+    /// What flags choose.
+    fn choices(&self) -> Vec<(&'static str, String)> {
+        let said = [
+            ("hops", self.hops.map(|hops| hops.to_string())),
+            ("mixing", self.mixing.map(|mixing| mixing.to_string())),
+            ("company", self.company.map(|company| company.to_string())),
+            ("cover", self.cover.clone()),
+            ("rate", self.rate.map(|rate| rate.to_string())),
+        ];
+        said.into_iter().filter_map(|(axis, value)| Some((axis, value?))).collect()
     }
-    note_of_room(&cover).iter().for_each(|note| eprintln!("{note}"));
-    let from_file = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
-    let mixing = options.mixing.map_or_else(|| from_file(&file.mixing).parse(), Ok);
-    let lonely = options.lonely.map_or_else(|| from_file(&file.lonely).parse(), Ok);
-    let hops = options.hops.or(file.hops).unwrap_or(Route::DEFAULT.hops() as u8);
-    Ok(Design {
-        route: Route::free(hops.into()).with_context(|| said("hops"))?,
-        mixing: mixing.with_context(|| said("mixing"))?,
-        lonely: lonely.with_context(|| said("lonely"))?,
-        cover,
-        ..Design::default()
-    })
 }
 
 /// What to say where covered links carry covered circuits: nobody else tells that they are full.
@@ -74,7 +62,7 @@ mod tests {
 
     fn options(file: Option<&Path>) -> DesignOptions {
         let design = file.map(Path::to_path_buf);
-        DesignOptions { design, hops: None, mixing: None, lonely: None, cover: None, rate: None }
+        DesignOptions { design, hops: None, mixing: None, company: None, cover: None, rate: None }
     }
 
     #[test]

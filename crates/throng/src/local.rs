@@ -101,7 +101,7 @@ impl LocalNetwork {
     /// Starts everything; the client begins to build circuits.
     pub(crate) fn start(plan: &Plan) -> Result<Self> {
         let clock = Clock::start();
-        let (sockets, own_prefixes) = bind_all(plan.mixes)?;
+        let (sockets, own_prefixes) = bind_all(plan.mixes, plan.design.geometry)?;
         let exits = plan.mixes.div_ceil(3);
         let members: Vec<Member> = sockets
             .into_iter()
@@ -216,7 +216,7 @@ fn start_local_client(
     records: Vec<Arc<Record>>,
     clock: Clock,
 ) -> Result<(Client, Driver)> {
-    let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Geometry::DEFAULT.datagram())
+    let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), plan.design.geometry.datagram())
         .context("binding the client's socket")?;
     let config = ClientConfig { rules, budget: plan.budget, ..ClientConfig::default() };
     let socket = plan.watched(socket)?;
@@ -225,8 +225,8 @@ fn start_local_client(
 }
 
 /// Sockets on 127.1.0.1, 127.2.0.1, …; all on 127.0.0.1 where the system has no other. Whether the former.
-fn bind_all(count: u8) -> Result<(Vec<Socket>, bool)> {
-    let bind = |ip: Ipv4Addr| Socket::bind(SocketAddr::from((ip, 0)), Geometry::DEFAULT.datagram());
+fn bind_all(count: u8, geometry: Geometry) -> Result<(Vec<Socket>, bool)> {
+    let bind = |ip: Ipv4Addr| Socket::bind(SocketAddr::from((ip, 0)), geometry.datagram());
     let apart: io::Result<Vec<_>> = (1..=count).map(|i| bind(Ipv4Addr::new(127, i, 0, 1))).collect();
     match apart {
         Ok(sockets) => Ok((sockets, true)),

@@ -26,13 +26,18 @@ pub struct Machines {
 /// Makes defences of their texts.
 pub trait Defences: Send + Sync {
     /// The defence of this text; nothing if it is none. Everything random in it follows from `seed`.
-    fn raise(&self, text: &str, seed: &Seed, now: Time) -> Option<Box<dyn Defence>>;
+    fn build(&self, text: &str, seed: &Seed, now: Time) -> Option<Box<dyn Defence>>;
+    /// What people call the defence of this text; it is short, and another defence has another name.
+    ///
+    /// # Errors
+    /// Why it is none.
+    fn name(&self, text: &str) -> Result<String, String>;
 }
 
 /// A defence at work on one link.
 pub trait Defence: Send {
     /// Something passed.
-    fn heed(&mut self, passed: Passed, now: Time);
+    fn observe(&mut self, passed: Passed, now: Time);
     /// When [`act`](Self::act) may have something to do.
     fn wake(&self) -> Time;
     /// The next thing that is due.
@@ -96,9 +101,9 @@ impl Guard {
 
     /// A cell wants to leave.
     pub(crate) fn pass(&mut self, departure: Departure, body: &[u8], now: Time) -> Pass {
-        self.defence.heed(Passed::Queued, now);
+        self.defence.observe(Passed::Queued, now);
         if !self.defence.holds() {
-            self.defence.heed(Passed::Sent, now);
+            self.defence.observe(Passed::Sent, now);
             return Pass::Now;
         }
         let circuit = (departure.link, departure.header.circuit);

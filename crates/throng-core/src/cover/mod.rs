@@ -12,6 +12,8 @@ mod pace;
 mod queue;
 mod schedule;
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
@@ -29,7 +31,7 @@ pub(crate) use pace::{Content, Pace, Parcel, Turn};
 pub(crate) use schedule::Schedule;
 
 use crate::limits::{RATE_BPS_MAX, RATE_BPS_MIN, SLOT_GRID, SLOT_GUARD};
-use crate::text::{Wrong, words};
+use crate::text::{InvalidValue, words};
 use crate::wire::Geometry;
 
 /// When the links and circuits of a network speak without need.
@@ -39,20 +41,39 @@ use crate::wire::Geometry;
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Cover {
     /// Links between clients and their first mixes.
-    pub user_links: LinkCover,
+    pub user_links: UserLinkCover,
     /// Links between mixes.
-    pub mix_links: LinkCover,
+    pub mix_links: MixLinkCover,
     /// Circuits, from their origin to their last mix and back.
     pub circuits: CircuitCover,
 }
 
-/// A scheme of links.
+/// A scheme of the links between clients and their first mixes.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum LinkCover {
+pub enum UserLinkCover {
     /// They speak when there is something to say.
     #[default]
     None,
     /// One datagram in every slot, at a constant rate each way (the paper's Fig. 2a and 2b).
+    Constant(Rate),
+    /// Defences that react to what passes.
+    Machines(Machines),
+}
+
+/// A scheme of the links between mixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MixLinkCover {
+    /// They speak when there is something to say.
+    #[default]
+    None,
+    /// They have slots.
+    Slots(LinkSlots),
+}
+
+/// A law of the slots of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkSlots {
+    /// One datagram in every slot, at a constant rate each way (the paper's Fig. 2b).
     Constant(Rate),
     /// All links of a mix speak at one rate, which follows the busiest of them: up at once, down slowly (the Anonymity
     /// Network).
@@ -62,10 +83,9 @@ pub enum LinkCover {
         /// The rate that is never exceeded.
         most: Rate,
     },
-    /// Both ways at one rate that changes slowly; real cells take a third of it at most (Tarzan's mimics: Freedman and Morris 2002).
+    /// Both ways at one rate that changes slowly; real cells take a third of it at most (Tarzan's mimics: Freedman and
+    /// Morris 2002).
     Mimics(Rate),
-    /// Defences that react to what passes (user links only).
-    Machines(Machines),
 }
 
 /// A scheme of circuits.
@@ -122,7 +142,7 @@ const fn bits(geometry: Geometry) -> u64 {
 impl Cover {
     /// No cover.
     pub const NONE: Self =
-        Self { user_links: LinkCover::None, mix_links: LinkCover::None, circuits: CircuitCover::None };
+        Self { user_links: UserLinkCover::None, mix_links: MixLinkCover::None, circuits: CircuitCover::None };
 
     /// Whether there is none at all.
     pub fn is_none(&self) -> bool {
@@ -131,7 +151,7 @@ impl Cover {
 
     /// Whether users' links or circuits speak without need: which of them there are must not follow the load then.
     pub(crate) fn covers_users(&self) -> bool {
-        self.user_links != LinkCover::None || self.circuits != CircuitCover::None
+        self.user_links != UserLinkCover::None || self.circuits != CircuitCover::None
     }
 
     /// How many covered circuits links in slots carry at once: a user's, and one between mixes; nothing where circuits are
@@ -142,16 +162,31 @@ impl Cover {
             CircuitCover::Constant(rate) => rate.0,
             CircuitCover::Poisson { rate, loops } => rate.0 + loops.0,
         };
-        [&self.user_links, &self.mix_links].map(|link| link.carries_bps().map(|bps| bps / circuit))
+        let carried = [self.user_links.slots(), self.mix_links.slots()];
+        carried.map(|slots| slots.map(|slots| slots.carries_bps() / circuit))
     }
 
-    /// Why nobody should begin with it, if its schemes contradict each other. (Documents that say so are read: who runs has
-    /// to go on.)
-    pub fn contradiction(&self) -> Option<&'static str> {
-        self.circuits_per_link().contains(&Some(0)).then_some(
-            "links must carry the circuits on them, as user-link=256kbps,links=1mbps,end-to-end=64kbps; of poisson both \
-             rates count, of mimics a third",
-        )
+    /// Why nobody should begin with it, if its schemes contradict each other or its machines are none.
+    pub(crate) fn contradiction(&self, defences: &dyn Defences) -> Option<String> {
+        if self.circuits_per_link().contains(&Some(0)) {
+            return Some(format!(
+                "cover `{self}`: links must carry the circuits on them, as user-link=256kbps,links=1mbps,end-to-end=64kbps; \
+                 of poisson both rates count, of mimics a third"
+            ));
+        }
+        let UserLinkCover::Machines(Machines { client, mix }) = &self.user_links else { return None };
+        [("client", client), ("mix", mix)].into_iter().find_map(|(end, text)| {
+            let why = defences.name(text).err()?;
+            Some(format!("cover: the machine at the {end}'s end of a user link is none: {why}"))
+        })
+    }
+
+    /// The same schemes with machines under their names, for people to read.
+    pub fn named(&self, defences: &dyn Defences) -> Self {
+        let UserLinkCover::Machines(Machines { client, mix }) = &self.user_links else { return self.clone() };
+        let named = |text: &String| defences.name(text).unwrap_or_else(|_| text.clone());
+        let machines = Machines { client: named(client), mix: named(mix) };
+        Self { user_links: UserLinkCover::Machines(machines), ..self.clone() }
     }
 
     /// From one slot to the next, where they are furthest apart; nothing where no real rate is fixed.
@@ -160,20 +195,20 @@ impl Cover {
             CircuitCover::None => None,
             CircuitCover::Constant(rate) | CircuitCover::Poisson { rate, .. } => Some(rate.gap(geometry)),
         };
-        [self.user_links.widest_gap(geometry), self.mix_links.widest_gap(geometry), circuits]
-            .into_iter()
-            .flatten()
-            .max()
+        let links = [self.user_links.slots(), self.mix_links.slots()].into_iter().flatten();
+        links.filter_map(|slots| slots.widest_gap(geometry)).chain(circuits).max()
     }
 
     /// Nearly the longest that a cell waits for its slot between a client and its first mix, its circuit's included.
     pub(crate) fn wait_at_user_link(&self, geometry: Geometry) -> Duration {
-        self.user_links.wait(geometry) + self.circuits.wait(geometry)
+        // What machines hold back, they do not say.
+        self.user_links.slots().map_or(Duration::ZERO, |slots| slots.wait(geometry))
+            + self.circuits.wait(geometry)
     }
 
     /// The same between two mixes.
     pub(crate) fn wait_at_mix_link(&self, geometry: Geometry) -> Duration {
-        self.mix_links.wait(geometry)
+        self.mix_links.slots().map_or(Duration::ZERO, |slots| slots.wait(geometry))
     }
 }
 
@@ -181,32 +216,52 @@ impl Cover {
 const SLOT_OVERHEAD: Duration =
     Duration::from_nanos((SLOT_GUARD.as_nanos() + 2 * SLOT_GRID.as_nanos()) as u64);
 
-impl LinkCover {
-    fn widest_gap(&self, geometry: Geometry) -> Option<Duration> {
+impl UserLinkCover {
+    /// Its slots, if it has any.
+    pub(crate) fn slots(&self) -> Option<LinkSlots> {
         match self {
-            Self::None | Self::DemandDriven { .. } | Self::Machines(_) => None,
+            Self::Constant(rate) => Some(LinkSlots::Constant(*rate)),
+            Self::None | Self::Machines(_) => None,
+        }
+    }
+}
+
+impl MixLinkCover {
+    /// Its slots, if it has any.
+    pub(crate) fn slots(self) -> Option<LinkSlots> {
+        match self {
+            Self::None => None,
+            Self::Slots(slots) => Some(slots),
+        }
+    }
+}
+
+impl LinkSlots {
+    /// From one slot for a real cell to the next, where that is fixed.
+    fn widest_gap(self, geometry: Geometry) -> Option<Duration> {
+        match self {
+            Self::DemandDriven { .. } => None,
             Self::Constant(rate) => Some(rate.gap(geometry)),
             Self::Mimics(rate) => Some(rate.gap(geometry) * pace::MIMICS_REAL_SHARE),
         }
     }
 
-    /// What real cells can take of it, bits per second; nothing if that is not bound by slots.
-    fn carries_bps(&self) -> Option<u64> {
+    /// What real cells can take, bits per second.
+    fn carries_bps(self) -> u64 {
         match self {
-            Self::None | Self::Machines(_) => None,
-            Self::Constant(rate) | Self::DemandDriven { most: rate, .. } => Some(rate.0),
-            Self::Mimics(rate) => Some(rate.0 / u64::from(pace::MIMICS_REAL_SHARE)),
+            Self::Constant(rate) | Self::DemandDriven { most: rate, .. } => rate.0,
+            Self::Mimics(rate) => rate.0 / u64::from(pace::MIMICS_REAL_SHARE),
         }
     }
 
-    fn wait(&self, geometry: Geometry) -> Duration {
-        match self {
-            Self::None => Duration::ZERO,
-            Self::Constant(rate) => rate.gap(geometry) + SLOT_OVERHEAD,
-            Self::DemandDriven { least, .. } => least.gap(geometry) + SLOT_OVERHEAD,
-            Self::Mimics(rate) => rate.gap(geometry) * pace::MIMICS_REAL_SHARE + SLOT_OVERHEAD,
-            Self::Machines(_) => Duration::ZERO, // what they hold back, they do not say
-        }
+    /// Nearly the longest that a cell waits for its slot.
+    fn wait(self, geometry: Geometry) -> Duration {
+        let gap = match self {
+            Self::Constant(rate) => rate.gap(geometry),
+            Self::DemandDriven { least, .. } => least.gap(geometry),
+            Self::Mimics(rate) => rate.gap(geometry) * pace::MIMICS_REAL_SHARE,
+        };
+        gap + SLOT_OVERHEAD
     }
 }
 
@@ -229,17 +284,17 @@ impl Cover {
     /// Reads schemes; those without a rate of their own have `default`.
     ///
     /// # Errors
-    /// [`Wrong`] says what is allowed.
-    pub fn parse(text: &str, default: Rate) -> Result<Self, Wrong> {
-        let wrong = || Wrong::new(text, SCHEMES);
+    /// [`InvalidValue`] says what was expected.
+    pub fn parse(text: &str, default: Rate) -> Result<Self, InvalidValue> {
+        let wrong = || InvalidValue::new(text, SCHEMES);
         let mut cover = Self::NONE;
         if text == "none" {
             return Ok(cover);
         }
         for scheme in text.split(',') {
             let (name, values) = words(scheme);
-            if let ("machine", LinkCover::None) = (name, &cover.user_links) {
-                cover.user_links = LinkCover::Machines(machines(values).ok_or_else(wrong)?);
+            if let ("machine", UserLinkCover::None) = (name, &cover.user_links) {
+                cover.user_links = UserLinkCover::Machines(machines(values).ok_or_else(wrong)?);
                 continue;
             }
             let rates: Option<alloc::vec::Vec<Rate>> =
@@ -248,18 +303,19 @@ impl Cover {
             let rate = rates.first().copied().unwrap_or(default);
             let second = rates.get(1).copied();
             match (name, second) {
-                ("user-link", None) if cover.user_links == LinkCover::None => {
-                    cover.user_links = LinkCover::Constant(rate);
+                ("user-link", None) if cover.user_links == UserLinkCover::None => {
+                    cover.user_links = UserLinkCover::Constant(rate);
                 }
-                ("links", None) if cover.mix_links == LinkCover::None => {
-                    cover.mix_links = LinkCover::Constant(rate);
+                ("links", None) if cover.mix_links == MixLinkCover::None => {
+                    cover.mix_links = MixLinkCover::Slots(LinkSlots::Constant(rate));
                 }
-                ("mimics", None) if cover.mix_links == LinkCover::None => {
-                    cover.mix_links = LinkCover::Mimics(rate);
+                ("mimics", None) if cover.mix_links == MixLinkCover::None => {
+                    cover.mix_links = MixLinkCover::Slots(LinkSlots::Mimics(rate));
                 }
-                ("demand-driven", _) if cover.mix_links == LinkCover::None => {
+                ("demand-driven", _) if cover.mix_links == MixLinkCover::None => {
                     let most = second.unwrap_or(Rate((rate.0 * 32).min(RATE_BPS_MAX)));
-                    cover.mix_links = LinkCover::DemandDriven { least: rate.min(most), most };
+                    let least = rate.min(most);
+                    cover.mix_links = MixLinkCover::Slots(LinkSlots::DemandDriven { least, most });
                 }
                 ("end-to-end", None) if cover.circuits == CircuitCover::None => {
                     cover.circuits = CircuitCover::Constant(rate);
@@ -287,9 +343,9 @@ fn machines<'t>(values: Option<impl Iterator<Item = &'t str>>) -> Option<Machine
 pub const DEFAULT_RATE: Rate = Rate(64_000);
 
 impl FromStr for Cover {
-    type Err = Wrong;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Wrong> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         Self::parse(text, DEFAULT_RATE)
     }
 }
@@ -301,30 +357,26 @@ impl fmt::Display for Cover {
         }
         let mut between = "";
         let mut comma = |f: &mut fmt::Formatter<'_>| f.write_str(core::mem::replace(&mut between, ","));
-        if let LinkCover::Constant(rate) = &self.user_links {
-            comma(f)?;
-            write!(f, "user-link={rate}")?;
-        }
-        if let LinkCover::Machines(machines) = &self.user_links {
-            comma(f)?;
-            write!(f, "machine={}", machines.client)?;
-            if !machines.mix.is_empty() {
-                write!(f, ":{}", machines.mix)?;
+        match &self.user_links {
+            UserLinkCover::None => {}
+            UserLinkCover::Constant(rate) => {
+                comma(f)?;
+                write!(f, "user-link={rate}")?;
+            }
+            UserLinkCover::Machines(Machines { client, mix }) => {
+                comma(f)?;
+                write!(f, "machine={client}")?;
+                if !mix.is_empty() {
+                    write!(f, ":{mix}")?;
+                }
             }
         }
-        match &self.mix_links {
-            LinkCover::None | LinkCover::Machines(_) => {}
-            LinkCover::Constant(rate) => {
-                comma(f)?;
-                write!(f, "links={rate}")?;
-            }
-            LinkCover::Mimics(rate) => {
-                comma(f)?;
-                write!(f, "mimics={rate}")?;
-            }
-            LinkCover::DemandDriven { least, most } => {
-                comma(f)?;
-                write!(f, "demand-driven={least}:{most}")?;
+        if let MixLinkCover::Slots(slots) = &self.mix_links {
+            comma(f)?;
+            match slots {
+                LinkSlots::Constant(rate) => write!(f, "links={rate}")?,
+                LinkSlots::Mimics(rate) => write!(f, "mimics={rate}")?,
+                LinkSlots::DemandDriven { least, most } => write!(f, "demand-driven={least}:{most}")?,
             }
         }
         match self.circuits {
@@ -338,9 +390,9 @@ impl fmt::Display for Cover {
 }
 
 impl FromStr for Rate {
-    type Err = Wrong;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Wrong> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let unit = match &text[digits.len()..] {
             "bps" => Some(1.0),
@@ -351,7 +403,8 @@ impl FromStr for Rate {
         let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         let number = digits.parse::<f64>().ok().filter(|_| plain);
         let bps = unit.zip(number).map(|(unit, number)| (unit * number + 0.5) as u64);
-        bps.and_then(Self::bps).ok_or_else(|| Wrong::new(text, "1kbps to 100mbps, as 64kbps or 1.5mbps"))
+        bps.and_then(Self::bps)
+            .ok_or_else(|| InvalidValue::new(text, "1kbps to 100mbps, as 64kbps or 1.5mbps"))
     }
 }
 
@@ -368,7 +421,22 @@ impl fmt::Display for Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Seed;
+    use crate::time::Time;
     use std::string::ToString;
+
+    /// A library that has none.
+    struct NoMachines;
+
+    impl Defences for NoMachines {
+        fn build(&self, _: &str, _: &Seed, _: Time) -> Option<alloc::boxed::Box<dyn Defence>> {
+            None
+        }
+
+        fn name(&self, _: &str) -> Result<String, String> {
+            Err("there are none".into())
+        }
+    }
 
     #[test]
     fn schemes_are_read_written_and_explained() {
@@ -412,11 +480,15 @@ mod tests {
             ("demand-driven=8kbps:2mbps,poisson=64kbps:8kbps", [None, Some(27)]),
         ] {
             let cover: Cover = text.parse().unwrap();
-            assert_eq!((cover.circuits_per_link(), cover.contradiction()), (circuits, None), "{text}");
+            assert_eq!(
+                (cover.circuits_per_link(), cover.contradiction(&NoMachines)),
+                (circuits, None),
+                "{text}"
+            );
         }
         for text in ["user-link=63kbps,end-to-end=64kbps", "links,poisson=64kbps:8kbps", "mimics,end-to-end"]
         {
-            assert!(text.parse::<Cover>().unwrap().contradiction().is_some(), "{text}");
+            assert!(text.parse::<Cover>().unwrap().contradiction(&NoMachines).is_some(), "{text}");
         }
     }
 

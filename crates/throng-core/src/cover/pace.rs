@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::mutant::{self, Mutant};
 use super::queue::Queue;
 use super::schedule::{Grid, Slots};
-use super::{LinkCover, Rate, Schedule};
+use super::{LinkSlots, Rate, Schedule};
 use crate::departure::Departure;
 use crate::id::LinkKey;
 use crate::limits::{
@@ -39,7 +39,7 @@ pub(crate) enum Parcel {
 pub(crate) struct Pace {
     /// A link to it, for filler.
     pub(crate) link: LinkKey,
-    cover: LinkCover,
+    law: LinkSlots,
     rhythm: Rhythm,
     slots: Slots,
     queue: Queue<(LinkKey, u32), Parcel>,
@@ -91,21 +91,20 @@ pub(crate) enum Content {
 impl Pace {
     /// Slots from `now` on. `decides`: of two mimics, whether we are the one that sets the rate.
     pub(crate) fn new(
-        cover: &LinkCover,
+        law: LinkSlots,
         link: LinkKey,
         decides: bool,
         geometry: Geometry,
         (mut chance, grid): (Rng, Grid),
         now: Time,
-    ) -> Option<Self> {
-        let (rhythm, schedule) = match cover {
-            LinkCover::None | LinkCover::Machines(_) => return None,
-            LinkCover::Constant(rate) => {
+    ) -> Self {
+        let (rhythm, schedule) = match law {
+            LinkSlots::Constant(rate) => {
                 (Rhythm::Fixed, Some(Schedule::constant(rate.gap(geometry), &mut chance)))
             }
-            LinkCover::DemandDriven { .. } => (Rhythm::Common { share_of_gap: chance.unit(), sent: 0 }, None),
-            LinkCover::Mimics(rate) => {
-                let mimics = Mimics::new(*rate, decides, geometry);
+            LinkSlots::DemandDriven { .. } => (Rhythm::Common { share_of_gap: chance.unit(), sent: 0 }, None),
+            LinkSlots::Mimics(rate) => {
+                let mimics = Mimics::new(rate, decides, geometry);
                 let begins = Schedule::Constant { gap: mimics.gap, phase: 0 };
                 (Rhythm::Mimics(mimics), Some(begins))
             }
@@ -114,21 +113,12 @@ impl Pace {
         if let Rhythm::Mimics(mimics) = &rhythm {
             slots.follow(Schedule::Following { gap: mimics.gap });
         }
-        Some(Self {
-            link,
-            cover: cover.clone(),
-            rhythm,
-            slots,
-            queue: Queue::new((link, 0)),
-            is_heard: false,
-            turns: 0,
-            parcels: 0,
-        })
+        Self { link, law, rhythm, slots, queue: Queue::new((link, 0)), is_heard: false, turns: 0, parcels: 0 }
     }
 
-    /// Whether its slots are of this scheme.
-    pub(crate) fn is_of(&self, cover: &LinkCover) -> bool {
-        self.cover == *cover
+    /// Whether its slots follow this law.
+    pub(crate) fn follows(&self, law: LinkSlots) -> bool {
+        self.law == law
     }
 
     /// Takes over what waits for another one's slots.

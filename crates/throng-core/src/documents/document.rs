@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! version u8 · name u8 + text · serial u64 · from u64 · until u64
-//! · datagram u16 · hops u8 · mixing u16 + text · lonely u16 + text · cover u16 + text
+//! · design u16 + text
 //! · records u16 × (length u16, record) · signatures u8 × (operator 32, signature 64)
 //! ```
 //!
@@ -15,16 +15,13 @@ use core::fmt;
 
 use crate::crypto::Suite;
 use crate::design::Design;
-use crate::limits::{
-    DOCUMENT_RECORDS_MAX, HOPS_MAX, NETWORK_NAME_BYTES_MAX, OPERATORS_MAX, RECORD_BYTES_MAX,
-};
+use crate::limits::{DOCUMENT_RECORDS_MAX, NETWORK_NAME_BYTES_MAX, OPERATORS_MAX, RECORD_BYTES_MAX};
 use crate::membership::Record;
 use crate::refused::Refused;
-use crate::route::Route;
 use crate::time::Time;
-use crate::wire::{Geometry, Malformed, Reader};
+use crate::wire::{Malformed, Reader};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const SIGNATURE_CONTEXT: &[u8] = b"throng network 1\0";
 
 /// Whose signatures count: the operators' Ed25519 keys, and how many of them must have signed.
@@ -76,6 +73,8 @@ pub enum DocumentError {
         /// How many there must be.
         needed: usize,
     },
+    /// A design that this program does not know.
+    UnknownDesign,
     /// Not valid any more.
     Expired,
     /// Not valid yet.
@@ -101,6 +100,9 @@ impl fmt::Display for DocumentError {
                     "it has {valid} valid signatures of operators and needs {needed}: it was changed, or not all have signed"
                 )
             }
+            Self::UnknownDesign => f.write_str(
+                "its design says something that this program does not know: a newer program is needed",
+            ),
             Self::Expired => f.write_str("it has expired: the operators must sign a new one"),
             Self::NotYet => f.write_str("it is not valid yet: is the clock right?"),
             Self::BadRecord(why) => write!(f, "a record in it is refused ({why:?})"),
@@ -167,13 +169,9 @@ pub fn unsigned(statement: &Statement) -> Vec<u8> {
     out.extend_from_slice(&statement.serial.to_le_bytes());
     out.extend_from_slice(&statement.from.as_nanos().to_le_bytes());
     out.extend_from_slice(&statement.until.as_nanos().to_le_bytes());
-    let design = &statement.design;
-    out.extend_from_slice(&(design.geometry.datagram() as u16).to_le_bytes());
-    out.push(design.route.hops() as u8);
-    for text in [design.mixing.to_string(), design.lonely.to_string(), design.cover.to_string()] {
-        out.extend_from_slice(&(text.len() as u16).to_le_bytes());
-        out.extend_from_slice(text.as_bytes());
-    }
+    let design = statement.design.to_string();
+    out.extend_from_slice(&(design.len() as u16).to_le_bytes());
+    out.extend_from_slice(design.as_bytes());
     out.extend_from_slice(&(statement.records.len() as u16).to_le_bytes());
     for record in &statement.records {
         out.extend_from_slice(&(record.as_bytes().len() as u16).to_le_bytes());
@@ -239,8 +237,7 @@ fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
     let length = usize::from(fields.u8()?);
     let network = core::str::from_utf8(fields.take(length)?).map_err(|_| DocumentError::Malformed)?;
     let (serial, from, until) = (fields.u64()?, fields.u64()?, fields.u64()?);
-    let (datagram, hops) = (fields.u16()?, fields.u8()?);
-    let (mixing, lonely, cover) = (text(fields)?, text(fields)?, text(fields)?);
+    let design = text(fields)?;
     let count = usize::from(fields.u16()?);
     if count > DOCUMENT_RECORDS_MAX || network.len() > NETWORK_NAME_BYTES_MAX {
         return Err(DocumentError::Malformed);
@@ -253,7 +250,7 @@ fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
         }
         records.push(fields.take(length)?);
     }
-    Ok(Skimmed { network, serial, from, until, datagram, hops, mixing, lonely, cover, records })
+    Ok(Skimmed { network, serial, from, until, design, records })
 }
 
 /// A short text behind its length.
@@ -267,11 +264,7 @@ struct Skimmed<'a> {
     serial: u64,
     from: u64,
     until: u64,
-    datagram: u16,
-    hops: u8,
-    mixing: &'a str,
-    lonely: &'a str,
-    cover: &'a str,
+    design: &'a str,
     records: Vec<&'a [u8]>,
 }
 
@@ -308,19 +301,12 @@ impl Document {
         }
         let records: Result<Vec<_>, Refused> =
             skimmed.records.iter().map(|bytes| Record::verify::<S>(bytes, now).map(Arc::new)).collect();
-        let hops = usize::from(skimmed.hops);
         let statement = Statement {
             network: skimmed.network.into(),
             serial: skimmed.serial,
             from,
             until,
-            design: Design {
-                geometry: Geometry::new(skimmed.datagram.into()).ok_or(Malformed)?,
-                route: Route::free(hops).filter(|_| hops <= HOPS_MAX).ok_or(Malformed)?,
-                mixing: skimmed.mixing.parse().map_err(|_| Malformed)?,
-                lonely: skimmed.lonely.parse().map_err(|_| Malformed)?,
-                cover: skimmed.cover.parse().map_err(|_| Malformed)?,
-            },
+            design: skimmed.design.parse().map_err(|_| DocumentError::UnknownDesign)?,
             records: records.map_err(DocumentError::BadRecord)?,
         };
         Ok(Self { statement, bytes, signed: signed.len() })
@@ -411,7 +397,7 @@ pub(crate) mod tests {
             until: Time::from_secs(200),
             design: Design {
                 mixing: "pool=1:10".parse().unwrap(),
-                lonely: "fill=2".parse().unwrap(),
+                company: "fill=2".parse().unwrap(),
                 cover: "user-link=64kbps,links=1mbps".parse().unwrap(),
                 ..Design::default()
             },

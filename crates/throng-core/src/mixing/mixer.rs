@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use super::{Fire, Lonely, Mixing, Pool};
+use super::{Fire, MinCompany, Mixing, Pool};
 use crate::departure::Source;
 use crate::rng::Rng;
 use crate::time::Time;
@@ -23,7 +23,7 @@ impl Ticket {
 /// A strategy at work.
 pub(crate) struct Mixer {
     mixing: Mixing,
-    lonely: Lonely,
+    company: MinCompany,
     running: Running,
     /// Those that had their time and wait for company, and until when.
     alone: Vec<(Time, Ticket)>,
@@ -33,14 +33,14 @@ pub(crate) struct Mixer {
 }
 
 impl Mixer {
-    pub(crate) fn new(mixing: Mixing, lonely: Lonely, now: Time) -> Self {
+    pub(crate) fn new(mixing: Mixing, company: MinCompany, now: Time) -> Self {
         let running = Running::new(mixing, now);
-        Self { mixing, lonely, running, alone: Vec::new(), leaving: Vec::new(), lonely_cells: 0 }
+        Self { mixing, company, running, alone: Vec::new(), leaving: Vec::new(), lonely_cells: 0 }
     }
 
     /// Works by another strategy from now on. What is held leaves at once.
-    pub(crate) fn change(&mut self, mixing: Mixing, lonely: Lonely, now: Time) {
-        self.lonely = lonely;
+    pub(crate) fn change(&mut self, mixing: Mixing, company: MinCompany, now: Time) {
+        self.company = company;
         if mixing != self.mixing {
             let old = core::mem::replace(&mut self.running, Running::new(mixing, now));
             self.alone.extend(old.into_tickets().map(|ticket| (now, ticket)));
@@ -65,13 +65,13 @@ impl Mixer {
         self.running.release(now, rng, &mut self.leaving);
         let missing = self.missing();
         self.lonely_cells += if missing > 0 { self.leaving.len() as u64 } else { 0 };
-        match self.lonely {
-            Lonely::Hold { at_most, .. } if missing > 0 => {
+        match self.company {
+            MinCompany::Hold { at_most, .. } if missing > 0 => {
                 self.alone.extend(self.leaving.drain(..).map(|ticket| (now + at_most, ticket)));
                 out.extend(self.alone.extract_if(.., |(until, _)| *until <= now).map(|(_, ticket)| ticket));
             }
             _ => {
-                if matches!(self.lonely, Lonely::Fill { .. }) && !self.leaving.is_empty() {
+                if matches!(self.company, MinCompany::Fill { .. }) && !self.leaving.is_empty() {
                     out.extend(core::iter::repeat_n(Ticket::DUMMY, missing));
                 }
                 out.append(&mut self.leaving);
@@ -102,7 +102,7 @@ impl Mixer {
 
     /// How many others each cell here lacks.
     fn missing(&self) -> usize {
-        self.lonely.others().saturating_sub(self.len().saturating_sub(1))
+        self.company.others().saturating_sub(self.len().saturating_sub(1))
     }
 }
 

@@ -15,8 +15,8 @@ pub use company::Company;
 pub(crate) use company::{Minute, WITHIN};
 pub(crate) use mixer::{Mixer, Ticket};
 
-use crate::limits::{BATCH_EVERY_MAX, DELAY_MAX, LONELY_OTHERS_MAX, POOL_CELLS_MAX};
-use crate::text::{Span, Wrong, number, span, words};
+use crate::limits::{BATCH_EVERY_MAX, COMPANY_OTHERS_MAX, DELAY_MAX, POOL_CELLS_MAX};
+use crate::text::{InvalidValue, Span, number, span, words};
 
 /// A mixing strategy.
 ///
@@ -75,10 +75,10 @@ pub enum Fire {
 ///
 /// As text: `none`, `fill=3`, `hold=3:20ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Lonely {
+pub enum MinCompany {
     /// Nothing.
     #[default]
-    Alone,
+    Off,
     /// It sends fillers to neighbours drawn at random, as many as are missing; not to those that hear it in slots.
     Fill {
         /// How many others there should be.
@@ -130,11 +130,11 @@ impl Pool {
     }
 }
 
-impl Lonely {
+impl MinCompany {
     /// How many others there should be.
     pub(crate) fn others(self) -> usize {
         match self {
-            Self::Alone => 0,
+            Self::Off => 0,
             Self::Fill { others } | Self::Hold { others, .. } => others.into(),
         }
     }
@@ -149,9 +149,9 @@ const MIXINGS: &str = "none, batch=20ms (to 100ms), exponential=15ms and uniform
     and pool=1:10:200ms (how many must come or how often some leave; how many stay; after which silence a dummy comes)";
 
 impl FromStr for Mixing {
-    type Err = Wrong;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Wrong> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let (name, values) = words(text);
         let mut values = values.into_iter().flatten();
         let value = values.next();
@@ -164,7 +164,7 @@ impl FromStr for Mixing {
             ("pool", Some(fire)) => pool(fire, values.next(), values.next()).map(Self::Pool),
             _ => None,
         };
-        found.filter(|_| values.next().is_none()).ok_or_else(|| Wrong::new(text, MIXINGS))
+        found.filter(|_| values.next().is_none()).ok_or_else(|| InvalidValue::new(text, MIXINGS))
     }
 }
 
@@ -193,16 +193,16 @@ impl fmt::Display for Mixing {
     }
 }
 
-impl FromStr for Lonely {
-    type Err = Wrong;
+impl FromStr for MinCompany {
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Wrong> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let (name, values) = words(text);
         let mut values = values.into_iter().flatten();
-        let others = values.next().and_then(|others| number(others, 1..=LONELY_OTHERS_MAX));
+        let others = values.next().and_then(|others| number(others, 1..=COMPANY_OTHERS_MAX));
         let at_most = values.next();
         let found = match (name, others, at_most) {
-            ("none", None, None) if text == "none" => Some(Self::Alone),
+            ("none", None, None) if text == "none" => Some(Self::Off),
             ("fill", Some(others), None) => Some(Self::Fill { others }),
             ("hold", Some(others), Some(at_most)) => {
                 span(at_most, DELAY_MAX).map(|at_most| Self::Hold { others, at_most })
@@ -210,14 +210,14 @@ impl FromStr for Lonely {
             _ => None,
         };
         let allowed = "none, fill=3 (fillers to other neighbours), and hold=3:20ms (until others come, at most so long)";
-        found.filter(|_| values.next().is_none()).ok_or_else(|| Wrong::new(text, allowed))
+        found.filter(|_| values.next().is_none()).ok_or_else(|| InvalidValue::new(text, allowed))
     }
 }
 
-impl fmt::Display for Lonely {
+impl fmt::Display for MinCompany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Alone => f.write_str("none"),
+            Self::Off => f.write_str("none"),
             Self::Fill { others } => write!(f, "fill={others}"),
             Self::Hold { others, at_most } => write!(f, "hold={others}:{}", Span(at_most)),
         }
@@ -252,11 +252,11 @@ mod tests {
             );
         }
         for text in ["none", "fill=3", "hold=3:20ms"] {
-            assert_eq!(text.parse::<Lonely>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<MinCompany>().unwrap().to_string(), text);
         }
         for wrong in ["", "fill", "fill=0", "hold=3", "hold=3:0ms", "none=1", "fill=1:2"] {
             assert!(
-                wrong.parse::<Lonely>().is_err_and(|why| why.to_string().contains("hold=3:20ms")),
+                wrong.parse::<MinCompany>().is_err_and(|why| why.to_string().contains("hold=3:20ms")),
                 "{wrong}"
             );
         }

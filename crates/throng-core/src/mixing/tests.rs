@@ -285,7 +285,7 @@ fn what_is_held_leaves_when_the_strategy_changes() {
         let mut mix = Mix::new(text, "none");
         let cells: Vec<_> =
             (0..2).map(|_| mix.come(Source::Circuit { number: 1, is_backward: false }, 9)).collect();
-        mix.mixer.change(Mixing::None, Lonely::Alone, mix.now);
+        mix.mixer.change(Mixing::None, MinCompany::Off, mix.now);
         mix.pass(mix.now);
         assert!(cells.iter().all(|cell| mix.left.iter().any(|(_, left)| left == cell)), "{text}");
         assert_eq!(mix.mixer.len(), 0, "{text}");

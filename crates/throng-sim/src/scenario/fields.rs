@@ -151,6 +151,8 @@ pub(crate) struct Fields<'f> {
     line: Option<usize>,
     fields: BTreeMap<String, Value>,
     known: Vec<&'static str>,
+    /// Where fields stood that were taken out and are judged later.
+    lines: BTreeMap<&'static str, usize>,
 }
 
 impl<'f> Fields<'f> {
@@ -160,7 +162,14 @@ impl<'f> Fields<'f> {
 
     fn of(file: &'f str, path: String, value: Value) -> Result<Self, Wrong> {
         match value.is {
-            Is::Table(fields) => Ok(Self { file, path, line: Some(value.line), fields, known: Vec::new() }),
+            Is::Table(fields) => Ok(Self {
+                file,
+                path,
+                line: Some(value.line),
+                fields,
+                known: Vec::new(),
+                lines: BTreeMap::new(),
+            }),
             _ => Err(Wrong {
                 file: file.into(),
                 line: Some(value.line),
@@ -173,11 +182,12 @@ impl<'f> Fields<'f> {
     /// Says that a field is wrong.
     pub(crate) fn wrong(&self, name: &str, line: Option<usize>, why: impl Into<String>) -> Wrong {
         let field = if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) };
-        Wrong { file: self.file.into(), line: line.or(self.line), field, why: why.into() }
+        let line = line.or_else(|| self.lines.get(name).copied()).or(self.line);
+        Wrong { file: self.file.into(), line, field, why: why.into() }
     }
 
     fn not_possible(&self, name: &str, value: &Value, allowed: impl fmt::Display) -> Wrong {
-        self.wrong(name, Some(value.line), format!("{value} is not possible; allowed: {allowed}"))
+        self.wrong(name, Some(value.line), format!("invalid value `{value}`: expected {allowed}"))
     }
 
     pub(crate) fn take(&mut self, name: &'static str) -> Option<Value> {
@@ -185,16 +195,15 @@ impl<'f> Fields<'f> {
         self.fields.remove(name)
     }
 
-    /// What the network's own words say; `default` if the field is missing.
-    pub(crate) fn parsed<T>(
-        &mut self,
-        name: &'static str,
-        default: T,
-        parse: impl FnOnce(&str) -> Result<T, throng_core::text::Wrong>,
-    ) -> Result<T, Wrong> {
-        let Some(value) = self.take(name) else { return Ok(default) };
-        let Is::Text(text) = &value.is else { return Err(self.not_possible(name, &value, "a text")) };
-        parse(text).map_err(|why| self.wrong(name, Some(value.line), why.to_string()))
+    /// What a field says in the network's own words, text or number; nothing if it is missing.
+    pub(crate) fn said(&mut self, name: &'static str) -> Result<Option<String>, Wrong> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        self.lines.insert(name, value.line);
+        match &value.is {
+            Is::Text(text) => Ok(Some(text.clone())),
+            Is::Integer(number) => Ok(Some(number.to_string())),
+            _ => Err(self.not_possible(name, &value, "a text or a number")),
+        }
     }
 
     /// A table within; an empty one if it is missing.
@@ -223,7 +232,7 @@ impl<'f> Fields<'f> {
     ) -> Result<u64, Wrong> {
         let range = format!("whole numbers from {} to {}", allowed.start(), allowed.end());
         match self.take(name) {
-            None => default.ok_or_else(|| self.wrong(name, None, format!("is missing; allowed: {range}"))),
+            None => default.ok_or_else(|| self.wrong(name, None, format!("is missing: expected {range}"))),
             Some(value) => match value.is {
                 Is::Integer(given) if u64::try_from(given).is_ok_and(|given| allowed.contains(&given)) => {
                     Ok(given as u64)
@@ -241,7 +250,7 @@ impl<'f> Fields<'f> {
     ) -> Result<f64, Wrong> {
         let range = format!("{} to {}", allowed.start(), allowed.end());
         match self.take(name) {
-            None => default.ok_or_else(|| self.wrong(name, None, format!("is missing; allowed: {range}"))),
+            None => default.ok_or_else(|| self.wrong(name, None, format!("is missing: expected {range}"))),
             Some(value) => {
                 let given = match value.is {
                     Is::Integer(given) => Some(given as f64),
@@ -313,7 +322,7 @@ impl<'f> Fields<'f> {
             Some((name, value)) => Err(self.wrong(
                 name,
                 Some(value.line),
-                format!("is not known here; allowed: {}", self.known.join(", ")),
+                format!("is unknown here: expected {}", self.known.join(", ")),
             )),
         }
     }

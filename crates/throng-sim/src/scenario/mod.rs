@@ -10,7 +10,7 @@
 //!
 //! [design]
 //! mixing = "batch=20ms"      # or "none": see `throng_core::mixing::Mixing`
-//! lonely = "none"            # "fill=3", "hold=3:20ms"
+//! company = "none"           # "fill=3", "hold=3:20ms"
 //! cover = "none"             # "user-link,links=1mbps": see `throng_core::cover::Cover`; counted in populations: "user-link"
 //!                            # and "end-to-end"
 //! cover_bps = 64000          # useful bits per second, for schemes that name no rate

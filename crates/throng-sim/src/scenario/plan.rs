@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::Design;
-use throng_core::cover::{CircuitCover, Cover, LinkCover, Rate};
-use throng_core::limits::HOPS_MAX;
-use throng_core::mixing::{Lonely, Mixing};
-use throng_core::route::Route;
-use throng_core::wire::Geometry;
+use throng_core::cover::{CircuitCover, MixLinkCover, Rate, UserLinkCover};
+use throng_core::design::{AXES, DesignError};
+use throng_machine::Maybenot;
 
 use super::fields::{Fields, Value, Wrong};
 use super::{SEEDS_MAX, USERS_MAX};
 use crate::host::Line;
 use crate::population;
-use crate::segments::SEGMENT_BYTES;
+use crate::segments::segment_bytes;
 use crate::traffic::{Recorded, Traffic};
 use crate::wire::Wire;
 
@@ -104,14 +102,8 @@ pub struct Plan {
     pub suite: SuiteName,
     /// How long it runs.
     pub duration: Duration,
-    /// What mixes do with cells.
-    pub mixing: Mixing,
-    /// What they do with those that have too little company.
-    pub lonely: Lonely,
-    /// When links and circuits speak without need.
-    pub cover: Cover,
-    /// Mixes in a circuit.
-    pub hops: usize,
+    /// How the network works.
+    pub design: Design,
     /// Circuits that a user keeps ready.
     pub spare: usize,
     /// Whether every user is a mix; there are no others then.
@@ -141,17 +133,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// How the network works.
-    pub fn design(&self) -> Design {
-        Design {
-            geometry: Geometry::DEFAULT,
-            route: Route::free(self.hops).unwrap_or(Route::Free { hops: self.hops }),
-            mixing: self.mixing,
-            lonely: self.lonely,
-            cover: self.cover.clone(),
-        }
-    }
-
     /// Bytes of memory that a run will need at most, from what was measured per host (see `tests/`).
     pub fn memory_bytes(&self) -> u64 {
         let (users, mixes) = (self.users as u64, if self.dynamic { 0 } else { self.mixes as u64 });
@@ -159,7 +140,7 @@ impl Plan {
             Level::Population => population::memory_bytes(self),
             Level::Nodes => {
                 let circuits = self.spare as u64 + 1;
-                let hops = self.hops as u64;
+                let hops = self.design.route.hops() as u64;
                 BASE_BYTES
                     + users * (USER_BYTES + circuits * (OWN_BYTES + hops * RELAYED_BYTES))
                     + mixes * MIX_BYTES
@@ -174,7 +155,7 @@ impl Plan {
             return 0;
         }
         let datagrams = self.traffic.bytes_per_second() * self.duration.as_secs_f64() / 500.0 + 100.0;
-        (datagrams * self.users as f64 * (self.hops as f64 + 1.0)) as u64 * 32
+        (datagrams * self.users as f64 * (self.design.route.hops() as f64 + 1.0)) as u64 * 32
     }
 }
 
@@ -198,15 +179,11 @@ pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
     let seeds = root.integer("seeds", Some(10), 1..=SEEDS_MAX)?;
     let first = root.integer("first_seed", Some(1), 0..=u64::from(u32::MAX))?;
 
-    let mut design = root.table("design")?;
-    let cover = read_cover(&mut design, level)?;
-    let mixing = design.parsed("mixing", Mixing::None, str::parse)?;
-    let lonely = design.parsed("lonely", Lonely::Alone, str::parse)?;
-    design.word("route", &[("free", ())])?; // the only one so far
-    let hops = design.integer("hops", Some(3), 1..=HOPS_MAX as u64)? as usize;
-    let spare = design.integer("spare", Some(1), 0..=16)? as usize;
-    let dynamic = design.word("network", &[("static", false), ("dynamic", true)])?;
-    design.end()?;
+    let mut fields = root.table("design")?;
+    let spare = fields.integer("spare", Some(1), 0..=16)? as usize;
+    let dynamic = fields.word("network", &[("static", false), ("dynamic", true)])?;
+    let design = read_design(&mut fields, level)?;
+    fields.end()?;
 
     let mut users = root.table("users")?;
     let count = users.integer("count", None, 0..=USERS_MAX)? as usize;
@@ -216,7 +193,7 @@ pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
     }
     users.end()?;
 
-    let (mixes, exits) = read_mixes(&mut root, dynamic, count, hops)?;
+    let (mixes, exits) = read_mixes(&mut root, dynamic, count, design.route.hops())?;
     let traffic = read_traffic(file, &mut root)?;
 
     let mut lines = root.table("lines")?;
@@ -272,10 +249,7 @@ pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
         level,
         suite,
         duration,
-        mixing,
-        lonely,
-        cover,
-        hops,
+        design,
         spare,
         dynamic,
         mixes,
@@ -295,25 +269,37 @@ pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// `cover_bps` is the rate of schemes that name none: useful bits per second, which payloads could carry.
-fn read_cover(design: &mut Fields<'_>, level: Level) -> Result<Cover, Wrong> {
-    let useful = design.integer("cover_bps", Some(64_000), 1000..=90_000_000)?;
-    let gap = Duration::from_nanos(SEGMENT_BYTES * 8 * 1_000_000_000 / useful);
-    let default = Rate::of_gap(gap, Geometry::DEFAULT);
-    let cover = design.parsed("cover", Cover::NONE, |text| Cover::parse(text, default))?;
-    if let Some(why) = throng_machine::problem(&cover) {
-        return Err(design.wrong("cover", None, why));
+/// A design's own axes. `cover_bps` is the rate of schemes that name none: useful bits per second, which payloads could carry.
+fn read_design(fields: &mut Fields<'_>, level: Level) -> Result<Design, Wrong> {
+    let useful = fields.integer("cover_bps", Some(64_000), 1000..=90_000_000)?;
+    let mut choices = Vec::new();
+    for axis in AXES {
+        choices.extend(fields.said(axis)?.map(|value| (axis, value)));
     }
+    let given = || choices.iter().map(|(axis, value)| (*axis, value.as_str()));
+    // The rate that carries so much depends on how long datagrams are.
+    let lengths = given().filter(|(axis, _)| *axis == "datagram");
+    let read = Design::default().with(lengths).and_then(|design| {
+        let geometry = design.geometry;
+        let gap = Duration::from_nanos(segment_bytes(geometry) * 8 * 1_000_000_000 / useful);
+        Design::default().with_rate(Rate::of_gap(gap, geometry), given())
+    });
+    let wrong = |why: DesignError| match why {
+        DesignError::Value(axis, why) => fields.wrong(axis, None, why.to_string()),
+        why => fields.wrong("cover", None, why.to_string()),
+    };
+    let design = read.map_err(wrong)?;
+    design.check(&Maybenot).map_err(wrong)?;
     let is_counted = matches!(
-        (&cover.user_links, &cover.mix_links, cover.circuits),
-        (LinkCover::None | LinkCover::Constant(_), LinkCover::None, CircuitCover::None)
-            | (LinkCover::None, LinkCover::None, CircuitCover::Constant(_))
+        (&design.cover.user_links, &design.cover.mix_links, design.cover.circuits),
+        (UserLinkCover::None | UserLinkCover::Constant(_), MixLinkCover::None, CircuitCover::None)
+            | (UserLinkCover::None, MixLinkCover::None, CircuitCover::Constant(_))
     );
     if level == Level::Population && !is_counted {
         let why = "needs level = \"nodes\": populations are counted with none, user-link or end-to-end";
-        return Err(design.wrong("cover", None, why));
+        return Err(fields.wrong("cover", None, why));
     }
-    Ok(cover)
+    Ok(design)
 }
 
 fn read_mixes(
@@ -385,7 +371,7 @@ fn read_traffic(file: &str, root: &mut Fields<'_>) -> Result<Traffic, Wrong> {
         },
         Model::Trace => {
             let Some(name) = fields.text("file")? else {
-                return Err(fields.wrong("file", None, "is missing; allowed: a file beside the scenario"));
+                return Err(fields.wrong("file", None, "is missing: expected a file beside the scenario"));
             };
             let path = std::path::Path::new(file).with_file_name(&name);
             let recorded = std::fs::read_to_string(&path)

@@ -11,31 +11,31 @@ fn a_wrong_scenario_is_refused_with_line_field_and_range() {
     let cases = [
         (
             "duration_s = 10\nusers.count = 3\n",
-            "x.toml:1: mixes.count: is missing; allowed: whole numbers from 3 to 50000",
+            "x.toml:1: mixes.count: is missing: expected whole numbers from 3 to 50000",
         ),
         (
             &format!("{GOOD}design.hops = 12\n"),
-            "x.toml:7: design.hops: 12 is not possible; allowed: whole numbers from 1 to 8",
+            "x.toml:7: design.hops: invalid value `12`: expected mixes in a circuit, 1 to 8",
         ),
         (
             &format!("{GOOD}\n[wire]\nloss = 1.5\n"),
-            "x.toml:9: wire.loss: 1.5 is not possible; allowed: 0 to 1",
+            "x.toml:9: wire.loss: invalid value `1.5`: expected 0 to 1",
         ),
         (
             &format!("{GOOD}[traffic]\nmodel = \"wep\"\n"),
-            "x.toml:8: traffic.model: wep is not possible; allowed: idle, web, constant, on-off, trace",
+            "x.toml:8: traffic.model: invalid value `wep`: expected idle, web, constant, on-off, trace",
         ),
         (
             &format!("{GOOD}[wire]\nlos = 0.1\n"),
-            "x.toml:8: wire.los: is not known here; allowed: latency_ms, distance_ms, jitter_ms, loss, doubled, lateness_ms, busy_lateness_ms",
+            "x.toml:8: wire.los: is unknown here: expected latency_ms, distance_ms, jitter_ms, loss, doubled, lateness_ms, busy_lateness_ms",
         ),
         (
             &format!("{GOOD}[[faults]]\nat_s = 1\nmixes = [5]\n"),
-            "x.toml:9: faults[0].mixes: 5 is not possible; allowed: a list of numbers from 0 to 4",
+            "x.toml:9: faults[0].mixes: invalid value `5`: expected a list of numbers from 0 to 4",
         ),
         (
             &format!("{GOOD}[sweep]\n\"design.hops\" = [2, 9]\n"),
-            "x.toml:8: design.hops: 9 is not possible; allowed: whole numbers from 1 to 8",
+            "x.toml:8: design.hops: invalid value `9`: expected mixes in a circuit, 1 to 8",
         ),
         ("duration_s = = 1", "x.toml:1: "),
     ];
@@ -68,7 +68,7 @@ fn a_sweep_is_a_product_and_its_values_stand_in_the_labels() {
     assert_eq!(labels.len(), 6);
     assert_eq!(labels[1], "design.hops=2 users.count=2");
     let plan = &scenario.variants[5].plan;
-    assert_eq!((plan.hops, plan.users), (3, 4));
+    assert_eq!((plan.design.route.hops(), plan.users), (3, 4));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use throng_core::crypto::{Portable, Suite};
 use throng_core::documents::{self, Statement};
 use throng_core::documents::{Document, Roots};
 use throng_core::membership::Record;
-use throng_core::mixing::{Lonely, Mixing};
+use throng_core::mixing::{MinCompany, Mixing};
 use throng_core::route::Route;
 use throng_core::{CircuitId, ClientConfig, Command, Design, Event, NodeConfig, NodeKeys, Ports, Time};
 use throng_sim::{HostId, Wire, World, mix_config};
@@ -33,7 +33,7 @@ pub struct Plan {
     pub spare: usize,
     pub wire: Wire,
     pub mixing: Mixing,
-    pub lonely: Lonely,
+    pub company: MinCompany,
     pub cover: Cover,
     /// Bytes a day that the client's cover may cost.
     pub budget: Option<u64>,
@@ -51,7 +51,7 @@ impl Default for Plan {
             spare: 1,
             wire: Wire::default(),
             mixing: Mixing::None,
-            lonely: Lonely::Alone,
+            company: MinCompany::Off,
             cover: Cover::NONE,
             budget: None,
             signed: false,
@@ -93,8 +93,8 @@ impl Network {
         println!("seed {}", plan.seed);
         let mut world = World::new([plan.seed; 32], plan.wire);
         let route = Route::free(plan.hops).unwrap();
-        let Plan { mixing, lonely, .. } = plan;
-        let design = Design { route, mixing, lonely, cover: plan.cover, ..Design::default() };
+        let Plan { mixing, company, .. } = plan;
+        let design = Design { route, mixing, company, cover: plan.cover, ..Design::default() };
         let design = Arc::new(design);
         let mixes: Vec<_> = (1..=plan.mixes)
             .map(|i| {

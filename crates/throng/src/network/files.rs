@@ -118,10 +118,9 @@ impl Versioned for KeysFile {
     }
 }
 
-/// Reads a TOML file without a version, which nothing but a person writes.
-pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("in {}", path.display()))
+/// Reads a text that a person wrote.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
 /// Reads a TOML file; an error names it, the line and the field.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use throng_core::cover::{CircuitCover, Cover, LinkCover};
+use throng_core::cover::{CircuitCover, Cover, UserLinkCover};
 use throng_core::mixing::Mixing;
 use throng_core::wire::told::Told;
 use throng_core::{Design, NodeId};
@@ -121,7 +121,7 @@ fn cover_report(cover: &Cover, meter: Option<&Meter>, up: Duration) -> CoverRepo
     let datagram = meter.map_or(0, |meter| meter.datagram as u64 + 28);
     let bytes = (spent.filler + spent.dummies) * datagram;
     CoverReport {
-        scheme: throng_machine::described(cover),
+        scheme: cover.named(&throng_machine::Maybenot).to_string(),
         real: spent.real,
         filler: spent.filler,
         payloads: spent.payloads,
@@ -196,7 +196,7 @@ fn why_low(report: &Report, design: &Design) -> String {
         let users = if users == 1 { "1 user".into() } else { format!("{users} users") };
         return format!("{users} at your first mix in the last minute: with so few, timing alone finds you");
     }
-    let covers_links = design.cover.user_links != LinkCover::None;
+    let covers_links = design.cover.user_links != UserLinkCover::None;
     let covers_circuits = design.cover.circuits != CircuitCover::None;
     if design.mixing == Mixing::None && !covers_links && !covers_circuits {
         return "cells leave every mix at once and nothing hides when you speak: whoever watches both ends of a circuit \

@@ -188,6 +188,7 @@ impl Exchange {
             Some(Ok(document)) => Ok(self.consider::<S>(Arc::new(document))),
             Some(Err(
                 why @ (DocumentError::UnknownVersion(_)
+                | DocumentError::UnknownDesign
                 | DocumentError::Expired
                 | DocumentError::NotYet
                 | DocumentError::BadRecord(_)),

@@ -9,7 +9,7 @@ use self::held::Held;
 use super::context::Cx;
 use crate::departure::{Departure, Source};
 use crate::design::Design;
-use crate::mixing::{Company, Lonely, Minute, Mixer, Mixing, Ticket};
+use crate::mixing::{Company, MinCompany, Minute, Mixer, Mixing, Ticket};
 use crate::rng::Rng;
 use crate::time::Time;
 
@@ -38,18 +38,18 @@ pub(super) enum Released {
 
 impl Hold {
     pub(super) fn new(design: &Design, chance: Rng, now: Time) -> Self {
-        let Design { mixing, lonely, .. } = *design;
-        if (mixing, lonely) == (Mixing::None, Lonely::Alone) {
+        let Design { mixing, company, .. } = *design;
+        if (mixing, company) == (Mixing::None, MinCompany::Off) {
             return Self(None);
         }
-        let (mixer, held) = (Mixer::new(mixing, lonely, now), Held::default());
+        let (mixer, held) = (Mixer::new(mixing, company, now), Held::default());
         Self(Some(Box::new(Waiting { mixer, held, released: Vec::new(), chance, minute: Minute::new() })))
     }
 
     /// Works by the strategy of the design in force.
     pub(super) fn change(&mut self, cx: &mut Cx<'_>) {
         match &mut self.0 {
-            Some(waiting) => waiting.mixer.change(cx.design.mixing, cx.design.lonely, cx.now),
+            Some(waiting) => waiting.mixer.change(cx.design.mixing, cx.design.company, cx.now),
             None => *self = Self::new(cx.design, cx.chance.timing.fork(), cx.now),
         }
     }

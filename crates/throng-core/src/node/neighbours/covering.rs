@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::cover::{Content, Defence, Guard, LinkCover, Pace, Parcel, Speaker, Turn};
+use crate::cover::{Content, Defence, Guard, LinkSlots, Pace, Parcel, Speaker, Turn};
 use crate::departure::Departure;
 use crate::id::LinkKey;
 use crate::limits::{DEMAND_HOLD, DEMAND_TICK, SLOT_GUARD};
@@ -34,29 +34,29 @@ struct Demand {
 impl Covering {
     // --- Links ----------------------------------------------------------------------------------------
 
-    /// From now on, all that goes to `address` goes in slots of this scheme. If it does already, only fillers go by
-    /// another link; what waits for slots of another scheme waits for these.
+    /// From now on, all that goes to `address` goes in slots of this law. If it does already, only fillers go by
+    /// another link; what waits for slots of another law waits for these.
     pub(super) fn begin(
         &mut self,
         address: SocketAddr,
-        cover: &LinkCover,
+        law: LinkSlots,
         link: LinkKey,
         decides: bool,
         cx: &mut Cx<'_>,
     ) {
-        if let Some(pace) = self.paces.get_mut(&address).filter(|pace| pace.is_of(cover)) {
+        if let Some(pace) = self.paces.get_mut(&address).filter(|pace| pace.follows(law)) {
             pace.link = link;
             return;
         }
         let (geometry, timing) = (cx.design.geometry, cx.slots.timing_of(Speaker::Link(address)));
-        let Some(mut pace) = Pace::new(cover, link, decides, geometry, timing, cx.now) else { return };
+        let mut pace = Pace::new(law, link, decides, geometry, timing, cx.now);
         if let Some(before) = self.paces.remove(&address) {
             cx.slots.unschedule(before.due(), Speaker::Link(address));
             pace.take_over(*before);
         }
         cx.slots.schedule(pace.due(), Speaker::Link(address));
         self.paces.insert(address, Box::new(pace));
-        if let LinkCover::DemandDriven { least, most } = cover
+        if let LinkSlots::DemandDriven { least, most } = law
             && self.demand.is_none()
         {
             let (least, most) = (least.gap(geometry), most.gap(geometry));

@@ -21,7 +21,7 @@ use self::greeting::Greeter;
 use self::link::Wish;
 use self::table::Links;
 use super::context::Cx;
-use crate::cover::{Defences, LinkCover, Pass};
+use crate::cover::{Defences, MixLinkCover, Pass};
 use crate::crypto::Suite;
 use crate::departure::Departure;
 use crate::effect::{Effect, LinkGone};
@@ -81,7 +81,7 @@ impl<S: Suite> Neighbours<S> {
             Box::new(Greeter::new::<S>(&cx.me.id.0, &cx.me.link_public, &mut cx.chance.keys, cx.now))
         });
         let mut mesh = Due::NONE;
-        if relays && cx.design.cover.mix_links != LinkCover::None {
+        if relays && cx.design.cover.mix_links != MixLinkCover::None {
             cx.timers.set(&mut mesh, cx.now, Timer::Mesh);
         }
         Self { links: Links::new(), greeter, covering: Covering::default(), defences, mesh }
@@ -229,7 +229,7 @@ impl<S: Suite> Neighbours<S> {
     /// follow the load. Of two mixes, the one with the smaller name opens it.
     pub(super) fn look_at_mesh(&mut self, view: &View, cx: &mut Cx<'_>) {
         cx.timers.unset(&mut self.mesh, Timer::Mesh);
-        if !cx.me.relays_for_others || cx.design.cover.mix_links == LinkCover::None {
+        if !cx.me.relays_for_others || cx.design.cover.mix_links == MixLinkCover::None {
             return;
         }
         let ours = |record: &&Arc<Record>| {

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Neighbours;
-use crate::cover::{Act, Content, LinkCover, Parcel, Pass, Passed, Rate, Speaker};
+use crate::cover::{Act, Content, LinkSlots, Parcel, Pass, Passed, Rate, Speaker, UserLinkCover};
 use crate::crypto::Suite;
 use crate::departure::Departure;
 use crate::id::LinkKey;
@@ -28,19 +28,20 @@ impl<S: Suite> Neighbours<S> {
         self.grant_patience(key, cx);
         let Some(link) = self.links.get(key).filter(|link| link.is_up()) else { return };
         let is_mix = link.peer.is_some_and(|peer| view.get(peer).is_some());
-        let cover = match (cx.me.relays_for_others, link.is_responder()) {
-            (true, _) if is_mix => &cx.design.cover.mix_links,
-            (false, false) => &cx.design.cover.user_links,
-            _ => return, // whoever opened it and is no mix tells us its rate
-        };
+        let is_ours = !link.is_responder();
         if !cx.me.relays_for_others && !cx.slots.may_spend(cx.now) {
             return;
         }
-        let cover = cover.clone();
-        if let LinkCover::Machines(machines) = &cover {
-            return self.begin_defence(key, &machines.client, cx);
-        }
-        self.begin_slots(key, &cover, cx);
+        let law = match (cx.me.relays_for_others, &cx.design.cover.user_links) {
+            (true, _) if is_mix => cx.design.cover.mix_links.slots(),
+            (true, _) => None, // whoever opened it and is no mix tells us its rate
+            (false, UserLinkCover::Machines(machines)) if is_ours => {
+                let text = machines.client.clone();
+                return self.begin_defence(key, &text, cx);
+            }
+            (false, cover) => cover.slots().filter(|_| is_ours),
+        };
+        law.into_iter().for_each(|law| self.begin_slots(key, law, cx));
     }
 
     /// Every link gets slots if the design says so and it has none.
@@ -51,7 +52,7 @@ impl<S: Suite> Neighbours<S> {
 
     /// A client makes a circuit through us: at our end of its link there is a defence as well, if the design says so.
     pub(in crate::node) fn cover_client(&mut self, key: LinkKey, cx: &mut Cx<'_>) {
-        let LinkCover::Machines(machines) = &cx.design.cover.user_links else { return };
+        let UserLinkCover::Machines(machines) = &cx.design.cover.user_links else { return };
         if self.links.get(key).is_some_and(|link| link.is_responder() && link.peer.is_none()) {
             let text = machines.mix.clone();
             self.begin_defence(key, &text, cx);
@@ -69,20 +70,20 @@ impl<S: Suite> Neighbours<S> {
             return;
         }
         let seed = cx.slots.timing_of(Speaker::Guard(address)).0.seed();
-        let defence = self.defences.as_ref().and_then(|defences| defences.raise(text, &seed, cx.now));
+        let defence = self.defences.as_ref().and_then(|defences| defences.build(text, &seed, cx.now));
         if let Some(defence) = defence {
             self.covering.guard(address, key, defence, cx);
         }
     }
 
-    fn begin_slots(&mut self, key: LinkKey, cover: &LinkCover, cx: &mut Cx<'_>) {
+    fn begin_slots(&mut self, key: LinkKey, law: LinkSlots, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get(key).filter(|_| cx.slots.is_running()) else { return };
-        if *cover == LinkCover::None || self.covering.len() >= LINKS_MAX {
+        if self.covering.len() >= LINKS_MAX {
             return;
         }
         let (address, decides) = (link.address, !link.is_responder());
         if self.may_claim(key, address, cx.now) {
-            self.covering.begin(address, cover, key, decides, cx);
+            self.covering.begin(address, law, key, decides, cx);
             self.grant_patience(key, cx);
         }
     }
@@ -153,12 +154,12 @@ impl<S: Suite> Neighbours<S> {
 
     /// A client asks us to speak as it does: not faster than the design says, and as long as it speaks.
     fn cover_asked(&mut self, key: LinkKey, gap: Duration, cx: &mut Cx<'_>) {
-        let LinkCover::Constant(most) = cx.design.cover.user_links else { return };
+        let UserLinkCover::Constant(most) = cx.design.cover.user_links else { return };
         let is_client = self.links.get(key).is_some_and(|link| link.is_responder() && link.peer.is_none());
         if cx.me.relays_for_others && is_client {
             let geometry = cx.design.geometry;
             let rate = Rate::of_gap(gap.max(most.gap(geometry)), geometry);
-            self.begin_slots(key, &LinkCover::Constant(rate), cx);
+            self.begin_slots(key, LinkSlots::Constant(rate), cx);
         }
     }
 
@@ -241,7 +242,7 @@ impl<S: Suite> Neighbours<S> {
     pub(super) fn observe(&mut self, address: SocketAddr, is_filler: bool, cx: &mut Cx<'_>) {
         if let Some(guard) = self.covering.guard_of(address) {
             let passed = if is_filler { Passed::PaddingReceived } else { Passed::Received };
-            guard.defence.heed(passed, cx.now);
+            guard.defence.observe(passed, cx.now);
             self.covering.look_at_guard(address, cx);
         }
     }
@@ -295,14 +296,14 @@ impl<S: Suite> Neighbours<S> {
     fn send_held(&mut self, address: SocketAddr, cx: &mut Cx<'_>) -> bool {
         let Some(guard) = self.covering.guard_of(address) else { return false };
         let Some((departure, body)) = guard.pop() else { return false };
-        guard.defence.heed(Passed::Sent, cx.now);
+        guard.defence.observe(Passed::Sent, cx.now);
         self.seal(departure, &body, Time::ZERO, cx);
         true
     }
 
     fn pad(&mut self, address: SocketAddr, cx: &mut Cx<'_>) {
         let Some(guard) = self.covering.guard_of(address) else { return };
-        guard.defence.heed(Passed::Sent, cx.now);
+        guard.defence.observe(Passed::Sent, cx.now);
         let link = guard.link;
         cx.slots.note(|spent| spent.filler += 1);
         cx.slots.pay(cx.now);

@@ -1,0 +1,46 @@
+//! Why a text is no design, or none that anybody should begin with.
+
+use alloc::string::String;
+use core::fmt;
+
+use super::text::{AXES, FORMAT};
+use crate::text::InvalidValue;
+
+/// What is wrong with a design.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DesignError {
+    /// A line that is none of `axis = value`.
+    NoChoice(String),
+    /// An axis that this program does not know.
+    UnknownAxis(String),
+    /// An axis that is chosen twice.
+    Twice(&'static str),
+    /// A value that the axis does not have.
+    Value(&'static str, InvalidValue),
+    /// A format that this program does not know.
+    OtherFormat(String),
+    /// Choices that do not go together.
+    Contradiction(String),
+}
+
+impl fmt::Display for DesignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoChoice(line) => write!(f, "`{line}` is no choice: expected axis = value"),
+            Self::UnknownAxis(axis) => {
+                write!(f, "unknown axis `{axis}`: expected {}", AXES.join(", "))?;
+                f.write_str(" (a newer program may know it)")
+            }
+            Self::Twice(axis) => write!(f, "`{axis}` is chosen twice"),
+            Self::Value(axis, why) => write!(f, "`{axis}`: {why}"),
+            Self::OtherFormat(format) => write!(
+                f,
+                "this design has format {format}, and this program knows {FORMAT}: use a program of the same age as the \
+                 design, or write the design anew"
+            ),
+            Self::Contradiction(why) => f.write_str(why),
+        }
+    }
+}
+
+impl core::error::Error for DesignError {}
