@@ -1,6 +1,7 @@
 //! Whatever a developer of Throng runs.
 
 mod bench;
+mod house;
 mod test;
 mod tools;
 
@@ -23,6 +24,8 @@ enum Task {
         #[arg(long)]
         long: bool,
     },
+    /// The rules about the source that no compiler knows: circles of imports, citations, long functions
+    House,
     /// Speed, cost and memory beside Tor's, a floor's and nothing's, by turns; as tables
     Bench(Box<bench::Bench>),
     /// Accept the scenarios' new results as their golden tables: look at the difference before you commit it
@@ -34,6 +37,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test { long } => test::run_all(long),
+        Task::House => house::check(),
         Task::Bench(bench) => bench::run(*bench),
         Task::Bless => test::bless(),
         Task::Audit => tools::run("cargo", &["deny", "check"]),

@@ -4,6 +4,7 @@ use std::env;
 
 use anyhow::Result;
 
+use crate::house;
 use crate::tools::{is_here, run, succeeds};
 
 /// Programs that tests drive, and the Debian packages that bring them.
@@ -30,6 +31,8 @@ pub(crate) fn run_all(long: bool) -> Result<()> {
     ask_for_namespaces();
     let nextest = cargo_tool("nextest", "cargo-nextest");
     run("cargo", &["fmt", "--all", "--check"])?;
+    eprintln!("\n$ cargo xtask house");
+    house::check()?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     documentation()?;
     if cargo_tool("deny", "cargo-deny") {
