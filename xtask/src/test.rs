@@ -22,33 +22,94 @@ const NEEDED: [(&str, &str); 7] = [
 const NEEDED_LONG: [(&str, &str); 4] =
     [("munged", "munge"), ("sbatch", "slurm-client"), ("slurmctld", "slurmctld"), ("slurmd", "slurmd")];
 
-/// Runs all checks; the test runner's summary comes last.
-pub(crate) fn run_all(long: bool) -> Result<()> {
+/// How much is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What takes less than two minutes once everything is built, and needs nothing but Rust.
+    Quick,
+    /// What a change must pass.
+    Normal,
+    /// Also what takes minutes and is not needed for every change.
+    Long,
+}
+
+/// Packages whose tests need no socket, no other program and no rights.
+const PURE: [&str; 5] = ["throng-core", "throng-machine", "throng-sim", "throng-lab", "xtask"];
+
+/// Files of their tests that take seconds, beside the tests next to the code.
+const FAST: [&str; 13] = [
+    "a_circuit_is_renewed",
+    "a_circuit_survives_every_single_loss",
+    "a_mix_may_die",
+    "a_newer_document_reaches_everybody",
+    "a_run_can_be_split_watched_and_stopped",
+    "a_trace_shows_what_the_wire_shows",
+    "an_adversary_on_the_wire_or_in_a_mix_gains_nothing",
+    "covered_links_keep_their_schemes",
+    "errors_name_the_field",
+    "known_answers",
+    "the_engine_keeps_its_promises",
+    "the_swarm_finds_nothing",
+    "the_wire_does_not_know_the_load",
+];
+
+/// Tests in these files that take longer.
+const SLOW: [&str; 2] = ["fifty_random_worlds_with_cover", "for_three_hours"];
+
+/// Runs the checks; the test runner's summary comes last.
+pub(crate) fn run_all(extent: Extent) -> Result<()> {
+    if extent == Extent::Quick {
+        return run_quick();
+    }
     install(&NEEDED);
-    if long {
+    if extent == Extent::Long {
         install(&NEEDED_LONG);
     }
     ask_for_namespaces();
     let nextest = cargo_tool("nextest", "cargo-nextest");
-    run("cargo", &["fmt", "--all", "--check"])?;
-    eprintln!("\n$ cargo xtask house");
-    house::check()?;
-    run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    source()?;
     documentation()?;
     if cargo_tool("deny", "cargo-deny") {
         run("cargo", &["deny", "--locked", "check", "licenses", "bans", "sources"])?;
     }
     run("cargo", &["test", "--workspace", "--doc", "--locked"])?;
     planted_faults()?;
+    let is_long = extent == Extent::Long;
     if nextest {
         let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
-        let ignored = if long { "all" } else { "default" };
+        let ignored = if is_long { "all" } else { "default" };
         let words = ["nextest", "run", "--workspace", "--locked", "--profile", profile];
         run("cargo", &[&words[..], &["--run-ignored", ignored]].concat())
     } else {
         let words = ["test", "--workspace", "--all-targets", "--locked", "--", "--test-threads=1"];
-        let more: &[&str] = if long { &["--include-ignored"] } else { &[] };
+        let more: &[&str] = if is_long { &["--include-ignored"] } else { &[] };
         run("cargo", &[&words[..], more].concat())
+    }
+}
+
+/// The source as it stands: its form, the house's rules, lints. Cheapest first.
+fn source() -> Result<()> {
+    run("cargo", &["fmt", "--all", "--check"])?;
+    eprintln!("\n$ cargo xtask house");
+    house::check()?;
+    run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+}
+
+/// Installs nothing, and runs nothing but cargo.
+fn run_quick() -> Result<()> {
+    source()?;
+    let tests = FAST.map(|test| ["--test", test]).concat();
+    if succeeds("cargo", &["nextest", "--version"]) {
+        // The whole workspace, of which a part runs: for fewer packages, libraries would be built with fewer features.
+        let words = ["nextest", "run", "--workspace", "--locked", "--lib", "--bins"];
+        let packages = PURE.map(|package| format!("package({package})")).join(" + ");
+        let slow = SLOW.map(|test| format!("test({test})")).join(" + ");
+        run("cargo", &[&words[..], &tests, &["--filterset", &format!("({packages}) - ({slow})")]].concat())
+    } else {
+        let packages = PURE.map(|package| ["--package", package]).concat();
+        let without_slow = SLOW.map(|test| ["--skip", test]).concat();
+        let words = ["test", "--locked", "--lib", "--bins"];
+        run("cargo", &[&words[..], &packages, &tests, &["--"], &without_slow].concat())
     }
 }
 
