@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::breakdown::{Part, breakdown};
-use super::{Compromise, Cover, Kind, Latency, Mode, Question, SchemeCapacity};
+use super::{Compromise, Cover, Invalid, Kind, Latency, Mode, Question, SchemeCapacity};
 use crate::report::{Cell, Table, readable};
 
 /// What follows from a question.
@@ -41,8 +41,19 @@ pub struct Requirement {
     pub met: bool,
 }
 
+impl Question {
+    /// Answers it.
+    ///
+    /// # Errors
+    /// Those of [`Self::validate`].
+    pub fn answer(&self) -> Result<Answer, Invalid> {
+        self.validate()?;
+        Ok(Answer::new(self))
+    }
+}
+
 impl Answer {
-    pub(crate) fn new(question: &Question) -> Self {
+    fn new(question: &Question) -> Self {
         let schemes: Vec<_> = Cover::ALL.iter().map(|&cover| SchemeCapacity::new(question, cover)).collect();
         let compromise = Compromise::new(question);
         let latency = Latency::new(question);

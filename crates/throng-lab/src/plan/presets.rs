@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use crate::report::Table;
 
-use super::{BandwidthClass, Choice, Kind, Mode, Question};
+use super::{
+    Adversary, BandwidthClass, Choice, Cover, Delays, Kind, Mode, Overhead, Prices, Question, Requirements,
+};
 
 /// Where a number comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -138,6 +140,33 @@ impl SourcedClass {
             ("lent_share", self.lent_share),
             ("acceptance", self.acceptance),
         ]
+    }
+}
+
+/// The paper's Table 1, and the members of [`fc04`].
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Static,
+            mode: Mode::Realistic,
+            users: None,
+            mixes: None,
+            hops: 4,
+            sent_mb_per_day: 0.5,
+            received_mb_per_day: 4.5,
+            cover: Cover::None,
+            cover_rate_kbps: 64.0,
+            online_hours_per_day: 1.0,
+            mix_classes: vec![BandwidthClass::symmetric("volunteer", 1.0)],
+            member_classes: fc04().classes(),
+            choice: Choice::ByBandwidth,
+            exit_share: 1.0,
+            prices: Prices::default(),
+            overhead: Overhead::default(),
+            adversary: Adversary::default(),
+            delays: Delays::default(),
+            require: Requirements::default(),
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use throng_core::ClientConfig;
 use throng_core::limits::{CIRCUIT_USE_MAX, FIRST_HOPS, IDLE_PROBE, LINK_AGE_FRESH};
 use throng_core::wire::Geometry;
 
+use super::Invalid;
 use super::formulas::{Demand, Schedule};
 use super::invalid::one_of;
-use super::{Answer, Invalid, presets};
 
 /// A question. What is not filled in has the default of the paper's Table 1, or asks for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct Question {
     pub online_hours_per_day: f64,
     /// Lines of mixes in a static network (default: 1 Mb/s each, the paper's volunteers).
     pub mix_classes: Vec<BandwidthClass>,
-    /// Lines of members in a dynamic network (default: [`presets::fc04`]).
+    /// Lines of members in a dynamic network (default: [`super::presets::fc04`]).
     pub member_classes: Vec<BandwidthClass>,
     /// How chains choose among mixes with unequal lines.
     pub choice: Choice,
@@ -357,42 +357,7 @@ pub struct Requirements {
     pub compromised_in_year_max: Option<f64>,
 }
 
-impl Default for Question {
-    fn default() -> Self {
-        Self {
-            kind: Kind::Static,
-            mode: Mode::Realistic,
-            users: None,
-            mixes: None,
-            hops: 4,
-            sent_mb_per_day: 0.5,
-            received_mb_per_day: 4.5,
-            cover: Cover::None,
-            cover_rate_kbps: 64.0,
-            online_hours_per_day: 1.0,
-            mix_classes: vec![BandwidthClass::symmetric("volunteer", 1.0)],
-            member_classes: presets::fc04().classes(),
-            choice: Choice::ByBandwidth,
-            exit_share: 1.0,
-            prices: Prices::default(),
-            overhead: Overhead::default(),
-            adversary: Adversary::default(),
-            delays: Delays::default(),
-            require: Requirements::default(),
-        }
-    }
-}
-
 impl Question {
-    /// Answers it.
-    ///
-    /// # Errors
-    /// Those of [`Self::validate`].
-    pub fn answer(&self) -> Result<Answer, Invalid> {
-        self.validate()?;
-        Ok(Answer::new(self))
-    }
-
     /// The lines that carry the traffic.
     pub(crate) fn classes(&self) -> &[BandwidthClass] {
         match self.kind {
