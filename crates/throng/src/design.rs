@@ -1,15 +1,43 @@
 //! A network's design, from a file and flags.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use serde::Deserialize;
 use throng_core::Design;
 use throng_core::cover::{Cover, DEFAULT_RATE, Rate};
+use throng_core::limits::HOPS_MAX;
+use throng_core::mixing::{Lonely, Mixing};
 use throng_core::route::Route;
 
-use crate::cli::DesignOptions;
-use crate::network::files;
+use crate::disk;
+
+/// How the network works: from a file, from flags, or from a file with some of it changed by flags.
+#[derive(Args)]
+pub(crate) struct DesignOptions {
+    /// A design file: TOML with `hops`, `mixing`, `lonely`, `cover` and `rate`, each as the flag of its name
+    #[arg(long, value_name = "FILE")]
+    design: Option<PathBuf>,
+    /// Mixes in a circuit [default: 3]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=HOPS_MAX as i64))]
+    hops: Option<u8>,
+    /// What mixes do with cells: `none`, `batch=20ms`, `pool=1:10:200ms` (how many must come or how often some leave; how
+    /// many stay; after which silence a dummy comes), `slices=50ms`, `exponential=15ms`, `uniform=20ms` [default: none]
+    #[arg(long)]
+    mixing: Option<Mixing>,
+    /// What they do with a cell that has too little company: `none`, `fill=3`, `hold=3:20ms` [default: none]
+    #[arg(long)]
+    lonely: Option<Lonely>,
+    /// When links and circuits speak without need: `none`, or of each kind one: `user-link`; `links`, `demand-driven` or
+    /// `mimics`; `end-to-end` or `poisson`; joined by commas, each with a rate of its own if it is to have one:
+    /// `user-link=64kbps,links=1mbps` [default: none]
+    #[arg(long)]
+    cover: Option<String>,
+    /// Rate of covered links and circuits that have none of their own, on the wire: `64kbps` [default: 64kbps]
+    #[arg(long)]
+    rate: Option<Rate>,
+}
 
 /// What a design file may say; everything has a default.
 #[derive(Default, Deserialize)]
@@ -25,7 +53,7 @@ struct DesignFile {
 /// The design that the options ask for: flags go before the file, the file before what is usual.
 pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
     let path = options.design.as_deref();
-    let file: DesignFile = path.map(files::read_toml).transpose()?.unwrap_or_default();
+    let file: DesignFile = path.map(disk::read_toml).transpose()?.unwrap_or_default();
     let said = |name: &str| format!("`{name}` in {}", path.unwrap_or(Path::new("")).display());
 
     let rate = match (options.rate, &file.rate) {

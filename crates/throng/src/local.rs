@@ -22,8 +22,8 @@ use throng_net::socket::Socket;
 use throng_net::suite::Fast;
 use tokio::sync::mpsc;
 
-use crate::status::Gather;
-use crate::status::meter::Report;
+use crate::status::feed::Gather;
+use crate::status::report::Report;
 use crate::tap::Recording;
 
 /// The network lives as long as its process; its records are good for longer.
@@ -32,8 +32,11 @@ const RECORD_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// What every mix of it says that it can carry: they share one machine, so no one more than another (kbit/s).
 const LOCAL_CAPACITY: u32 = 1_000_000;
 
+/// One mix per /16 of 127.0.0.0/8, without 127.0 and 127.255.
+pub(crate) const MIXES_MAX: i64 = 254;
+
 /// What kind of network.
-pub(crate) struct Plan {
+pub(crate) struct LocalSetup {
     pub(crate) budget: Budget,
     pub(crate) mixes: u8,
     pub(crate) design: Arc<Design>,
@@ -41,7 +44,7 @@ pub(crate) struct Plan {
     pub(crate) tap: Option<Recording>,
 }
 
-impl Plan {
+impl LocalSetup {
     fn watched(&self, socket: Socket) -> Result<Socket> {
         match &self.tap {
             Some(tap) => tap.watch(socket),
@@ -99,14 +102,14 @@ pub(crate) struct Mix {
 
 impl LocalNetwork {
     /// Starts everything; the client begins to build circuits.
-    pub(crate) fn start(plan: &Plan) -> Result<Self> {
+    pub(crate) fn start(setup: &LocalSetup) -> Result<Self> {
         let clock = Clock::start();
-        let (sockets, own_prefixes) = bind_all(plan.mixes)?;
-        let exits = plan.mixes.div_ceil(3);
+        let (sockets, own_prefixes) = bind_all(setup.mixes)?;
+        let exits = setup.mixes.div_ceil(3);
         let members: Vec<Member> = sockets
             .into_iter()
             .enumerate()
-            .map(|(i, socket)| Member::new(plan.watched(socket)?, i < usize::from(exits), clock))
+            .map(|(i, socket)| Member::new(setup.watched(socket)?, i < usize::from(exits), clock))
             .collect::<Result<_>>()?;
         let records: Vec<Arc<Record>> = members.iter().map(|member| Arc::clone(&member.record)).collect();
 
@@ -114,16 +117,16 @@ impl LocalNetwork {
         let mixes = members
             .into_iter()
             .zip(1..)
-            .map(|(member, number)| member.start(number, &plan.design, &records, clock, &resolver))
+            .map(|(member, number)| member.start(number, &setup.design, &records, clock, &resolver))
             .collect::<Result<_>>()?;
         let rules = if own_prefixes { PathRules::Diverse } else { PathRules::SamePrefixAllowed };
-        let (client, client_driver) = start_local_client(plan, rules, records, clock)?;
+        let (client, client_driver) = start_local_client(setup, rules, records, clock)?;
         Ok(Self {
             mixes,
             client: Arc::new(client),
             client_driver,
             clock,
-            design: Arc::clone(&plan.design),
+            design: Arc::clone(&setup.design),
             own_prefixes,
             no_names,
         })
@@ -211,16 +214,16 @@ impl Member {
 }
 
 fn start_local_client(
-    plan: &Plan,
+    setup: &LocalSetup,
     rules: PathRules,
     records: Vec<Arc<Record>>,
     clock: Clock,
 ) -> Result<(Client, Driver)> {
     let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Geometry::DEFAULT.datagram())
         .context("binding the client's socket")?;
-    let config = ClientConfig { rules, budget: plan.budget, ..ClientConfig::default() };
-    let socket = plan.watched(socket)?;
-    start_client(config, Arc::clone(&plan.design), Membership::Given(records), socket, clock)
+    let config = ClientConfig { rules, budget: setup.budget, ..ClientConfig::default() };
+    let socket = setup.watched(socket)?;
+    start_client(config, Arc::clone(&setup.design), Membership::Given(records), socket, clock)
         .context("starting QUIC")
 }
 

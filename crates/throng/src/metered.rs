@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use clap::Args;
 use throng_core::cover::Budget;
 use throng_net::driver::Order;
 use tokio::process::Command;
@@ -10,12 +11,21 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::cli::SpendingOptions;
-
 /// How often the system is asked.
 const ASK_EVERY: Duration = Duration::from_secs(60);
 /// It answers within this, or it does not say.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What cover may cost its user.
+#[derive(Args, Clone, Copy, Default)]
+pub(crate) struct SpendingOptions {
+    /// Megabytes a day that slots of cover may send, real data in them included; then cover ends until midnight UTC
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) cover_mb_per_day: Option<u32>,
+    /// Cover only while the system says that the connection is not metered (asks NetworkManager)
+    #[arg(long)]
+    pub(crate) cover_unmetered_only: bool,
+}
 
 impl SpendingOptions {
     /// What may be spent a day.

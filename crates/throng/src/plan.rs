@@ -1,7 +1,6 @@
 //! `throng plan`: how many mixes, for how many users; and each of it backwards.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -13,6 +12,8 @@ use throng_lab::plan::paper::Paper;
 use throng_lab::plan::presets::{self, Preset};
 use throng_lab::plan::{Axis, BandwidthClass, Choice, Cover, Invalid, Kind, Mode, Question, Sweep};
 use throng_lab::report::{self, Table};
+
+use crate::terminal::print;
 
 /// The exit code when a stated requirement is not met.
 const NOT_MET: u8 = 3;
@@ -229,7 +230,7 @@ fn show<T: Serialize>(output: &OutputOptions, value: &T, tables: &[Table]) -> Re
         (_, true, tables) => report::tidy_csv(tables),
         _ => report::text(tables),
     };
-    std::io::stdout().write_all(text.as_bytes()).context("writing to stdout")
+    print(&text)
 }
 
 /// What varies, and from where to where.

@@ -1,7 +1,7 @@
 //! `throng sim`: worlds in virtual time, in which the very nodes of the network run.
 
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use throng_core::Time;
@@ -19,8 +19,8 @@ use throng_sim::{
     Options, Progress, Results, Scenario, Shard, Trace, check_memory, list, run as run_world, trace,
 };
 
-use crate::network::files;
-use crate::up;
+use crate::disk;
+use crate::terminal::{interrupted, print};
 
 /// What went wrong inside a world is no error of this program; a script sees it by this code.
 const PROBLEMS: u8 = 3;
@@ -156,7 +156,7 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
 
 fn show(results: &Results, out: Option<&Path>, json: bool) -> Result<ExitCode> {
     if let Some(out) = out {
-        files::write(out, results.to_json().as_bytes())?;
+        disk::write(out, results.to_json().as_bytes())?;
     }
     print(&if json { results.to_json() + "\n" } else { results.to_table() })?;
     Ok(if results.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
@@ -195,8 +195,8 @@ fn write_trace(scenario: &Scenario, options: &SimOptions, to: &Path) -> Result<E
     let (result, trace) = trace(&variant.plan, seed, &told, stop());
     watcher.end();
     let (seen, truth) = (with_ending(to, "seen"), with_ending(to, "truth"));
-    files::write(&seen, &trace.seen_to_bytes())?;
-    files::write(&truth, &trace.truth_to_bytes())?;
+    disk::write(&seen, &trace.seen_to_bytes())?;
+    disk::write(&truth, &trace.truth_to_bytes())?;
     print(&format!(
         "seed {seed}: {} datagrams seen, in {}; the truth, in {}\n",
         trace.seen.len(),
@@ -226,10 +226,10 @@ fn export(options: &ExportOptions) -> Result<ExitCode> {
     let in_file = |path: &Path| format!("in {}", path.display());
     let mut trace = Trace::seen_from_bytes(&read(seen)?).with_context(|| in_file(seen))?;
     if let Some(csv) = csv {
-        files::write(csv, trace.to_csv().as_bytes())?;
+        disk::write(csv, trace.to_csv().as_bytes())?;
     }
     if let Some(pcap) = pcap {
-        files::write(pcap, &trace.to_pcap())?;
+        disk::write(pcap, &trace.to_pcap())?;
     }
     if truth_csv.is_none() && deeds_csv.is_none() {
         return Ok(ExitCode::SUCCESS);
@@ -237,10 +237,10 @@ fn export(options: &ExportOptions) -> Result<ExitCode> {
     let truth = truth.clone().unwrap_or_else(|| seen.with_extension("truth"));
     trace.add_truth(&read(&truth)?).with_context(|| in_file(&truth))?;
     if let Some(truth_csv) = truth_csv {
-        files::write(truth_csv, trace.truth_to_csv().as_bytes())?;
+        disk::write(truth_csv, trace.truth_to_csv().as_bytes())?;
     }
     if let Some(deeds_csv) = deeds_csv {
-        files::write(deeds_csv, trace.deeds_to_csv().as_bytes())?;
+        disk::write(deeds_csv, trace.deeds_to_csv().as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -378,14 +378,10 @@ fn listen_for_interrupts() {
     std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         if let Ok(runtime) = runtime {
-            runtime.block_on(up::interrupted());
+            runtime.block_on(interrupted());
             stop().store(true, Ordering::Relaxed);
-            runtime.block_on(up::interrupted());
+            runtime.block_on(interrupted());
             std::process::exit(130);
         }
     });
-}
-
-fn print(text: &str) -> Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| anyhow!("writing to stdout: {error}"))
 }

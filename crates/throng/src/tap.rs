@@ -12,7 +12,7 @@ use throng_net::socket::Socket;
 use throng_net::tap::{Seen, Tap};
 use throng_sim::{Row, Trace};
 
-use crate::network::files;
+use crate::disk;
 
 /// Datagrams that a recording holds, 44 bytes of memory each: what a network of twelve mixes, all links covered at
 /// 64 kb/s, sends in two hours and a half.
@@ -41,7 +41,7 @@ impl Recording {
         let datagram = u16::try_from(design.geometry.datagram()).context("--tap: datagrams are too long")?;
         let trace = Trace::new(mixes.into(), datagram);
         // A place where nothing can be written is refused now, not when everything has been seen.
-        files::write(file, &trace.seen_to_bytes()).context("--tap")?;
+        disk::write(file, &trace.seen_to_bytes()).context("--tap")?;
         let clock = Clock::start();
         let taken = Taken::new(clock.now(), trace, ROWS_MAX);
         Ok(Self { file: file.to_owned(), clock, taken: Arc::new(Mutex::new(taken)) })
@@ -59,7 +59,7 @@ impl Recording {
     pub(crate) fn write(self) -> Result<()> {
         let mut taken = lock(&self.taken);
         taken.trace.sort();
-        files::write(&self.file, &taken.trace.seen_to_bytes()).context("--tap")?;
+        disk::write(&self.file, &taken.trace.seen_to_bytes()).context("--tap")?;
         eprintln!("throng: {} datagrams seen, in {}", taken.trace.seen.len(), self.file.display());
         if taken.more > 0 {
             eprintln!("throng: {} later ones were not recorded, there was no more room", taken.more);

@@ -14,7 +14,7 @@ use throng_net::clock::Clock;
 use throng_net::driver::{Driver, News, Order};
 use throng_net::suite::Fast;
 
-use super::files;
+use crate::disk;
 
 /// How often is looked whether the file changed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -137,7 +137,7 @@ impl DocumentFile {
 
 /// A file that cannot be written is no reason to end: it is said.
 fn write(path: &Path, bytes: &[u8]) {
-    if let Err(error) = files::write(path, bytes) {
+    if let Err(error) = disk::write(path, bytes) {
         eprintln!("throng: {error:#}");
     }
 }
