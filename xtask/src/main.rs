@@ -1,4 +1,4 @@
-//! Whatever a developer of Throng runs.
+//! Tasks for developers of Throng.
 
 mod bench;
 mod house;
@@ -23,7 +23,7 @@ enum Task {
     Test(TestOptions),
     /// The rules about the source that no compiler knows: circles of imports, citations, long functions
     House,
-    /// Speed, cost and memory beside Tor's, a floor's and nothing's, by turns; as tables
+    /// Compare speed, cost and memory with Tor, with a floor and with no network at all, by turns; as tables
     Bench(Box<bench::Bench>),
     /// Accept the scenarios' new results as their golden tables: look at the difference before you commit it
     Bless,

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that must hold before a change is taken in.
+//! `cargo xtask test`: everything that must hold before a change is merged.
 
 use std::env;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::house;
 use crate::tools::{is_here, run, succeeds};
 
-/// Programs that tests drive, and the Debian packages that bring them.
+/// Programs that tests drive, and the Debian packages that provide them.
 const NEEDED: [(&str, &str); 7] = [
     ("chromium", "chromium"),
     ("curl", "curl"),
@@ -120,7 +120,7 @@ fn planted_faults() -> Result<()> {
     run("env", &[&build[..], &test, &["planted"]].concat())
 }
 
-/// Writes the golden tables of the scenarios anew.
+/// Rewrites the golden tables of the scenarios.
 pub(crate) fn bless() -> Result<()> {
     let test = [
         "test",
@@ -133,20 +133,20 @@ pub(crate) fn bless() -> Result<()> {
     run("env", &[&["THRONG_BLESS=1", "cargo"][..], &test].concat())
 }
 
-/// Installs what is missing where that is possible; says loudly what stays missing.
+/// Installs what is missing where possible, and reports loudly what stays missing.
 fn install(needed: &[(&str, &str)]) {
     let missing = || needed.iter().filter(|(program, _)| !is_here(program));
     if missing().next().is_some() && is_here("apt-get") && succeeds("test", &["-w", "/var/lib/dpkg"]) {
         let _ = run("apt-get", &["update", "--quiet"]);
         for (_, package) in missing() {
-            // One by one: what cannot be had must not keep the rest away.
+            // One by one: a package that is unavailable must not block the others.
             let apt =
                 ["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-install-recommends"];
             let _ = run("env", &[&apt[..], &[*package]].concat());
         }
     }
     for (program, package) in missing() {
-        skipped(&format!("what needs `{program}` (package {package}), which could not be installed"));
+        skipped(&format!("tests that need `{program}` (package {package}), which could not be installed"));
     }
 }
 
@@ -154,7 +154,7 @@ fn ask_for_namespaces() {
     let namespaces = succeeds("unshare", &["--net", "true"])
         || succeeds("unshare", &["--user", "--map-root-user", "--net", "true"]);
     if !namespaces {
-        skipped("what needs a network namespace of its own: this system permits none");
+        skipped("tests that need a network namespace, which this system does not permit");
     }
 }
 
@@ -163,7 +163,7 @@ fn cargo_tool(subcommand: &str, package: &str) -> bool {
     let here = || succeeds("cargo", &[subcommand, "--version"]);
     let here = here() || (run("cargo", &["install", "--locked", package]).is_ok() && here());
     if !here {
-        skipped(&format!("what needs `{package}`, which could not be installed"));
+        skipped(&format!("checks that need `{package}`, which could not be installed"));
     }
     here
 }

@@ -20,32 +20,31 @@ enum Command {
     /// Start a whole network on this machine, and a proxy to browse through it
     ///
     /// Twelve mixes, each with its own socket on its own loopback network, four of them exits. Real datagrams, real
-    /// cryptography, real exits; but since all of it runs here, it hides nothing from anybody outside. Ctrl-C
-    /// ends it.
+    /// cryptography, real exits; but since all of it runs here, it hides nothing from anyone outside. Ctrl-C ends it.
     Up(up::UpOptions),
-    /// Make and renew a static network, whose mixes are named by its operators
+    /// Create and renew a static network, whose operators list its mixes
     #[command(subcommand)]
     Network(network::NetworkCommand),
     /// Run a mix of a static network
     Node(node::NodeOptions),
-    /// Run a client of a static network: the proxy
+    /// Run a client of a static network, with its proxy
     Client(client::ClientOptions),
-    /// Say how anonymous a running Throng is, in numbers that it measured, and why not more
+    /// Show how anonymous a running Throng is, as it measured, and what limits it
     Status(status::StatusOptions),
-    /// Compute how many mixes, for how many users, with how much cover, against whom; or each of it backwards
+    /// Compute how many mixes serve how many users, with how much cover, against whom; or the other way round
     ///
     /// Leave out what you want to know: with --users it says how many mixes are needed, with --mixes how many users they
     /// carry, with both how loaded they are. Exit code 3 says that a stated requirement is not met.
     Plan(Box<plan::PlanOptions>),
-    /// Simulate a network in virtual time, with the very nodes of the real one
+    /// Simulate a network in virtual time, with the same node code as the real one
     ///
-    /// A scenario says which world. The same scenario and seed give the same bytes on any machine. Exit code 3 says that
-    /// something happened in it that never should.
+    /// A scenario describes the world. The same scenario and seed give the same bytes on any machine. Exit code 3 says that
+    /// an invariant was broken in it.
     Sim(Box<sim::SimOptions>),
 }
 
 impl Cli {
-    /// Does what was asked for. A command that can end well in more than one way says by the exit code in which.
+    /// Runs the command. Some can succeed in more than one way, which the exit code tells apart.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let done = match self.command {
             Command::Up(options) => up::run(&options),

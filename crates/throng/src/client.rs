@@ -25,18 +25,18 @@ use crate::startup;
 use crate::status::feed::{self, OneNode};
 use crate::terminal::{LEAVE_TIME_MAX, interrupted, progress};
 
-/// How often is looked whether there are new first hops to keep.
+/// How often new first hops are saved.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
 
 #[derive(Args)]
 pub(crate) struct ClientOptions {
-    /// Its file, as `throng network init` wrote it
+    /// The client's file, as written by `throng network init`
     file: PathBuf,
 }
 
 /// Runs the client until Ctrl-C.
 pub(crate) fn run(options: &ClientOptions) -> Result<()> {
-    // One thread: a node drives one socket, and threads that wake each other cost more than they bring (docs/benchmarks.md).
+    // One thread: a node drives one socket, and threads that wake each other cost more than they gain (docs/benchmarks.md).
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(client(&options.file))
@@ -50,7 +50,7 @@ async fn client(path: &Path) -> Result<()> {
     let in_force = Arc::clone(document.document());
     let statement = in_force.statement();
     let listener = startup::listen(file.proxy, &format!("`proxy` in {}", path.display())).await?;
-    let proxy = listener.local_addr().context("asking for the proxy's address")?;
+    let proxy = listener.local_addr().context("reading the proxy's address")?;
 
     let state = beside(path, &file.state);
     let config_first_hops = read_first_hops(&state)?;
@@ -112,7 +112,7 @@ async fn client(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A socket that reaches mixes of both families; of IPv4 only where the system knows no other.
+/// A socket that reaches mixes over IPv6 and IPv4; over IPv4 only where the system has no IPv6.
 fn bind_anywhere(datagram: usize) -> io::Result<Socket> {
     let any = |ip: IpAddr| Socket::bind(SocketAddr::new(ip, 0), datagram);
     any(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| any(Ipv4Addr::UNSPECIFIED.into()))
@@ -130,15 +130,15 @@ fn read_first_hops(path: &Path) -> Result<Vec<NodeId>> {
     }
 }
 
-/// Where the first hops are kept. A client that is killed must not begin with others: every change of them is one more
-/// chance to meet a hostile one.
+/// Where the first hops are kept. A client that was killed must not start with others: every change is another chance to
+/// meet a hostile one.
 struct FirstHopsFile {
     path: PathBuf,
     kept: Vec<NodeId>,
 }
 
 impl FirstHopsFile {
-    /// Writes them if they changed. If that fails it is said, and tried again the next time.
+    /// Writes them if they have changed. A failure is reported, and the next call tries again.
     async fn keep(&mut self, driver: &Driver) {
         let Some(status) = driver.status().await.filter(|status| status.first_hops != self.kept) else {
             return;

@@ -16,30 +16,30 @@ use crate::disk;
 /// How the network works: from a file, from flags, or from a file with some of it changed by flags.
 #[derive(Args)]
 pub(crate) struct DesignOptions {
-    /// A design file: TOML with `hops`, `mixing`, `lonely`, `cover` and `rate`, each as the flag of its name
+    /// A design file: TOML with `hops`, `mixing`, `lonely`, `cover` and `rate`, each written like the flag of that name
     #[arg(long, value_name = "FILE")]
     design: Option<PathBuf>,
     /// Mixes in a circuit [default: 3]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=HOPS_MAX as i64))]
     hops: Option<u8>,
-    /// What mixes do with cells: `none`, `batch=20ms`, `pool=1:10:200ms` (how many must come or how often some leave; how
-    /// many stay; after which silence a dummy comes), `slices=50ms`, `exponential=15ms`, `uniform=20ms` [default: none]
+    /// How mixes hold cells: `none`, `batch=20ms`, `pool=1:10:200ms` (how many must arrive, or how often some leave; how
+    /// many stay; the silence after which a dummy is added), `slices=50ms`, `exponential=15ms`, `uniform=20ms` [default:
+    /// none]
     #[arg(long)]
     mixing: Option<Mixing>,
-    /// What they do with a cell that has too little company: `none`, `fill=3`, `hold=3:20ms` [default: none]
+    /// What mixes do with a cell among too few others: `none`, `fill=3`, `hold=3:20ms` [default: none]
     #[arg(long)]
     lonely: Option<Lonely>,
-    /// When links and circuits speak without need: `none`, or of each kind one: `user-link`; `links`, `demand-driven` or
-    /// `mimics`; `end-to-end` or `poisson`; joined by commas, each with a rate of its own if it is to have one:
-    /// `user-link=64kbps,links=1mbps` [default: none]
+    /// Cover traffic: `none`, or at most one of each kind: `user-link`; `links`, `demand-driven` or `mimics`; `end-to-end`
+    /// or `poisson`; joined by commas, each optionally with its own rate: `user-link=64kbps,links=1mbps` [default: none]
     #[arg(long)]
     cover: Option<String>,
-    /// Rate of covered links and circuits that have none of their own, on the wire: `64kbps` [default: 64kbps]
+    /// Rate on the wire of covered links and circuits without a rate of their own: `64kbps` [default: 64kbps]
     #[arg(long)]
     rate: Option<Rate>,
 }
 
-/// What a design file may say; everything has a default.
+/// The contents of a design file; everything has a default.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct DesignFile {
@@ -50,7 +50,7 @@ struct DesignFile {
     rate: Option<String>,
 }
 
-/// The design that the options ask for: flags go before the file, the file before what is usual.
+/// The design that the options ask for: flags override the file, and the file overrides the defaults.
 pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
     let path = options.design.as_deref();
     let file: DesignFile = path.map(disk::read_toml).transpose()?.unwrap_or_default();
@@ -83,12 +83,12 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
     })
 }
 
-/// What to say where covered links carry covered circuits: nobody else tells that they are full.
+/// Notes for designs whose covered links carry covered circuits: nothing else reports that they are full.
 fn note_of_room(cover: &Cover) -> Vec<String> {
     let [of_user, of_mixes] = cover.circuits_per_link();
     let note = |link: &str, room: u64, whose: &str| {
         let circuits = if room == 1 { "circuit" } else { "circuits" };
-        format!("note: {link} carries {room} covered {circuits} at once, {whose}; with more, pages wait")
+        format!("note: {link} carries {room} covered {circuits} at once, {whose}; beyond that, pages wait")
     };
     let of_user = of_user.map(|room| note("a user's link", room, "one for each user name in use"));
     let of_mixes = of_mixes.map(|room| note("a link between mixes", room, "of all clients together"));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_go_before_the_file_and_the_file_before_what_is_usual() {
+    fn flags_override_the_file_and_the_file_overrides_the_defaults() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("design.toml");
         std::fs::write(

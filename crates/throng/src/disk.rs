@@ -8,15 +8,15 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The only format there is so far.
+/// The only version of the file formats so far.
 pub(crate) const FILE_VERSION: u32 = 1;
 
-/// Every file with a version has it checked before anything else is believed.
+/// A file whose version is checked before anything else in it is used.
 pub(crate) trait Versioned: DeserializeOwned {
     fn version(&self) -> u32;
 }
 
-/// Reads a TOML file without a version, which nothing but a person writes.
+/// Reads a TOML file without a version: one that only people write.
 pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("in {}", path.display()))
@@ -27,7 +27,11 @@ pub(crate) fn read<T: Versioned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let file: T = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
     if file.version() != FILE_VERSION {
-        bail!("{} has version {}, and this program knows {FILE_VERSION}", path.display(), file.version());
+        bail!(
+            "{} has format version {}, but this program reads version {FILE_VERSION}",
+            path.display(),
+            file.version()
+        );
     }
     Ok(file)
 }
@@ -43,9 +47,9 @@ pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn write_with(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    // A name of its own: others may write the same file at the same time.
+    // A name of its own: other processes may be writing the same file.
     let beside = path.with_extension(format!("part-{}", std::process::id()));
-    let _ = fs::remove_file(&beside); // of an earlier process of this number, with whatever rights
+    let _ = fs::remove_file(&beside); // left by an earlier process with this id, with whatever permissions
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -57,7 +61,7 @@ fn write_with(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     done.with_context(|| format!("writing {}", path.display()))
 }
 
-/// A path in a file is meant from where the file is.
+/// Resolves a path in a file relative to where the file is.
 pub(crate) fn beside(file: &Path, path: &Path) -> PathBuf {
     file.parent().unwrap_or(Path::new(".")).join(path)
 }

@@ -29,18 +29,18 @@ use crate::tap::Recording;
 /// The network lives as long as its process; its records are good for longer.
 const RECORD_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What every mix of it says that it can carry: they share one machine, so no one more than another (kbit/s).
+/// The capacity that every mix declares, in kbit/s: they share one machine, so none declares more than another.
 const LOCAL_CAPACITY: u32 = 1_000_000;
 
 /// One mix per /16 of 127.0.0.0/8, without 127.0 and 127.255.
 pub(crate) const MIXES_MAX: i64 = 254;
 
-/// What kind of network.
+/// What to start.
 pub(crate) struct LocalSetup {
     pub(crate) budget: Budget,
     pub(crate) mixes: u8,
     pub(crate) design: Arc<Design>,
-    /// Who sees all its wires, if anybody does.
+    /// What records all its wires, if anything does.
     pub(crate) tap: Option<Recording>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct LocalNetwork {
     pub(crate) design: Arc<Design>,
     /// Whether every mix has a /16 of its own.
     pub(crate) own_prefixes: bool,
-    /// Why exits cannot look names up, if they cannot.
+    /// Why exits cannot resolve names, if they cannot.
     pub(crate) no_names: Option<String>,
 }
 
@@ -149,7 +149,7 @@ impl LocalNetwork {
         }
     }
 
-    /// Where the client hears orders.
+    /// Where the client takes orders.
     pub(crate) fn client_orders(&self) -> mpsc::Sender<Order> {
         self.client_driver.orders()
     }
@@ -174,7 +174,7 @@ struct Member {
 impl Member {
     fn new(socket: Socket, is_exit: bool, clock: Clock) -> Result<Self> {
         let keys = NodeKeys::new(entropy::secret(), entropy::secret());
-        let address = socket.local_addr().context("asking for a socket's address")?;
+        let address = socket.local_addr().context("reading a socket's address")?;
         let now = clock.now();
         let description = Description {
             identity: keys.id::<Fast>(),
@@ -199,7 +199,7 @@ impl Member {
         resolver: &ResolverSource,
     ) -> Result<Mix> {
         let exit_ports = self.record.description().exit_ports.clone();
-        // This network's own setting: everything may be reached, also what is on this machine.
+        // Peculiar to this network: exits may reach everything, including this machine.
         let exit = |ports: &Ports| Exit::new(ExitPolicy { ports: ports.clone(), local: true }, resolver());
         let setup = MixSetup {
             keys: self.keys,

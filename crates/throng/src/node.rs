@@ -24,10 +24,10 @@ use crate::terminal::{LEAVE_TIME_MAX, interrupted};
 
 #[derive(Args)]
 pub(crate) struct NodeOptions {
-    /// Its file, as `throng network init` wrote it
+    /// The mix's file, as written by `throng network init`
     file: PathBuf,
-    /// Do not run, but write the mix's signed record here, as its file describes it now, for the operators to take
-    /// into the next document; makes its keys if there are none yet
+    /// Do not run: write the mix's signed record here, as its file describes it now, for the operators to add to the
+    /// next document; creates its keys if there are none yet
     #[arg(long)]
     record: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ pub(crate) fn run(options: &NodeOptions) -> Result<()> {
     if let Some(record) = &options.record {
         return write_record(&options.file, record);
     }
-    // One thread: a node drives one socket, and threads that wake each other cost more than they bring (docs/benchmarks.md).
+    // One thread: a node drives one socket, and threads that wake each other cost more than they gain (docs/benchmarks.md).
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(node(&options.file))
@@ -55,7 +55,7 @@ fn own_description<'d>(document: &'d Document, keys: &NodeKeys) -> Result<&'d De
     let id = keys.id::<Fast>();
     let mut descriptions = document.statement().records.iter().map(|record| record.description());
     let own = descriptions.find(|description| description.identity == id);
-    own.context("the network document does not name this mix: its operators must sign it in")
+    own.context("the network document does not list this mix: the operators must add its record")
 }
 
 async fn node(path: &Path) -> Result<()> {
@@ -75,10 +75,10 @@ async fn node(path: &Path) -> Result<()> {
     } else {
         let policy = ExitPolicy { ports: own.exit_ports.clone(), local: file.exit_to_private };
         let resolver = Resolver::system().or_else(|error| {
-            // An exit without names is of use only where it is meant to reach its own machine.
+            // An exit that cannot resolve names is useful only where it is meant to reach its own machine.
             if file.exit_to_private { Ok(Resolver::fixed([])) } else { Err(error) }
         });
-        Some(Exit::new(policy, resolver.context("an exit needs name servers")?))
+        Some(Exit::new(policy, resolver.context("an exit needs a DNS resolver")?))
     };
     let setup = MixSetup {
         keys,
@@ -95,7 +95,7 @@ async fn node(path: &Path) -> Result<()> {
         mix: Some(id.fingerprint().to_string()),
     };
     let _feed = feed::of_one(file.status, path, observer).await?;
-    eprintln!("mix {} runs", id.fingerprint());
+    eprintln!("mix {} is running", id.fingerprint());
     tokio::select! {
         ended = document.keep(&mut driver) => return ended,
         () = interrupted() => {}

@@ -9,27 +9,29 @@ use throng_net::client::SupplyState;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Without a circuit after this something is said even where nobody watches a progress line.
+/// Without a circuit after this long, a message appears even without a progress line.
 const SLOW_START: Duration = Duration::from_secs(10);
 
-/// Listens for applications; `setting` is what says where.
+/// Listens for applications; `setting` names the option that says where.
 pub(crate) async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener> {
     let port = address.port();
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             bail!(
-                "port {port} is taken by another program; choose another one with {setting} (0: any that is free)"
+                "port {port} is in use by another program; choose another one with {setting} (0: any free port)"
             )
         }
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            bail!("port {port} needs rights that we do not have; choose one above 1023 with {setting}")
+            bail!(
+                "port {port} needs privileges that this process lacks; choose one above 1023 with {setting}"
+            )
         }
         Err(error) => Err(error).with_context(|| format!("listening on {address} ({setting})")),
     }
 }
 
-/// Waits until a circuit is ready; says what blocks meanwhile.
+/// Waits until a circuit is ready, and meanwhile reports what is in the way.
 pub(crate) async fn first_circuit(
     mut supply: watch::Receiver<SupplyState>,
     progress: &ProgressBar,
@@ -45,7 +47,7 @@ pub(crate) async fn first_circuit(
         let problem = state.problem.as_deref().unwrap_or("no mix has answered yet");
         progress.set_message(format!("building circuits; so far: {problem}"));
         tokio::select! {
-            changed = supply.changed() => changed.context("the client ended")?,
+            changed = supply.changed() => changed.context("the client stopped")?,
             _ = slow.tick() => if progress.is_hidden() {
                 eprintln!("throng: still no circuit: {problem}");
             },

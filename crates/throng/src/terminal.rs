@@ -1,4 +1,4 @@
-//! Where somebody watches: output, progress, Ctrl-C.
+//! The terminal: output, progress, Ctrl-C.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// All farewells together take at most this.
+/// How long shutting down in order may take.
 pub(crate) const LEAVE_TIME_MAX: Duration = Duration::from_millis(1500);
 
-/// Writes to stdout; that nobody reads it is an error, not a panic.
+/// Writes to stdout; a closed pipe is an error, not a panic.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("writing to stdout")
 }
 
-/// A progress line; none where it would be in the way of a program that reads.
+/// A progress line; hidden where a program reads the output.
 pub(crate) fn progress(json: bool) -> ProgressBar {
     if json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -28,7 +28,7 @@ pub(crate) fn progress(json: bool) -> ProgressBar {
     bar
 }
 
-/// Ctrl-C, or the system's wish that we end.
+/// Waits for Ctrl-C or SIGTERM.
 pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {

@@ -28,20 +28,20 @@ pub(crate) struct UpOptions {
     /// Mixes in the network; a third of them are exits
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..=MIXES_MAX))]
     mixes: u8,
-    /// Port of the proxy on 127.0.0.1 (0: any that is free)
+    /// Port of the proxy on 127.0.0.1 (0: any free port)
     #[arg(long, default_value_t = 9450)]
     port: u16,
     #[command(flatten)]
     design: DesignOptions,
     #[command(flatten)]
     spending: SpendingOptions,
-    /// Port of the status feed on 127.0.0.1 [default: 9451, or any that is free]
+    /// Port of the status feed on 127.0.0.1 [default: 9451, or any free port]
     #[arg(long)]
     status_port: Option<u16>,
-    /// Record what an adversary on every wire of this network sees, and write it here when it ends
+    /// Record what an adversary on every wire of this network sees, and write it here at the end
     ///
-    /// Of every datagram: when it was handed to the system, from whom, to whom, and its length. Hosts are numbers: the
-    /// mixes from 0, then the client. `throng sim export FILE --csv` reads it, as it reads what simulations recorded.
+    /// For every datagram: when it was handed to the system, its source, destination and length. Hosts are numbers: the
+    /// mixes from 0, then the client. `throng sim export FILE --csv` reads this file as it reads traces of simulations.
     #[arg(long, value_name = "FILE")]
     tap: Option<PathBuf>,
     /// Print one JSON object instead of text when the network is ready
@@ -53,7 +53,11 @@ pub(crate) struct UpOptions {
 pub(crate) fn run(options: &UpOptions) -> Result<()> {
     let design = design::read(&options.design)?;
     if design.route.hops() > options.mixes.into() {
-        bail!("--hops {} needs as many mixes, but --mixes is {}", design.route.hops(), options.mixes);
+        bail!(
+            "--hops {} needs at least that many mixes, but --mixes is {}",
+            design.route.hops(),
+            options.mixes
+        );
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
@@ -65,7 +69,7 @@ pub(crate) fn run(options: &UpOptions) -> Result<()> {
 async fn up(options: &UpOptions, design: Design) -> Result<()> {
     let mut interrupted = std::pin::pin!(interrupted());
     let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)), "--port").await?;
-    let proxy = listener.local_addr().context("asking for the proxy's address")?;
+    let proxy = listener.local_addr().context("reading the proxy's address")?;
 
     let progress = progress(options.json);
     progress.set_message(format!("starting {} mixes", options.mixes));
@@ -75,7 +79,7 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
         LocalSetup { mixes: options.mixes, design: Arc::new(design), budget: options.spending.budget(), tap };
     let network = LocalNetwork::start(&setup)?;
     let feed_listener = feed::listen(options.status_port).await?;
-    let feed_at = feed_listener.local_addr().context("asking for the status feed's address")?;
+    let feed_at = feed_listener.local_addr().context("reading the status feed's address")?;
     let feeding = tokio::spawn(feed::serve(feed_listener, Arc::new(network.observer())));
     let metering = options.spending.watch(network.client_orders());
     let (stop, stopped) = watch::channel(false);
@@ -99,7 +103,7 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
         let _ = serving.await;
         network.leave().await;
     };
-    let _ = timeout(LEAVE_TIME_MAX, farewell).await; // whoever needs longer is left to silence
+    let _ = timeout(LEAVE_TIME_MAX, farewell).await; // whoever needs longer is left to time out
     setup.tap.map_or(Ok(()), Recording::write)
 }
 
@@ -127,7 +131,7 @@ struct ReadyMix<'a> {
     exit_ports: String,
 }
 
-/// Says what runs, on stdout.
+/// Prints what is running.
 fn tell(
     options: &UpOptions,
     network: &LocalNetwork,
@@ -151,7 +155,7 @@ fn tell(
         r#try: format!("curl --proxy socks5h://{proxy} https://example.org/"),
     };
     let text = if options.json {
-        serde_json::to_string(&ready).context("writing the report")? + "\n"
+        serde_json::to_string(&ready).context("writing JSON")? + "\n"
     } else {
         readable(&ready, network)
     };
@@ -180,18 +184,18 @@ fn readable(ready: &Ready<'_>, network: &LocalNetwork) -> String {
     if ready.mixing != "none" || ready.cover != "none" {
         let _ = writeln!(text, "Mixing {}, cover {}.", ready.mixing, ready.cover);
     }
-    let _ = writeln!(text, "How anonymous that is: `throng status --at {}`.\n", ready.status);
+    let _ = writeln!(text, "To see how anonymous you are: `throng status --at {}`.\n", ready.status);
     if !network.own_prefixes {
         text.push_str(
-            "This system has no loopback address but 127.0.0.1: the rule of one mix per /16 is off here.\n",
+            "This system has no loopback address other than 127.0.0.1, so the rule of one mix per /16 is off.\n",
         );
     }
     if let Some(why) = &network.no_names {
-        let _ = writeln!(text, "Exits cannot look names up, only addresses and localhost work: {why}");
+        let _ = writeln!(text, "Exits cannot resolve names, so only IP addresses and localhost work: {why}");
     }
     text.push_str(
-        "Everything runs on this machine and exits may reach it too, on every port: this shows how Throng works,\n\
-         and hides nothing from anybody outside. Ctrl-C ends it.\n",
+        "Everything runs on this machine, and exits may connect to any of its ports: this shows how Throng works,\n\
+         and hides nothing from anyone outside. Ctrl-C ends it.\n",
     );
     text
 }

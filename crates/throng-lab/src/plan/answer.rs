@@ -98,7 +98,7 @@ impl Answer {
     fn judged(&self) -> Vec<Requirement> {
         let require = &self.question.require;
         let stated = self.stated_scheme();
-        // Whoever states users and mixes, or makes members carry themselves, wants them to be enough.
+        // Stating both users and mixes, or having members carry themselves, requires that they are enough.
         let enough = stated.load_share.is_some().then_some(1.0);
         let year = self.compromise.as_ref().map(|compromise| compromise.year.once_sticky);
         let circuit = self.compromise.as_ref().map(|compromise| compromise.per_circuit);

@@ -16,7 +16,7 @@ pub enum Source {
     Cited(&'static str),
     /// Computed from what is printed there.
     Derived(&'static str),
-    /// Nobody's but ours, for this reason.
+    /// Our own assumption, for this reason.
     Assumption(&'static str),
 }
 
@@ -212,7 +212,7 @@ pub fn fc04() -> Preset {
     }
 }
 
-/// Homes of 2026, in countries of the OECD: measured lines of the last years, and assumptions where nobody measured.
+/// Homes of 2026, in countries of the OECD: measured lines of the last years, and assumptions where there are no measurements.
 pub fn home_2026() -> Preset {
     let home = |name, up: Sourced, down: Sourced, share: Sourced| SourcedClass {
         name,
@@ -220,7 +220,7 @@ pub fn home_2026() -> Preset {
         down_mbps: down,
         share,
         online_share: assumed(1.0 / 3.0, "a home computer runs eight hours a day"),
-        lent_share: assumed(0.25, "a quarter of the line is lent, so that nobody notices"),
+        lent_share: assumed(0.25, "a quarter of the line is lent, so that its owner does not notice"),
         acceptance: assumed(1.0, "Throng does not choose by acceptance"),
     };
     // What fibre and fixed wireless leave, in the proportion of the last shares known: cable 30.5 to DSL 20.

@@ -1,4 +1,4 @@
-//! The files of a static network, and what stands in them.
+//! The files of a static network, and what they contain.
 
 #[cfg(unix)]
 use std::fs;
@@ -12,7 +12,7 @@ use throng_core::membership::Roots;
 
 use crate::disk::{self, FILE_VERSION, Versioned};
 
-/// `roots.toml`: whose signatures count.
+/// `roots.toml`: the operators whose signatures count.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RootsFile {
@@ -35,20 +35,20 @@ pub(crate) struct MixFile {
     pub(crate) document: PathBuf,
     /// Where it listens; `[::]` stands for all addresses of the machine.
     pub(crate) listen: SocketAddr,
-    /// Where others reach it; where it listens, if none is given.
+    /// Where others reach it; if empty, where it listens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) addresses: Vec<SocketAddr>,
     /// What it can carry in each direction, in kbit/s.
     pub(crate) capacity_kbps: u32,
     /// Ports that it opens connections to: `none`, `all`, or like `80,443,8000-8100`.
     pub(crate) exit_ports: String,
-    /// Whom it belongs to: no two mixes of a family are in one circuit.
+    /// The family it belongs to: no circuit has two mixes of one family.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) family: String,
     /// Whether its exit opens connections to private addresses and to this machine: for test networks only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) exit_to_private: bool,
-    /// Where `throng status` asks, on this machine; nowhere if it is missing.
+    /// Where on this machine the status feed listens; without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<SocketAddr>,
 }
@@ -66,7 +66,7 @@ pub(crate) struct ClientFile {
     pub(crate) proxy: SocketAddr,
     /// Where the first hops are kept.
     pub(crate) state: PathBuf,
-    /// Where `throng status` asks, on this machine; nowhere if it is missing.
+    /// Where on this machine the status feed listens; without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<SocketAddr>,
     /// Megabytes a day that slots of cover may send.
@@ -127,7 +127,10 @@ impl RootsFile {
         let keys: Result<Vec<[u8; 32]>> = file.operators.iter().map(|text| from_hex(text)).collect();
         let keys = keys.with_context(|| format!("`operators` in {}", path.display()))?;
         Roots::new(file.network, keys, file.threshold).with_context(|| {
-            format!("{}: `threshold` must be 1 to the number of `operators`, each named once", path.display())
+            format!(
+                "{}: `threshold` must be from 1 to the number of `operators`, and none may be listed twice",
+                path.display()
+            )
         })
     }
 }
@@ -139,7 +142,7 @@ pub(crate) fn write_keys(path: &Path, identity: &[u8; 32], link: Option<&[u8; 32
     let text = toml::to_string(&file).context("writing TOML")?;
     disk::write_secret(
         path,
-        format!("# Secret. Whoever has this is this node or operator.\n\n{text}").as_bytes(),
+        format!("# Secret: whoever has this file can act as this node or operator.\n\n{text}").as_bytes(),
     )
 }
 
@@ -165,7 +168,7 @@ fn read_keys(path: &Path) -> Result<KeysFile> {
         let mode =
             fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.permissions().mode();
         if mode & 0o077 != 0 {
-            bail!("{0} can be read by others: `chmod 600 {0}`", path.display());
+            bail!("{0} is readable by others: run `chmod 600 {0}`", path.display());
         }
     }
     disk::read(path)
@@ -178,12 +181,12 @@ fn to_hex(bytes: &[u8]) -> String {
 pub(crate) fn from_hex(text: &str) -> Result<[u8; 32]> {
     let digits = text.as_bytes();
     if digits.len() != 64 || !text.is_ascii() {
-        bail!("a key has 64 hexadecimal digits");
+        bail!("a key must be 64 hexadecimal digits");
     }
     let mut out = [0; 32];
     for (byte, pair) in out.iter_mut().zip(digits.chunks(2)) {
         let pair = std::str::from_utf8(pair).unwrap_or_default();
-        *byte = u8::from_str_radix(pair, 16).context("a key has 64 hexadecimal digits")?;
+        *byte = u8::from_str_radix(pair, 16).context("a key must be 64 hexadecimal digits")?;
     }
     Ok(out)
 }

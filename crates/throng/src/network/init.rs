@@ -29,7 +29,7 @@ const MIX_PORT: u16 = 9001;
 
 #[derive(Args)]
 pub(crate) struct InitOptions {
-    /// Where to write; must not hold a network yet
+    /// Where to write; must not already hold a network
     #[arg(long)]
     dir: PathBuf,
     /// The network's name
@@ -38,14 +38,14 @@ pub(crate) struct InitOptions {
     /// Mixes
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=MIXES_MAX))]
     mixes: u8,
-    /// How many of them are exits
+    /// How many of the mixes are exits
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=MIXES_MAX))]
     exits: u8,
-    /// Where the mixes are reached, in their order; several addresses of one mix are joined by `+`, as in
+    /// Where the mixes are reached, in order; several addresses of one mix are joined by `+`, as in
     /// `198.51.100.1:9001+[2001:db8::1]:9001` [default: 127.1.0.1:9001, 127.2.0.1:9001, …]
     #[arg(long, value_delimiter = ',', value_parser = parse_addresses)]
     address: Vec<Addresses>,
-    /// What each mix can carry in each direction, in kbit/s: paths choose mixes in proportion
+    /// What each mix can carry in each direction, in kbit/s: paths choose mixes in proportion to it
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     capacity_kbps: u32,
     /// Ports that exits open connections to
@@ -59,10 +59,10 @@ pub(crate) struct InitOptions {
     /// Operators
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=OPERATORS_MAX as i64))]
     operators: u8,
-    /// How many of them must sign
+    /// How many operators must sign
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=OPERATORS_MAX as i64))]
     threshold: u8,
-    /// Days that the document is valid
+    /// Days for which the document is valid
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,
 }
@@ -71,7 +71,7 @@ pub(crate) struct InitOptions {
 type Addresses = Vec<SocketAddr>;
 
 fn parse_addresses(text: &str) -> Result<Addresses, String> {
-    let wrong = |_| format!("`{text}` is not `address:port`, or several of them joined by `+`");
+    let wrong = |_| format!("invalid address `{text}`: expected `address:port`, or several joined by `+`");
     let addresses: Addresses = text.split('+').map(str::parse).collect::<Result<_, _>>().map_err(wrong)?;
     match addresses.len() {
         1..=RECORD_ADDRESSES_MAX => Ok(addresses),
@@ -79,7 +79,7 @@ fn parse_addresses(text: &str) -> Result<Addresses, String> {
     }
 }
 
-/// Makes the files of a new network.
+/// Writes the files of a new network.
 pub(crate) fn init(options: &InitOptions) -> Result<()> {
     let dir = &options.dir;
     let design = design::read(&options.design)?;
@@ -89,19 +89,19 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
         ("--threshold", options.threshold, "--operators", options.operators),
     ] {
         if value > most {
-            bail!("{flag} {value} is more than {bound} {most}");
+            bail!("{flag} {value} exceeds {bound} {most}");
         }
     }
     if dir.join("roots.toml").exists() {
-        bail!("{} holds a network already; choose another --dir", dir.display());
+        bail!("{} already holds a network: choose another --dir", dir.display());
     }
-    fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
     let now = Clock::start().now();
 
     let secrets: Vec<[u8; 32]> = (0..options.operators).map(|_| entropy::secret()).collect();
     let operators = secrets.iter().map(Fast::sign_public).collect();
     let roots = Roots::new(options.name.clone(), operators, options.threshold.into())
-        .context("--name has 1 to 64 characters")?;
+        .context("--name must have 1 to 64 characters")?;
     for (secret, number) in secrets.iter().zip(1..) {
         files::write_keys(&dir.join(format!("operator-{number}.keys")), secret, None)?;
     }
@@ -122,10 +122,14 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
     }
     disk::write(&dir.join("network.throng"), &assemble(&unsigned, &signatures))?;
     init_client(dir)?;
-    // Last: with this the network is complete.
-    disk::write_toml(&dir.join("roots.toml"), "Whose signatures count.", &RootsFile::new(&roots))?;
+    // Last: this file marks the network as complete.
+    disk::write_toml(
+        &dir.join("roots.toml"),
+        "The operators whose signatures count.",
+        &RootsFile::new(&roots),
+    )?;
     eprintln!(
-        "a network of {} mixes, {} of them exits, in {}: run `throng node {}` and so on, then `throng client {}`",
+        "wrote a network of {} mixes, {} of them exits, to {}: run `throng node {}` and so on, then `throng client {}`",
         options.mixes,
         options.exits,
         dir.display(),
@@ -144,7 +148,7 @@ fn init_mix(dir: &Path, number: u8, options: &InitOptions, now: Time) -> Result<
         _ => (SocketAddr::from((Ipv6Addr::UNSPECIFIED, addresses[0].port())), addresses),
     };
     if addresses.iter().any(|address| address.port() != listen.port()) {
-        bail!("--address: all addresses of a mix have one port, since it listens on one");
+        bail!("--address: all addresses of a mix must have the same port, since it listens on one");
     }
     let file = MixFile {
         version: FILE_VERSION,

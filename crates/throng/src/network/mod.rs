@@ -21,9 +21,9 @@ use throng_net::suite::Fast;
 use crate::disk::beside;
 use files::MixFile;
 
-/// Records are signed by the mixes once; documents are what is renewed.
+/// Mixes sign their records once; it is documents that are renewed.
 const RECORD_LIFE: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
-/// Clocks may differ by this much.
+/// How far clocks may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(3600);
 
 #[derive(Subcommand)]
@@ -32,8 +32,8 @@ pub(crate) enum NetworkCommand {
     Init(init::InitOptions),
     /// Renew the network's document with one operator's signature
     ///
-    /// The first operator makes the next document, with new records and a new validity; the others sign it by the same
-    /// command. When enough have, it takes the place of the old one.
+    /// The first operator makes the next document, with new records and a new period of validity; the others sign it with
+    /// the same command. Once enough have signed, it replaces the old one.
     Sign(sign::SignOptions),
 }
 
@@ -54,10 +54,10 @@ pub(crate) fn record(path: &Path, file: &MixFile, now: Time) -> Result<Record> {
     let keys = files::read_node_keys(&keys_path)?;
     let addresses = if file.addresses.is_empty() { vec![file.listen] } else { file.addresses.clone() };
     if addresses.len() > RECORD_ADDRESSES_MAX {
-        bail!("`addresses` in {}: at most {RECORD_ADDRESSES_MAX}", path.display());
+        bail!("`addresses` in {} must have at most {RECORD_ADDRESSES_MAX} entries", path.display());
     }
     if addresses.iter().any(|address| address.ip().is_unspecified()) {
-        bail!("{} listens on all addresses: `addresses` must say where others reach it", path.display());
+        bail!("{} listens on all addresses: `addresses` must say where others can reach it", path.display());
     }
     if file.capacity_kbps == 0 {
         bail!("`capacity_kbps` in {} must be more than 0", path.display());

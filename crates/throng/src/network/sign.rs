@@ -20,30 +20,30 @@ use crate::disk;
 
 #[derive(Args)]
 pub(crate) struct SignOptions {
-    /// The document
+    /// The network document
     #[arg(long)]
     document: PathBuf,
-    /// Whose signatures count
+    /// The file that names the operators: `roots.toml`
     #[arg(long)]
     roots: PathBuf,
-    /// The operator's key
+    /// The operator's key file
     #[arg(long)]
     key: PathBuf,
     /// Records of mixes that are new or have changed, as `throng node --record` wrote them
     #[arg(long, value_delimiter = ',')]
     record: Vec<PathBuf>,
-    /// Days that the next document is valid
+    /// Days for which the next document is valid
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,
 }
 
-/// Renews a network document with one operator's signature. When enough have signed, it takes the old one's place.
+/// Renews a network document with one operator's signature. Once enough have signed, it replaces the old one.
 pub(crate) fn renew(options: &SignOptions) -> Result<()> {
     let clock = Clock::start();
     let roots = RootsFile::read(&options.roots)?;
     let secret = files::read_operator_key(&options.key)?;
     if !roots.operators().contains(&Fast::sign_public(&secret)) {
-        bail!("{} is not the key of an operator of {}", options.key.display(), options.roots.display());
+        bail!("{} is not the key of an operator in {}", options.key.display(), options.roots.display());
     }
     let pending = pending(&options.document);
     let (unsigned, mut signatures) = if pending.exists() {
@@ -64,35 +64,35 @@ pub(crate) fn renew(options: &SignOptions) -> Result<()> {
         }
         Err(why) => {
             disk::write(&pending, &bytes)?;
-            eprintln!("signed, and kept in {}: {why}", pending.display());
+            eprintln!("signed and saved in {}, not yet in force: {why}", pending.display());
         }
     }
     Ok(())
 }
 
-/// What the next document says, from the one in force and the records that were given.
+/// The next document, from the one in force and the given records.
 fn successor(options: &SignOptions, roots: &Roots, now: Time) -> Result<Vec<u8>> {
-    // An expired one may be renewed; but it must be ours.
+    // An expired document may be renewed, but it must be ours.
     let bytes =
         fs::read(&options.document).with_context(|| format!("reading {}", options.document.display()))?;
     let current =
         read_any(&bytes, roots, now).with_context(|| format!("in {}", options.document.display()))?;
     let mut statement = current.statement().clone();
-    statement.serial = statement.serial.checked_add(1).context("there is no serial behind this one")?;
+    statement.serial = statement.serial.checked_add(1).context("serial numbers are exhausted")?;
     statement.from = earlier(now);
     statement.until = now + days(options.days);
     for path in &options.record {
         let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         let record = Record::verify::<Fast>(&bytes, now);
         let record = record.map_err(|why| anyhow::anyhow!("{} is refused ({why:?})", path.display()))?;
-        eprintln!("signing in {}", in_words(record.description()));
+        eprintln!("adding mix {}", in_words(record.description()));
         statement.records.retain(|other| other.description().identity != record.description().identity);
         statement.records.push(Arc::new(record));
     }
     Ok(unsigned(&statement))
 }
 
-/// What an operator should look at before signing: paths choose mixes by what they say of themselves.
+/// What an operator should check before signing: paths choose mixes by what they claim.
 fn in_words(mix: &Description) -> String {
     let addresses: Vec<String> = mix.addresses.iter().map(|address| address.0.to_string()).collect();
     format!(
@@ -104,7 +104,7 @@ fn in_words(mix: &Description) -> String {
     )
 }
 
-/// Verifies a document as of its own last moment, if it has expired.
+/// Verifies a document; an expired one as of its last moment.
 fn read_any(bytes: &[u8], roots: &Roots, now: Time) -> Result<Document> {
     match Document::verify::<Fast>(bytes, roots, now) {
         Err(DocumentError::Expired) => {

@@ -23,35 +23,35 @@ use tokio::time::timeout;
 
 use super::report::Report;
 
-/// Where the feed is, if nobody says otherwise.
+/// The feed's default port.
 pub(crate) const DEFAULT_PORT: u16 = 9451;
-/// Where on it the report is.
+/// The report's path on it.
 pub(super) const PATH: &str = "/status.json";
-/// Whoever asks for longer is left.
+/// The longest that a request may take.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(5);
-/// Questions at once.
+/// Simultaneous requests.
 const QUESTIONS_MAX: usize = 16;
 
-/// What gathers a report when somebody asks.
+/// Gathers a report on request.
 pub(crate) trait Gather: Send + Sync + 'static {
     fn gather(&self) -> impl Future<Output = Option<Report>> + Send;
 }
 
-/// Listens where the feed is to be; if the usual port is taken, on any other.
+/// Binds the feed: to the given port, or to the default one, or if that is in use to any.
 pub(crate) async fn listen(port: Option<u16>) -> Result<TcpListener> {
     let at = |port| TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)));
     match port {
         Some(port) => {
-            at(port).await.with_context(|| format!("the status feed on port {port} (--status-port)"))
+            at(port).await.with_context(|| format!("binding the status feed to port {port} (--status-port)"))
         }
         None => match at(DEFAULT_PORT).await {
             Ok(listener) => Ok(listener),
-            Err(_) => at(0).await.context("the status feed"),
+            Err(_) => at(0).await.context("binding the status feed"),
         },
     }
 }
 
-/// The feed of one node, where its file says; none if it says nothing.
+/// Serves the feed of one node where its file says; if it does not say, not at all.
 pub(crate) async fn of_one(
     at: Option<SocketAddr>,
     file: &Path,
@@ -59,12 +59,15 @@ pub(crate) async fn of_one(
 ) -> Result<Option<JoinHandle<()>>> {
     let Some(at) = at else { return Ok(None) };
     if !at.ip().is_loopback() {
-        bail!("`status` in {}: {at} is not on this machine, and nobody else is to read it", file.display());
+        bail!(
+            "`status` in {}: {at} is not a loopback address, and only this machine may read the feed",
+            file.display()
+        );
     }
     match TcpListener::bind(at).await {
         Ok(listener) => Ok(Some(tokio::spawn(serve(listener, Arc::new(node))))),
         Err(error) => {
-            // A node is worth more than what is told of it.
+            // A node is worth running without its feed.
             eprintln!("throng: no status feed on {at} (`status` in {}): {error}", file.display());
             Ok(None)
         }
@@ -93,7 +96,7 @@ impl Gather for OneNode {
     }
 }
 
-/// Answers questions until it is dropped.
+/// Answers requests until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, source: Arc<impl Gather>) {
     let places = Arc::new(Semaphore::new(QUESTIONS_MAX));
     loop {
@@ -105,7 +108,7 @@ pub(crate) async fn serve(listener: TcpListener, source: Arc<impl Gather>) {
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(TIME_MAX).keep_alive(false);
             let served = http.serve_connection(TokioIo::new(stream), hyper::service::service_fn(answer));
-            let _ = timeout(TIME_MAX, served).await; // whoever hangs up need not be told
+            let _ = timeout(TIME_MAX, served).await; // a client that hangs up needs no answer
             drop(place);
         });
     }
@@ -120,16 +123,16 @@ async fn answer<B>(
         *response.status_mut() = status;
         Ok(response)
     };
-    // A web page must not read this by a name of its own that leads here.
+    // DNS rebinding: a web page must not read this by a name of its own that resolves to here.
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !is_ours(host) {
-        return refused(StatusCode::FORBIDDEN, "ask by 127.0.0.1 or localhost\n");
+        return refused(StatusCode::FORBIDDEN, "the host must be 127.0.0.1 or localhost\n");
     }
     if request.method() != Method::GET || request.uri().path() != PATH {
-        return refused(StatusCode::NOT_FOUND, "there is /status.json\n");
+        return refused(StatusCode::NOT_FOUND, "only /status.json exists\n");
     }
     let Some(report) = source.gather().await else {
-        return refused(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n");
+        return refused(StatusCode::SERVICE_UNAVAILABLE, "the node has stopped\n");
     };
     let json = serde_json::to_vec(&report).unwrap_or_default();
     let mut response = Response::new(Full::from(json));

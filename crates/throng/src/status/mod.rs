@@ -1,4 +1,4 @@
-//! `throng status`: how anonymous a running Throng says that it is.
+//! `throng status`: how anonymous a running Throng is, by its own measurements.
 
 pub(crate) mod feed;
 pub(crate) mod report;
@@ -23,28 +23,24 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Args)]
 pub(crate) struct StatusOptions {
-    /// Where the running Throng says its status
+    /// Address of the running Throng's status feed
     #[arg(long, default_value_t = SocketAddr::from(([127, 0, 0, 1], feed::DEFAULT_PORT)))]
     at: SocketAddr,
-    /// Print it as JSON, as it comes
+    /// Print the JSON unchanged
     #[arg(long)]
     json: bool,
 }
 
-/// Prints what a running Throng says of itself.
+/// Prints the status of a running Throng.
 pub(crate) fn run(options: &StatusOptions) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
-    let bytes = runtime.block_on(async {
-        timeout(feed::TIME_MAX, ask(options.at)).await.context("it did not answer in time")?
-    })?;
+    let bytes = runtime
+        .block_on(async { timeout(feed::TIME_MAX, ask(options.at)).await.context("no answer in time")? })?;
     let text = if options.json {
         String::from_utf8(bytes.to_vec()).context("the answer is not text")? + "\n"
     } else {
-        readable(
-            &serde_json::from_slice(&bytes)
-                .context("the answer is not what a Throng of this version says")?,
-        )
+        readable(&serde_json::from_slice(&bytes).context("the answer is not that of this version of Throng")?)
     };
     print(&text)
 }
@@ -52,14 +48,15 @@ pub(crate) fn run(options: &StatusOptions) -> Result<()> {
 async fn ask(at: SocketAddr) -> Result<Bytes> {
     let stream = TcpStream::connect(at).await.with_context(|| {
         format!(
-            "no Throng says its status on {at}: is one running? `--at` says where, as it printed at its start"
+            "no Throng is listening for status on {at}: is one running? `--at` takes the address that it printed at startup"
         )
     })?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.context("speaking HTTP")?;
     tokio::spawn(connection);
     let request = Request::get(feed::PATH).header(HOST, at.to_string()).body(Full::<Bytes>::default());
-    let response = sender.send_request(request.context("asking")?).await.context("asking")?;
+    let response =
+        sender.send_request(request.context("building the request")?).await.context("sending the request")?;
     if response.status() != StatusCode::OK {
         bail!("{at} answered {}", response.status());
     }
