@@ -1,12 +1,14 @@
-//! Whatever a developer of Throng runs.
+//! Tasks for developers of Throng.
 
 mod bench;
+mod house;
 mod test;
 mod tools;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use test::Extent;
 
 /// Developer tasks.
 #[derive(Parser)]
@@ -18,12 +20,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Format, lints, docs, licences, and every test; installs what they need from the system's packages if it may
-    Test {
-        /// Also what takes minutes and is not needed for every change
-        #[arg(long)]
-        long: bool,
-    },
-    /// Speed, cost and memory beside Tor's, a floor's and nothing's, by turns; as tables
+    Test(TestOptions),
+    /// The rules about the source that no compiler knows: circles of imports, citations, long functions
+    House,
+    /// Compare speed, cost and memory with Tor, with a floor and with no network at all, by turns; as tables
     Bench(Box<bench::Bench>),
     /// Accept the scenarios' new results as their golden tables: look at the difference before you commit it
     Bless,
@@ -31,9 +31,35 @@ enum Task {
     Audit,
 }
 
+#[derive(Args)]
+struct TestOptions {
+    /// Only what takes less than two minutes once everything is built: format, the rules of `house`, lints, and the fast
+    /// tests of the engine, the simulator and the planner
+    ///
+    /// Installs nothing. Leaves out: the documentation and its examples, licences, the planted faults, the swarm and other
+    /// long simulations, golden tables, and whatever opens a socket or drives the binary, a browser or a capture
+    /// (throng-net and throng).
+    #[arg(long, conflicts_with = "long")]
+    quick: bool,
+    /// Also what takes minutes and is not needed for every change
+    #[arg(long)]
+    long: bool,
+}
+
+impl TestOptions {
+    fn extent(&self) -> Extent {
+        match (self.quick, self.long) {
+            (true, _) => Extent::Quick,
+            (_, true) => Extent::Long,
+            _ => Extent::Normal,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
-        Task::Test { long } => test::run_all(long),
+        Task::Test(options) => test::run_all(options.extent()),
+        Task::House => house::check(),
         Task::Bench(bench) => bench::run(*bench),
         Task::Bless => test::bless(),
         Task::Audit => tools::run("cargo", &["deny", "check"]),

@@ -1,12 +1,13 @@
-//! `cargo xtask test`: everything that must hold before a change is taken in.
+//! `cargo xtask test`: everything that must hold before a change is merged.
 
 use std::env;
 
 use anyhow::Result;
 
+use crate::house;
 use crate::tools::{is_here, run, succeeds};
 
-/// Programs that tests drive, and the Debian packages that bring them.
+/// Programs that tests drive, and the Debian packages that provide them.
 const NEEDED: [(&str, &str); 7] = [
     ("chromium", "chromium"),
     ("curl", "curl"),
@@ -21,31 +22,94 @@ const NEEDED: [(&str, &str); 7] = [
 const NEEDED_LONG: [(&str, &str); 4] =
     [("munged", "munge"), ("sbatch", "slurm-client"), ("slurmctld", "slurmctld"), ("slurmd", "slurmd")];
 
-/// Runs all checks; the test runner's summary comes last.
-pub(crate) fn run_all(long: bool) -> Result<()> {
+/// How much is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What takes less than two minutes once everything is built, and needs nothing but Rust.
+    Quick,
+    /// What a change must pass.
+    Normal,
+    /// Also what takes minutes and is not needed for every change.
+    Long,
+}
+
+/// Packages whose tests need no socket, no other program and no rights.
+const PURE: [&str; 5] = ["throng-core", "throng-machine", "throng-sim", "throng-lab", "xtask"];
+
+/// Files of their tests that take seconds, beside the tests next to the code.
+const FAST: [&str; 13] = [
+    "a_circuit_is_renewed",
+    "a_circuit_survives_every_single_loss",
+    "a_mix_may_die",
+    "a_newer_document_reaches_everybody",
+    "a_run_can_be_split_watched_and_stopped",
+    "a_trace_shows_what_the_wire_shows",
+    "an_adversary_on_the_wire_or_in_a_mix_gains_nothing",
+    "covered_links_keep_their_schemes",
+    "errors_name_the_field",
+    "known_answers",
+    "the_engine_keeps_its_promises",
+    "the_swarm_finds_nothing",
+    "the_wire_does_not_know_the_load",
+];
+
+/// Tests in these files that take longer.
+const SLOW: [&str; 2] = ["fifty_random_worlds_with_cover", "for_three_hours"];
+
+/// Runs the checks; the test runner's summary comes last.
+pub(crate) fn run_all(extent: Extent) -> Result<()> {
+    if extent == Extent::Quick {
+        return run_quick();
+    }
     install(&NEEDED);
-    if long {
+    if extent == Extent::Long {
         install(&NEEDED_LONG);
     }
     ask_for_namespaces();
     let nextest = cargo_tool("nextest", "cargo-nextest");
-    run("cargo", &["fmt", "--all", "--check"])?;
-    run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    source()?;
     documentation()?;
     if cargo_tool("deny", "cargo-deny") {
         run("cargo", &["deny", "--locked", "check", "licenses", "bans", "sources"])?;
     }
     run("cargo", &["test", "--workspace", "--doc", "--locked"])?;
     planted_faults()?;
+    let is_long = extent == Extent::Long;
     if nextest {
         let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
-        let ignored = if long { "all" } else { "default" };
+        let ignored = if is_long { "all" } else { "default" };
         let words = ["nextest", "run", "--workspace", "--locked", "--profile", profile];
         run("cargo", &[&words[..], &["--run-ignored", ignored]].concat())
     } else {
         let words = ["test", "--workspace", "--all-targets", "--locked", "--", "--test-threads=1"];
-        let more: &[&str] = if long { &["--include-ignored"] } else { &[] };
+        let more: &[&str] = if is_long { &["--include-ignored"] } else { &[] };
         run("cargo", &[&words[..], more].concat())
+    }
+}
+
+/// The source as it stands: its form, the house's rules, lints. Cheapest first.
+fn source() -> Result<()> {
+    run("cargo", &["fmt", "--all", "--check"])?;
+    eprintln!("\n$ cargo xtask house");
+    house::check()?;
+    run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+}
+
+/// Installs nothing, and runs nothing but cargo.
+fn run_quick() -> Result<()> {
+    source()?;
+    let tests = FAST.map(|test| ["--test", test]).concat();
+    if succeeds("cargo", &["nextest", "--version"]) {
+        // The whole workspace, of which a part runs: for fewer packages, libraries would be built with fewer features.
+        let words = ["nextest", "run", "--workspace", "--locked", "--lib", "--bins"];
+        let packages = PURE.map(|package| format!("package({package})")).join(" + ");
+        let slow = SLOW.map(|test| format!("test({test})")).join(" + ");
+        run("cargo", &[&words[..], &tests, &["--filterset", &format!("({packages}) - ({slow})")]].concat())
+    } else {
+        let packages = PURE.map(|package| ["--package", package]).concat();
+        let without_slow = SLOW.map(|test| ["--skip", test]).concat();
+        let words = ["test", "--locked", "--lib", "--bins"];
+        run("cargo", &[&words[..], &packages, &tests, &["--"], &without_slow].concat())
     }
 }
 
@@ -56,7 +120,7 @@ fn planted_faults() -> Result<()> {
     run("env", &[&build[..], &test, &["planted"]].concat())
 }
 
-/// Writes the golden tables of the scenarios anew.
+/// Rewrites the golden tables of the scenarios.
 pub(crate) fn bless() -> Result<()> {
     let test = [
         "test",
@@ -69,20 +133,20 @@ pub(crate) fn bless() -> Result<()> {
     run("env", &[&["THRONG_BLESS=1", "cargo"][..], &test].concat())
 }
 
-/// Installs what is missing where that is possible; says loudly what stays missing.
+/// Installs what is missing where possible, and reports loudly what stays missing.
 fn install(needed: &[(&str, &str)]) {
     let missing = || needed.iter().filter(|(program, _)| !is_here(program));
     if missing().next().is_some() && is_here("apt-get") && succeeds("test", &["-w", "/var/lib/dpkg"]) {
         let _ = run("apt-get", &["update", "--quiet"]);
         for (_, package) in missing() {
-            // One by one: what cannot be had must not keep the rest away.
+            // One by one: a package that is unavailable must not block the others.
             let apt =
                 ["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-install-recommends"];
             let _ = run("env", &[&apt[..], &[*package]].concat());
         }
     }
     for (program, package) in missing() {
-        skipped(&format!("what needs `{program}` (package {package}), which could not be installed"));
+        skipped(&format!("tests that need `{program}` (package {package}), which could not be installed"));
     }
 }
 
@@ -90,7 +154,7 @@ fn ask_for_namespaces() {
     let namespaces = succeeds("unshare", &["--net", "true"])
         || succeeds("unshare", &["--user", "--map-root-user", "--net", "true"]);
     if !namespaces {
-        skipped("what needs a network namespace of its own: this system permits none");
+        skipped("tests that need a network namespace, which this system does not permit");
     }
 }
 
@@ -99,7 +163,7 @@ fn cargo_tool(subcommand: &str, package: &str) -> bool {
     let here = || succeeds("cargo", &[subcommand, "--version"]);
     let here = here() || (run("cargo", &["install", "--locked", package]).is_ok() && here());
     if !here {
-        skipped(&format!("what needs `{package}`, which could not be installed"));
+        skipped(&format!("checks that need `{package}`, which could not be installed"));
     }
     here
 }

@@ -1,4 +1,4 @@
-//! Programs that tasks call, and how they get here.
+//! Running other programs.
 
 use std::env;
 use std::path::Path;
@@ -16,14 +16,14 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a program runs without complaint; what it prints is thrown away.
+/// Whether a program succeeds; its output is discarded.
 pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let quiet =
         command(program, arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet.is_ok_and(|status| status.success())
 }
 
-/// Whether a program of this name can be found.
+/// Whether a program of this name is installed.
 pub(crate) fn is_here(program: &str) -> bool {
     let paths = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&paths)
@@ -31,9 +31,13 @@ pub(crate) fn is_here(program: &str) -> bool {
         .any(|folder| folder.join(program).is_file())
 }
 
+/// The workspace's root.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
 fn command(program: &str, arguments: &[&str]) -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(root);
+    command.args(arguments).current_dir(root());
     command
 }

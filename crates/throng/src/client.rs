@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use anyhow::{Context, Result};
+use clap::Args;
 use throng_core::{ClientConfig, NodeId};
 use throng_net::clock::Clock;
 use throng_net::driver::Driver;
@@ -16,32 +17,40 @@ use throng_net::socket::Socket;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::cli::SpendingOptions;
+use crate::disk::{self, beside};
+use crate::metered::SpendingOptions;
 use crate::network::document::DocumentFile;
-use crate::network::files::{self, ClientFile, RootsFile, beside};
-use crate::status::{self, OneNode};
-use crate::up;
+use crate::network::files::{self, ClientFile, RootsFile};
+use crate::startup;
+use crate::status::feed::{self, OneNode};
+use crate::terminal::{LEAVE_TIME_MAX, interrupted, progress};
 
-/// How often is looked whether there are new first hops to keep.
+/// How often new first hops are saved.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
 
+#[derive(Args)]
+pub(crate) struct ClientOptions {
+    /// The client's file, as written by `throng network init`
+    file: PathBuf,
+}
+
 /// Runs the client until Ctrl-C.
-pub(crate) fn run(path: &Path) -> Result<()> {
-    // One thread: a node drives one socket, and threads that wake each other cost more than they bring (docs/benchmarks.md).
+pub(crate) fn run(options: &ClientOptions) -> Result<()> {
+    // One thread: a node drives one socket, and threads that wake each other cost more than they gain (docs/benchmarks.md).
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
-    runtime.block_on(client(path))
+    runtime.block_on(client(&options.file))
 }
 
 async fn client(path: &Path) -> Result<()> {
     let clock = Clock::start();
-    let file: ClientFile = files::read(path)?;
+    let file: ClientFile = disk::read(path)?;
     let roots = RootsFile::read(&beside(path, &file.roots))?;
     let mut document = DocumentFile::open(beside(path, &file.document), roots, clock)?;
     let in_force = Arc::clone(document.document());
     let statement = in_force.statement();
-    let listener = up::listen(file.proxy, &format!("`proxy` in {}", path.display())).await?;
-    let proxy = listener.local_addr().context("asking for the proxy's address")?;
+    let listener = startup::listen(file.proxy, &format!("`proxy` in {}", path.display())).await?;
+    let proxy = listener.local_addr().context("reading the proxy's address")?;
 
     let state = beside(path, &file.state);
     let config_first_hops = read_first_hops(&state)?;
@@ -67,14 +76,14 @@ async fn client(path: &Path) -> Result<()> {
         node: driver.meter(),
         mix: None,
     };
-    let _feed = status::of_one(file.status, path, observer).await?;
+    let _feed = feed::of_one(file.status, path, observer).await?;
     let _metering = spending.watch(driver.orders());
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(proxy::serve(listener, Arc::clone(&client), ProxyLimits::default(), stopped));
 
-    let progress = up::progress(false);
-    let mut first_circuit = std::pin::pin!(up::first_circuit(client.supply(), &progress));
-    let mut interrupted = std::pin::pin!(up::interrupted());
+    let progress = progress(false);
+    let mut first_circuit = std::pin::pin!(startup::first_circuit(client.supply(), &progress));
+    let mut interrupted = std::pin::pin!(interrupted());
     let mut first_hops = FirstHopsFile { path: state, kept: config_first_hops };
     let mut look = tokio::time::interval(KEEP_EVERY);
     let mut is_ready = false;
@@ -99,11 +108,11 @@ async fn client(path: &Path) -> Result<()> {
         let _ = serving.await;
         driver.leave().await;
     };
-    let _ = timeout(up::LEAVE_TIME_MAX, farewell).await;
+    let _ = timeout(LEAVE_TIME_MAX, farewell).await;
     Ok(())
 }
 
-/// A socket that reaches mixes of both families; of IPv4 only where the system knows no other.
+/// A socket that reaches mixes over IPv6 and IPv4; over IPv4 only where the system has no IPv6.
 fn bind_anywhere(datagram: usize) -> io::Result<Socket> {
     let any = |ip: IpAddr| Socket::bind(SocketAddr::new(ip, 0), datagram);
     any(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| any(Ipv4Addr::UNSPECIFIED.into()))
@@ -121,21 +130,21 @@ fn read_first_hops(path: &Path) -> Result<Vec<NodeId>> {
     }
 }
 
-/// Where the first hops are kept. A client that is killed must not begin with others: every change of them is one more
-/// chance to meet a hostile one.
+/// Where the first hops are kept. A client that was killed must not start with others: every change is another chance to
+/// meet a hostile one.
 struct FirstHopsFile {
     path: PathBuf,
     kept: Vec<NodeId>,
 }
 
 impl FirstHopsFile {
-    /// Writes them if they changed. If that fails it is said, and tried again the next time.
+    /// Writes them if they have changed. A failure is reported, and the next call tries again.
     async fn keep(&mut self, driver: &Driver) {
         let Some(status) = driver.status().await.filter(|status| status.first_hops != self.kept) else {
             return;
         };
         let text: String = status.first_hops.iter().map(|id| format!("{id}\n")).collect();
-        match files::write_secret(&self.path, text.as_bytes()) {
+        match disk::write_secret(&self.path, text.as_bytes()) {
             Ok(()) => self.kept = status.first_hops,
             Err(error) => eprintln!("throng: {error:#}"),
         }

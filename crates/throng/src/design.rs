@@ -1,20 +1,49 @@
 //! A network's design, from a file and flags.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clap::Args;
 use throng_core::Design;
-use throng_core::cover::Cover;
+use throng_core::cover::{Cover, Rate};
 use throng_core::design::choices;
+use throng_core::limits::HOPS_MAX;
+use throng_core::mixing::{MinCompany, Mixing};
 use throng_machine::Maybenot;
 
-use crate::cli::DesignOptions;
-use crate::network::files;
+use crate::disk;
 
-/// The design that the options ask for: flags go before the file, the file before what is usual.
+/// How the network works: from a file, from flags, or from a file with some of it changed by flags.
+#[derive(Args)]
+pub(crate) struct DesignOptions {
+    /// A design file: lines of `axis = value` with the axes `hops`, `mixing`, `company`, `cover` and `rate`, each written like the
+    /// flag of that name, and `datagram` (bytes)
+    #[arg(long, value_name = "FILE")]
+    design: Option<PathBuf>,
+    /// Mixes in a circuit [default: 3]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=HOPS_MAX as i64))]
+    hops: Option<u8>,
+    /// How mixes hold cells: `none`, `batch=20ms`, `pool=1:10:200ms` (how many must arrive, or how often some leave; how
+    /// many stay; the silence after which a dummy is added), `slices=50ms`, `exponential=15ms`, `uniform=20ms` [default:
+    /// none]
+    #[arg(long)]
+    mixing: Option<Mixing>,
+    /// What mixes do with a cell among too few others: `none`, `fill=3`, `hold=3:20ms` [default: none]
+    #[arg(long)]
+    company: Option<MinCompany>,
+    /// Cover traffic: `none`, or at most one of each kind: `user-link`; `links`, `demand-driven` or `mimics`; `end-to-end`
+    /// or `poisson`; joined by commas, each optionally with its own rate: `user-link=64kbps,links=1mbps` [default: none]
+    #[arg(long)]
+    cover: Option<String>,
+    /// Rate on the wire of covered links and circuits without a rate of their own: `64kbps` [default: 64kbps]
+    #[arg(long)]
+    rate: Option<Rate>,
+}
+
+/// The design that the options ask for: flags override the file, and the file overrides the defaults.
 pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
     let path = options.design.as_deref();
-    let text = path.map(files::read_text).transpose()?.unwrap_or_default();
+    let text = path.map(disk::read_text).transpose()?.unwrap_or_default();
     let in_file = || format!("in {}", path.unwrap_or(Path::new("")).display());
     let said = choices(&text).with_context(in_file)?;
     Design::default().with(said.iter().copied()).with_context(in_file)?; // what is wrong there is not a flag's fault
@@ -23,7 +52,7 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
     let flag = |axis: &str| flags.iter().any(|(name, _)| *name == axis);
     let from_file = said.into_iter().filter(|(axis, _)| !flag(axis));
     let from_flags = flags.iter().map(|(axis, value)| (*axis, value.as_str()));
-    let design = Design::default().with(from_file.chain(from_flags)).context("--cover or another flag")?;
+    let design = Design::default().with(from_file.chain(from_flags)).context("in the flags")?;
     design.check(&Maybenot)?;
     note_of_room(&design.cover).iter().for_each(|note| eprintln!("{note}"));
     Ok(design)
@@ -43,12 +72,12 @@ impl DesignOptions {
     }
 }
 
-/// What to say where covered links carry covered circuits: nobody else tells that they are full.
+/// Notes for designs whose covered links carry covered circuits: nothing else reports that they are full.
 fn note_of_room(cover: &Cover) -> Vec<String> {
     let [of_user, of_mixes] = cover.circuits_per_link();
     let note = |link: &str, room: u64, whose: &str| {
         let circuits = if room == 1 { "circuit" } else { "circuits" };
-        format!("note: {link} carries {room} covered {circuits} at once, {whose}; with more, pages wait")
+        format!("note: {link} carries {room} covered {circuits} at once, {whose}; beyond that, pages wait")
     };
     let of_user = of_user.map(|room| note("a user's link", room, "one for each user name in use"));
     let of_mixes = of_mixes.map(|room| note("a link between mixes", room, "of all clients together"));
@@ -66,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_go_before_the_file_and_the_file_before_what_is_usual() {
+    fn flags_override_the_file_and_the_file_overrides_the_defaults() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("design.toml");
         std::fs::write(

@@ -22,26 +22,29 @@ use throng_net::socket::Socket;
 use throng_net::suite::Fast;
 use tokio::sync::mpsc;
 
-use crate::status::Gather;
-use crate::status::meter::Report;
+use crate::status::feed::Gather;
+use crate::status::report::Report;
 use crate::tap::Recording;
 
 /// The network lives as long as its process; its records are good for longer.
 const RECORD_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What every mix of it says that it can carry: they share one machine, so no one more than another (kbit/s).
+/// The capacity that every mix declares, in kbit/s: they share one machine, so none declares more than another.
 const LOCAL_CAPACITY: u32 = 1_000_000;
 
-/// What kind of network.
-pub(crate) struct Plan {
+/// One mix per /16 of 127.0.0.0/8, without 127.0 and 127.255.
+pub(crate) const MIXES_MAX: i64 = 254;
+
+/// What to start.
+pub(crate) struct LocalSetup {
     pub(crate) budget: Budget,
     pub(crate) mixes: u8,
     pub(crate) design: Arc<Design>,
-    /// Who sees all its wires, if anybody does.
+    /// What records all its wires, if anything does.
     pub(crate) tap: Option<Recording>,
 }
 
-impl Plan {
+impl LocalSetup {
     fn watched(&self, socket: Socket) -> Result<Socket> {
         match &self.tap {
             Some(tap) => tap.watch(socket),
@@ -59,7 +62,7 @@ pub(crate) struct LocalNetwork {
     pub(crate) design: Arc<Design>,
     /// Whether every mix has a /16 of its own.
     pub(crate) own_prefixes: bool,
-    /// Why exits cannot look names up, if they cannot.
+    /// Why exits cannot resolve names, if they cannot.
     pub(crate) no_names: Option<String>,
 }
 
@@ -99,14 +102,14 @@ pub(crate) struct Mix {
 
 impl LocalNetwork {
     /// Starts everything; the client begins to build circuits.
-    pub(crate) fn start(plan: &Plan) -> Result<Self> {
+    pub(crate) fn start(setup: &LocalSetup) -> Result<Self> {
         let clock = Clock::start();
-        let (sockets, own_prefixes) = bind_all(plan.mixes, plan.design.geometry)?;
-        let exits = plan.mixes.div_ceil(3);
+        let (sockets, own_prefixes) = bind_all(setup.mixes, setup.design.geometry)?;
+        let exits = setup.mixes.div_ceil(3);
         let members: Vec<Member> = sockets
             .into_iter()
             .enumerate()
-            .map(|(i, socket)| Member::new(plan.watched(socket)?, i < usize::from(exits), clock))
+            .map(|(i, socket)| Member::new(setup.watched(socket)?, i < usize::from(exits), clock))
             .collect::<Result<_>>()?;
         let records: Vec<Arc<Record>> = members.iter().map(|member| Arc::clone(&member.record)).collect();
 
@@ -114,16 +117,16 @@ impl LocalNetwork {
         let mixes = members
             .into_iter()
             .zip(1..)
-            .map(|(member, number)| member.start(number, &plan.design, &records, clock, &resolver))
+            .map(|(member, number)| member.start(number, &setup.design, &records, clock, &resolver))
             .collect::<Result<_>>()?;
         let rules = if own_prefixes { PathRules::Diverse } else { PathRules::SamePrefixAllowed };
-        let (client, client_driver) = start_local_client(plan, rules, records, clock)?;
+        let (client, client_driver) = start_local_client(setup, rules, records, clock)?;
         Ok(Self {
             mixes,
             client: Arc::new(client),
             client_driver,
             clock,
-            design: Arc::clone(&plan.design),
+            design: Arc::clone(&setup.design),
             own_prefixes,
             no_names,
         })
@@ -146,7 +149,7 @@ impl LocalNetwork {
         }
     }
 
-    /// Where the client hears orders.
+    /// Where the client takes orders.
     pub(crate) fn client_orders(&self) -> mpsc::Sender<Order> {
         self.client_driver.orders()
     }
@@ -171,7 +174,7 @@ struct Member {
 impl Member {
     fn new(socket: Socket, is_exit: bool, clock: Clock) -> Result<Self> {
         let keys = NodeKeys::new(entropy::secret(), entropy::secret());
-        let address = socket.local_addr().context("asking for a socket's address")?;
+        let address = socket.local_addr().context("reading a socket's address")?;
         let now = clock.now();
         let description = Description {
             identity: keys.id::<Fast>(),
@@ -196,7 +199,7 @@ impl Member {
         resolver: &ResolverSource,
     ) -> Result<Mix> {
         let exit_ports = self.record.description().exit_ports.clone();
-        // This network's own setting: everything may be reached, also what is on this machine.
+        // Peculiar to this network: exits may reach everything, including this machine.
         let exit = |ports: &Ports| Exit::new(ExitPolicy { ports: ports.clone(), local: true }, resolver());
         let setup = MixSetup {
             keys: self.keys,
@@ -211,16 +214,16 @@ impl Member {
 }
 
 fn start_local_client(
-    plan: &Plan,
+    setup: &LocalSetup,
     rules: PathRules,
     records: Vec<Arc<Record>>,
     clock: Clock,
 ) -> Result<(Client, Driver)> {
-    let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), plan.design.geometry.datagram())
+    let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), setup.design.geometry.datagram())
         .context("binding the client's socket")?;
-    let config = ClientConfig { rules, budget: plan.budget, ..ClientConfig::default() };
-    let socket = plan.watched(socket)?;
-    start_client(config, Arc::clone(&plan.design), Membership::Given(records), socket, clock)
+    let config = ClientConfig { rules, budget: setup.budget, ..ClientConfig::default() };
+    let socket = setup.watched(socket)?;
+    start_client(config, Arc::clone(&setup.design), Membership::Given(records), socket, clock)
         .context("starting QUIC")
 }
 

@@ -7,15 +7,15 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What says how much is logged, as in `THRONG_LOG=info,throng_net=debug`.
+/// The variable that says how much is logged, as in `THRONG_LOG=info,throng_net=debug`.
 const VARIABLE: &str = "THRONG_LOG";
 
-/// Begins to log: only what we write ourselves. Libraries write the names and addresses that they work on.
+/// Starts logging, of our own lines only: libraries log the names and addresses that they work on.
 pub(crate) fn start() {
     let wanted = std::env::var(VARIABLE).unwrap_or_else(|_| "warn".to_owned());
     let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
         eprintln!(
-            "throng: {VARIABLE} is not understood ({error}); it is like `info` or `info,throng_net=debug`"
+            "throng: invalid {VARIABLE} ({error}): expected for example `info` or `info,throng_net=debug`"
         );
         EnvFilter::new("warn")
     });

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use clap::Args;
 use throng_core::cover::Budget;
 use throng_net::driver::Order;
 use tokio::process::Command;
@@ -10,12 +11,21 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::cli::SpendingOptions;
-
 /// How often the system is asked.
 const ASK_EVERY: Duration = Duration::from_secs(60);
-/// It answers within this, or it does not say.
+/// How long an answer may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What cover may cost its user.
+#[derive(Args, Clone, Copy, Default)]
+pub(crate) struct SpendingOptions {
+    /// Megabytes a day that cover may send, including the real data it carries; then cover stops until midnight UTC
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) cover_mb_per_day: Option<u32>,
+    /// Cover only while the system says that the connection is not metered (asks NetworkManager)
+    #[arg(long)]
+    pub(crate) cover_unmetered_only: bool,
+}
 
 impl SpendingOptions {
     /// What may be spent a day.
@@ -23,7 +33,7 @@ impl SpendingOptions {
         Budget { bytes_per_day: self.cover_mb_per_day.map(|mb| u64::from(mb) * 1_000_000) }
     }
 
-    /// Lets cover cost something only while the connection is known to be unmetered, if that is wanted.
+    /// If asked to, allows cover only while the connection is known to be unmetered.
     pub(crate) fn watch(&self, orders: mpsc::Sender<Order>) -> Option<JoinHandle<()>> {
         self.cover_unmetered_only.then(|| tokio::spawn(follow(orders)))
     }
@@ -31,7 +41,7 @@ impl SpendingOptions {
 
 async fn follow(orders: mpsc::Sender<Order>) {
     let mut before = None;
-    // Nothing is spent before the answer is there.
+    // Nothing is spent before the first answer.
     if orders.send(Order::Spend(false)).await.is_err() {
         return;
     }
@@ -43,8 +53,8 @@ async fn follow(orders: mpsc::Sender<Order>) {
                 Metered::No => eprintln!("throng: the connection is not metered: cover is on"),
                 Metered::Yes => eprintln!("throng: the connection is metered: cover is off"),
                 Metered::Unknown => eprintln!(
-                    "throng: the system does not say whether the connection is metered (it has no NetworkManager, or \
-                     that does not know): cover is off; without --cover-unmetered-only it is on"
+                    "throng: cannot tell whether the connection is metered (NetworkManager is not running or does not \
+                     know): cover is off; without --cover-unmetered-only it would be on"
                 ),
             }
         }
@@ -75,7 +85,7 @@ async fn ask() -> Metered {
     }
 }
 
-/// One line for each device; those that are not connected say `unknown` or nothing.
+/// Parses one line per device; for devices that are not connected it is `unknown` or empty.
 fn read(said: &str) -> Metered {
     let mut lines = said.lines().map(str::trim);
     if lines.clone().any(|line| line.starts_with("yes")) {

@@ -1,9 +1,10 @@
 //! `throng node`: a mix of a static network.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use clap::Args;
 use throng_core::NodeKeys;
 use throng_core::documents::Document;
 use throng_core::membership::Description;
@@ -14,37 +15,52 @@ use throng_net::socket::Socket;
 use throng_net::suite::Fast;
 use tokio::time::timeout;
 
+use crate::disk::{self, beside};
+use crate::network;
 use crate::network::document::DocumentFile;
-use crate::network::files::{self, MixFile, RootsFile, beside};
-use crate::status::{self, OneNode};
-use crate::{network, up};
+use crate::network::files::{self, MixFile, RootsFile};
+use crate::status::feed::{self, OneNode};
+use crate::terminal::{LEAVE_TIME_MAX, interrupted};
+
+#[derive(Args)]
+pub(crate) struct NodeOptions {
+    /// The mix's file, as written by `throng network init`
+    file: PathBuf,
+    /// Do not run: write the mix's signed record here, as its file describes it now, for the operators to add to the
+    /// next document; creates its keys if there are none yet
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
+
+/// Runs the mix until Ctrl-C, or only writes its record.
+pub(crate) fn run(options: &NodeOptions) -> Result<()> {
+    if let Some(record) = &options.record {
+        return write_record(&options.file, record);
+    }
+    // One thread: a node drives one socket, and threads that wake each other cost more than they gain (docs/benchmarks.md).
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(node(&options.file))
+}
 
 /// Writes the record of the mix as its file describes it now.
-pub(crate) fn write_record(path: &Path, record: &Path) -> Result<()> {
+fn write_record(path: &Path, record: &Path) -> Result<()> {
     let clock = Clock::start();
-    let file: MixFile = files::read(path)?;
+    let file: MixFile = disk::read(path)?;
     let signed = network::record(path, &file, clock.now())?;
-    files::write(record, signed.as_bytes())
+    disk::write(record, signed.as_bytes())
 }
 
 fn own_description<'d>(document: &'d Document, keys: &NodeKeys) -> Result<&'d Description> {
     let id = keys.id::<Fast>();
     let mut descriptions = document.statement().records.iter().map(|record| record.description());
     let own = descriptions.find(|description| description.identity == id);
-    own.context("the network document does not name this mix: its operators must sign it in")
-}
-
-/// Runs the mix until Ctrl-C.
-pub(crate) fn run(path: &Path) -> Result<()> {
-    // One thread: a node drives one socket, and threads that wake each other cost more than they bring (docs/benchmarks.md).
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
-    runtime.block_on(node(path))
+    own.context("the network document does not list this mix: the operators must add its record")
 }
 
 async fn node(path: &Path) -> Result<()> {
     let clock = Clock::start();
-    let file: MixFile = files::read(path)?;
+    let file: MixFile = disk::read(path)?;
     let keys = files::read_node_keys(&beside(path, &file.keys))?;
     let roots = RootsFile::read(&beside(path, &file.roots))?;
     let mut document = DocumentFile::open(beside(path, &file.document), roots, clock)?;
@@ -59,10 +75,10 @@ async fn node(path: &Path) -> Result<()> {
     } else {
         let policy = ExitPolicy { ports: own.exit_ports.clone(), local: file.exit_to_private };
         let resolver = Resolver::system().or_else(|error| {
-            // An exit without names is of use only where it is meant to reach its own machine.
+            // An exit that cannot resolve names is useful only where it is meant to reach its own machine.
             if file.exit_to_private { Ok(Resolver::fixed([])) } else { Err(error) }
         });
-        Some(Exit::new(policy, resolver.context("an exit needs name servers")?))
+        Some(Exit::new(policy, resolver.context("an exit needs a DNS resolver")?))
     };
     let setup = MixSetup {
         keys,
@@ -78,12 +94,12 @@ async fn node(path: &Path) -> Result<()> {
         node: driver.meter(),
         mix: Some(id.fingerprint().to_string()),
     };
-    let _feed = status::of_one(file.status, path, observer).await?;
-    eprintln!("mix {} runs", id.fingerprint());
+    let _feed = feed::of_one(file.status, path, observer).await?;
+    eprintln!("mix {} is running", id.fingerprint());
     tokio::select! {
         ended = document.keep(&mut driver) => return ended,
-        () = up::interrupted() => {}
+        () = interrupted() => {}
     }
-    let _ = timeout(up::LEAVE_TIME_MAX, driver.leave()).await;
+    let _ = timeout(LEAVE_TIME_MAX, driver.leave()).await;
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! `throng plan`: how many mixes, for how many users; and each of it backwards.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -14,11 +13,13 @@ use throng_lab::plan::presets::{self, Preset};
 use throng_lab::plan::{Axis, BandwidthClass, Choice, Cover, Invalid, Kind, Mode, Question, Sweep};
 use throng_lab::report::{self, Table};
 
+use crate::terminal::print;
+
 /// The exit code when a stated requirement is not met.
 const NOT_MET: u8 = 3;
 /// Points of a sweep's curves.
 const SWEEP_POINTS: u32 = 61;
-/// Mixes of the static network in a sweep, if neither given nor varied: the paper's Freedom.
+/// Mixes of the static network in a sweep, if neither given nor varied: those of Freedom, as in the paper.
 const SWEEP_MIXES: u64 = 150;
 
 #[derive(Args)]
@@ -44,7 +45,7 @@ enum PlanCommand {
     Sweep {
         #[command(flatten)]
         question: QuestionOptions,
-        /// Points between the ends of the range
+        /// Number of points
         #[arg(long, default_value_t = SWEEP_POINTS)]
         points: u32,
         /// Write a chart here
@@ -78,8 +79,11 @@ impl FromStr for Quantity {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |text: &str| {
-            text.parse::<f64>()
-                .map_err(|_| format!("`{text}` is not a number like 100000 or 1e5, or a range like 1e2..1e7"))
+            text.parse::<f64>().map_err(|_| {
+                format!(
+                    "invalid value `{text}`: expected a number like 100000 or 1e5, or a range like 1e2..1e7"
+                )
+            })
         };
         match text.split_once("..") {
             Some((from, to)) => Ok(Self::Range(number(from)?, number(to)?)),
@@ -88,13 +92,13 @@ impl FromStr for Quantity {
     }
 }
 
-/// What is asked. What is left out has the default of the paper's Table 1, or is what the answer says.
+/// What is asked. What is left out is computed, or has the default of the paper's Table 1.
 #[derive(Args)]
 struct QuestionOptions {
-    /// Begin with a file: the `question` of an earlier `--json`, or the same in TOML
+    /// Start from a file: the `question` of an earlier `--json`, or the same in TOML
     #[arg(long)]
     question: Option<PathBuf>,
-    /// Begin with a preset: fc04, home-2026, hosted-2026
+    /// Start from a preset: fc04, home-2026, hosted-2026
     #[arg(long, conflicts_with = "question")]
     preset: Option<String>,
     /// static (listed mixes) or dynamic (every user is a mix)
@@ -103,10 +107,10 @@ struct QuestionOptions {
     /// realistic, or bare (the paper's formulas as printed)
     #[arg(long)]
     mode: Option<Mode>,
-    /// Users; leave out to ask how many
+    /// Number of users; leave out to compute it
     #[arg(long)]
     users: Option<Quantity>,
-    /// Mixes; leave out to ask how many
+    /// Number of mixes; leave out to compute it
     #[arg(long)]
     mixes: Option<Quantity>,
     /// Mixes in a chain
@@ -127,7 +131,7 @@ struct QuestionOptions {
     /// Hours a day that a user is online
     #[arg(long)]
     online_hours_per_day: Option<Quantity>,
-    /// The line of every mix, in both directions (for several classes: `--question`)
+    /// Line rate of every mix, in both directions (for several classes, use `--question`)
     #[arg(long)]
     mix_mbps: Option<f64>,
     /// How chains choose mixes: by-bandwidth, uniform, by-acceptance
@@ -142,13 +146,13 @@ struct QuestionOptions {
     /// Price of one Mb/s of a mix's line, a year
     #[arg(long)]
     per_mbps_per_year: Option<f64>,
-    /// The busiest moment in averages
+    /// Load at the busiest moment, as a multiple of the mean
     #[arg(long)]
     peak_factor: Option<f64>,
     /// Share of mixes that are hostile
     #[arg(long)]
     hostile_share: Option<f64>,
-    /// The same as a number of `--mixes`
+    /// The same as a number, out of `--mixes`
     #[arg(long)]
     hostile_mixes: Option<u64>,
     /// Share of links that are observed
@@ -160,16 +164,16 @@ struct QuestionOptions {
     /// Mean time that a mix holds a cell
     #[arg(long)]
     mixing_ms: Option<f64>,
-    /// Requirement: most money a year
+    /// Requirement: highest cost a year
     #[arg(long)]
     budget_per_year: Option<f64>,
-    /// Requirement: most load, in parts of the capacity
+    /// Requirement: highest load, as a share of the capacity
     #[arg(long)]
     load_share_max: Option<f64>,
     /// Requirement: longest delay added to a round trip
     #[arg(long)]
     added_delay_ms_max: Option<f64>,
-    /// Requirement: most circuits compromised, in parts of all
+    /// Requirement: highest share of circuits compromised
     #[arg(long)]
     compromised_share_max: Option<f64>,
     /// Requirement: highest probability that a user has a circuit compromised within a year
@@ -177,7 +181,7 @@ struct QuestionOptions {
     compromised_in_year_max: Option<f64>,
 }
 
-/// Answers; whether all stated requirements are met is in the exit code.
+/// Answers; the exit code says whether all stated requirements are met.
 pub(crate) fn run(options: &PlanOptions) -> Result<ExitCode> {
     if let Some(PlanCommand::Sweep { question, points, svg, output }) = &options.command {
         return sweep(question, *points, svg.as_deref(), output);
@@ -194,7 +198,7 @@ pub(crate) fn run(options: &PlanOptions) -> Result<ExitCode> {
     }
     let (question, axis) = options.question.read()?;
     if let Some((axis, ..)) = axis {
-        bail!("--{} is a range: that is for `throng plan sweep`", axis.flag());
+        bail!("--{} is a range, which only `throng plan sweep` accepts", axis.flag());
     }
     let answer = question.answer()?;
     show(&options.output, &answer, &answer.tables())?;
@@ -215,13 +219,13 @@ fn sweep(
     let swept = Sweep { question, axis, from, to, points }.run()?;
     if let Some(path) = svg {
         fs::write(path, swept.chart().svg()).with_context(|| format!("writing {}", path.display()))?;
-        eprintln!("the chart is in {}", path.display());
+        eprintln!("wrote the chart to {}", path.display());
     }
     show(output, &swept, &[swept.table()])?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints an answer in the form that is wanted.
+/// Prints an answer in the requested form.
 fn show<T: Serialize>(output: &OutputOptions, value: &T, tables: &[Table]) -> Result<()> {
     let text = match (output.json, output.csv, tables) {
         (true, ..) => serde_json::to_string_pretty(value).context("writing JSON")? + "\n",
@@ -229,7 +233,7 @@ fn show<T: Serialize>(output: &OutputOptions, value: &T, tables: &[Table]) -> Re
         (_, true, tables) => report::tidy_csv(tables),
         _ => report::text(tables),
     };
-    std::io::stdout().write_all(text.as_bytes()).context("writing to stdout")
+    print(&text)
 }
 
 /// What varies, and from where to where.
@@ -260,7 +264,9 @@ impl QuestionOptions {
         let Some(name) = &self.preset else { return Ok(Question::default()) };
         let names = || presets::all().map(|preset| preset.name).join(", ");
         let preset = Preset::named(name);
-        Ok(preset.with_context(|| format!("--preset: `{name}` is none; there are {}", names()))?.question())
+        Ok(preset
+            .with_context(|| format!("--preset: unknown preset `{name}`: expected one of {}", names()))?
+            .question())
     }
 
     /// Numbers that a sweep may vary.
@@ -327,9 +333,9 @@ fn put<T>(field: &mut T, given: Option<T>) {
     }
 }
 
-/// A number of things: 1e5 is one, 1.5 is none.
+/// A count: 1e5 is one, 1.5 is not.
 fn whole(field: &str, value: f64) -> Result<u64, Invalid> {
-    // What is beyond is beyond every bound as well.
+    // Anything larger exceeds every bound anyway.
     let fits = value.fract() == 0.0 && (0.0..1e18).contains(&value);
     let allowed = || "a whole number".to_owned();
     if fits {

@@ -1,7 +1,7 @@
 //! `throng sim`: worlds in virtual time, in which the very nodes of the network run.
 
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use throng_core::Time;
@@ -19,12 +19,12 @@ use throng_sim::{
     Options, Progress, Results, Scenario, Shard, Trace, check_memory, list, run as run_world, trace,
 };
 
-use crate::network::files;
-use crate::up;
+use crate::disk;
+use crate::terminal::{interrupted, print};
 
-/// What went wrong inside a world is no error of this program; a script sees it by this code.
+/// A problem inside a world is no error of this program; this exit code tells scripts about it.
 const PROBLEMS: u8 = 3;
-/// The progress line moves this often.
+/// How often the progress line is redrawn.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
@@ -35,16 +35,16 @@ pub(crate) struct SimOptions {
     /// The scenario
     #[arg(required_unless_present_any = ["list", "swarm", "replay"])]
     scenario: Option<PathBuf>,
-    /// List the scenarios of a folder, with the first line of what they say about themselves
+    /// List the scenarios in a folder, with the first line of their descriptions
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "scenarios")]
     list: Option<PathBuf>,
-    /// Runs at once [default: as many as there are cores]
+    /// Simultaneous runs [default: the number of cores]
     #[arg(long)]
     jobs: Option<NonZero<usize>>,
     /// Run only this part of the runs: `0/8` to `7/8`
     #[arg(long, value_parser = parse_shard)]
     shard: Option<Shard>,
-    /// Write the results here, too, as JSON: what `merge` reads
+    /// Also write the results here as JSON, for `merge`
     #[arg(long)]
     out: Option<PathBuf>,
     /// Run one seed only, and write what the taps saw to FILE.seen and the truth to FILE.truth
@@ -53,10 +53,10 @@ pub(crate) struct SimOptions {
     /// The seed of `--trace` [default: the scenario's first]
     #[arg(long, requires = "trace")]
     seed: Option<u64>,
-    /// Which variant of a sweep `--trace` runs, from 0
+    /// The variant of a sweep that `--trace` runs, from 0
     #[arg(long, requires = "trace", default_value_t = 0)]
     variant: usize,
-    /// Random worlds in which random things go wrong: nothing may happen that never should, and all must recover
+    /// Run random worlds with random faults: no invariant may break, and every world must recover
     #[arg(long, conflicts_with = "scenario")]
     swarm: bool,
     /// How many worlds `--swarm` tries
@@ -65,7 +65,7 @@ pub(crate) struct SimOptions {
     /// The first seed of `--swarm`
     #[arg(long, requires = "swarm", default_value_t = 0)]
     from: u64,
-    /// Run one world of `--swarm` again
+    /// Rerun one world of `--swarm`
     #[arg(long, value_name = "SEED", conflicts_with_all = ["scenario", "swarm"])]
     replay: Option<u64>,
     /// Print JSON
@@ -75,21 +75,21 @@ pub(crate) struct SimOptions {
 
 #[derive(Subcommand)]
 enum SimCommand {
-    /// Put the results of all shards together
+    /// Combine the results of all shards
     Merge {
         /// Files that `--out` wrote
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// Write the results here, too, as JSON
+        /// Also write the results here as JSON
         #[arg(long)]
         out: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Turn what taps saw into another format, and, where it is asked for, the truth
+    /// Convert what taps saw to another format and, if asked for, the truth
     ///
-    /// `--csv` and `--pcap` hold the adversary's view and nothing else. The truth goes to files of its own, for the score:
+    /// `--csv` and `--pcap` hold the adversary's view and nothing else. The truth goes to files of its own, for scoring:
     /// the n-th line of `--truth-csv` says what the n-th line of `--csv` was.
     Export(ExportOptions),
 }
@@ -101,10 +101,10 @@ struct ExportOptions {
     /// Write what was seen here, as CSV: time_ns,from,to,length
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write what was seen here, as a capture for Wireshark and its like
+    /// Write what was seen here, as a capture for Wireshark and similar tools
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
-    /// Write what it was here, line by line as `--csv`: user,exchange,kind,segment (empty: not known)
+    /// Write what each line of `--csv` was here, line by line: user,exchange,kind,segment (empty: unknown)
     #[arg(long, value_name = "FILE")]
     truth_csv: Option<PathBuf>,
     /// Write what users did here, as CSV: time_ns,what,user,exchange,exit,bytes_up,bytes_down
@@ -118,10 +118,10 @@ struct ExportOptions {
 fn parse_shard(text: &str) -> Result<Shard, String> {
     let parsed =
         text.split_once('/').and_then(|(number, of)| Shard::new(number.parse().ok()?, of.parse().ok()?));
-    parsed.ok_or_else(|| format!("`{text}` is no shard; of eight there are 0/8 to 7/8"))
+    parsed.ok_or_else(|| format!("invalid shard `{text}`: expected, for eight shards, `0/8` to `7/8`"))
 }
 
-/// Runs; whether anything went wrong inside the worlds is in the exit code.
+/// Runs; the exit code says whether anything went wrong inside the worlds.
 pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
     match &options.command {
         Some(SimCommand::Merge { files, out, json }) => return merge(files, out.as_deref(), *json),
@@ -137,7 +137,7 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
     if options.swarm {
         return run_swarm(options);
     }
-    let path = options.scenario.as_deref().context("which scenario?")?;
+    let path = options.scenario.as_deref().context("no scenario given")?;
     let scenario = Scenario::read(path)?;
     if let Some(to) = &options.trace {
         return write_trace(&scenario, options, to);
@@ -156,7 +156,7 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
 
 fn show(results: &Results, out: Option<&Path>, json: bool) -> Result<ExitCode> {
     if let Some(out) = out {
-        files::write(out, results.to_json().as_bytes())?;
+        disk::write(out, results.to_json().as_bytes())?;
     }
     print(&if json { results.to_json() + "\n" } else { results.to_table() })?;
     Ok(if results.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
@@ -185,26 +185,25 @@ fn show_list(folder: &Path) -> Result<ExitCode> {
 // --- Traces --------------------------------------------------------------------------------------------
 
 fn write_trace(scenario: &Scenario, options: &SimOptions, to: &Path) -> Result<ExitCode> {
-    let variant = scenario
-        .variants
-        .get(options.variant)
-        .with_context(|| format!("--variant: {} has 0 to {}", scenario.name, scenario.variants.len() - 1))?;
+    let variant = scenario.variants.get(options.variant).with_context(|| {
+        format!("--variant: {} has variants 0 to {}", scenario.name, scenario.variants.len() - 1)
+    })?;
     let seed = options.seed.or(scenario.seeds.first().copied()).unwrap_or_default();
     let watcher = Watcher::start();
     let told = |progress: &Progress| watcher.tell(progress);
     let (result, trace) = trace(&variant.plan, seed, &told, stop());
     watcher.end();
     let (seen, truth) = (with_ending(to, "seen"), with_ending(to, "truth"));
-    files::write(&seen, &trace.seen_to_bytes())?;
-    files::write(&truth, &trace.truth_to_bytes())?;
+    disk::write(&seen, &trace.seen_to_bytes())?;
+    disk::write(&truth, &trace.truth_to_bytes())?;
     print(&format!(
-        "seed {seed}: {} datagrams seen, in {}; the truth, in {}\n",
+        "seed {seed}: {} datagrams seen, written to {}; the truth written to {}\n",
         trace.seen.len(),
         seen.display(),
         truth.display()
     ))?;
     if !result.complete {
-        eprintln!("throng: stopped before the end: the files hold what was seen until then");
+        eprintln!("throng: stopped early: the files hold what was seen until then");
     }
     Ok(if result.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }
@@ -216,20 +215,20 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// The adversary's files are made before the truth is read.
+/// The adversary's files are written before the truth is read.
 fn export(options: &ExportOptions) -> Result<ExitCode> {
     let ExportOptions { seen, csv, pcap, truth_csv, deeds_csv, truth } = options;
     if [csv, pcap, truth_csv, deeds_csv].into_iter().all(Option::is_none) {
-        bail!("export to what? --csv FILE, --pcap FILE, --truth-csv FILE or --deeds-csv FILE");
+        bail!("nothing to export: give --csv, --pcap, --truth-csv or --deeds-csv");
     }
     let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
     let in_file = |path: &Path| format!("in {}", path.display());
     let mut trace = Trace::seen_from_bytes(&read(seen)?).with_context(|| in_file(seen))?;
     if let Some(csv) = csv {
-        files::write(csv, trace.to_csv().as_bytes())?;
+        disk::write(csv, trace.to_csv().as_bytes())?;
     }
     if let Some(pcap) = pcap {
-        files::write(pcap, &trace.to_pcap())?;
+        disk::write(pcap, &trace.to_pcap())?;
     }
     if truth_csv.is_none() && deeds_csv.is_none() {
         return Ok(ExitCode::SUCCESS);
@@ -237,10 +236,10 @@ fn export(options: &ExportOptions) -> Result<ExitCode> {
     let truth = truth.clone().unwrap_or_else(|| seen.with_extension("truth"));
     trace.add_truth(&read(&truth)?).with_context(|| in_file(&truth))?;
     if let Some(truth_csv) = truth_csv {
-        files::write(truth_csv, trace.truth_to_csv().as_bytes())?;
+        disk::write(truth_csv, trace.truth_to_csv().as_bytes())?;
     }
     if let Some(deeds_csv) = deeds_csv {
-        files::write(deeds_csv, trace.deeds_to_csv().as_bytes())?;
+        disk::write(deeds_csv, trace.deeds_to_csv().as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -310,20 +309,20 @@ fn jobs(options: &SimOptions) -> usize {
     options.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get)
 }
 
-/// Set by Ctrl-C: what is done is kept.
+/// Set by Ctrl-C; results so far are kept.
 fn stop() -> &'static AtomicBool {
     static STOP: AtomicBool = AtomicBool::new(false);
     &STOP
 }
 
-/// Memory that may be used, if the system says.
+/// Available memory, if the system reports it.
 fn available_bytes() -> Option<u64> {
     let about = fs::read_to_string("/proc/meminfo").ok()?;
     let line = about.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// A progress line, and an ear for Ctrl-C.
+/// Shows progress, and listens for Ctrl-C.
 struct Watcher {
     bar: ProgressBar,
     clock: Clock,
@@ -368,24 +367,20 @@ impl Watcher {
     fn end(&self) {
         self.bar.finish_and_clear();
         if stop().load(Ordering::Relaxed) {
-            eprintln!("throng: stopped; what was done is kept");
+            eprintln!("throng: stopped early; results so far are kept");
         }
     }
 }
 
-/// The first Ctrl-C lets runs end in order, the second ends the program.
+/// The first Ctrl-C lets runs finish in order, the second ends the program.
 fn listen_for_interrupts() {
     std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         if let Ok(runtime) = runtime {
-            runtime.block_on(up::interrupted());
+            runtime.block_on(interrupted());
             stop().store(true, Ordering::Relaxed);
-            runtime.block_on(up::interrupted());
+            runtime.block_on(interrupted());
             std::process::exit(130);
         }
     });
-}
-
-fn print(text: &str) -> Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| anyhow!("writing to stdout: {error}"))
 }

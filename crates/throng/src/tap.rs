@@ -12,20 +12,20 @@ use throng_net::socket::Socket;
 use throng_net::tap::{Seen, Tap};
 use throng_sim::{Row, Trace};
 
-use crate::network::files;
+use crate::disk;
 
 /// Datagrams that a recording holds, 44 bytes of memory each: what a network of twelve mixes, all links covered at
-/// 64 kb/s, sends in two hours and a half.
+/// 64 kb/s, sends in two and a half hours.
 const ROWS_MAX: usize = 8 << 20;
 
-/// A recording that goes on.
+/// A recording in progress.
 pub(crate) struct Recording {
     file: PathBuf,
     clock: Clock,
     taken: Arc<Mutex<Taken>>,
 }
 
-/// What was recorded so far.
+/// What has been recorded so far.
 struct Taken {
     begin: Time,
     trace: Trace,
@@ -40,8 +40,8 @@ impl Recording {
     pub(crate) fn start(file: &Path, mixes: u8, design: &Design) -> Result<Self> {
         let datagram = u16::try_from(design.geometry.datagram()).context("--tap: datagrams are too long")?;
         let trace = Trace::new(mixes.into(), datagram);
-        // A place where nothing can be written is refused now, not when everything has been seen.
-        files::write(file, &trace.seen_to_bytes()).context("--tap")?;
+        // A file that cannot be written is refused now, not after everything has been seen.
+        disk::write(file, &trace.seen_to_bytes()).context("--tap")?;
         let clock = Clock::start();
         let taken = Taken::new(clock.now(), trace, ROWS_MAX);
         Ok(Self { file: file.to_owned(), clock, taken: Arc::new(Mutex::new(taken)) })
@@ -49,7 +49,7 @@ impl Recording {
 
     /// Sees what `socket` sends; it is the next host.
     pub(crate) fn watch(&self, socket: Socket) -> Result<Socket> {
-        let address = socket.local_addr().context("asking for a socket's address")?;
+        let address = socket.local_addr().context("reading a socket's address")?;
         lock(&self.taken).add_host(address);
         let taken = Arc::clone(&self.taken);
         Ok(socket.tapped(Tap::new(self.clock, move |seen| lock(&taken).see(seen))))
@@ -59,10 +59,10 @@ impl Recording {
     pub(crate) fn write(self) -> Result<()> {
         let mut taken = lock(&self.taken);
         taken.trace.sort();
-        files::write(&self.file, &taken.trace.seen_to_bytes()).context("--tap")?;
-        eprintln!("throng: {} datagrams seen, in {}", taken.trace.seen.len(), self.file.display());
+        disk::write(&self.file, &taken.trace.seen_to_bytes()).context("--tap")?;
+        eprintln!("throng: {} datagrams seen, written to {}", taken.trace.seen.len(), self.file.display());
         if taken.more > 0 {
-            eprintln!("throng: {} later ones were not recorded, there was no more room", taken.more);
+            eprintln!("throng: {} later datagrams were not recorded: the recording was full", taken.more);
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Taken {
     }
 
     fn see(&mut self, seen: Seen) {
-        // Who is no host of this network has no number.
+        // A stranger to this network has no number.
         let (Some(from), Some(to)) = (self.hosts.get(&seen.from), self.hosts.get(&seen.to)) else { return };
         let at = (seen.at - self.begin).as_nanos() as u64;
         let row = Row { at, from: *from, to: *to, length: seen.length as u16 };
@@ -94,7 +94,7 @@ impl Taken {
         if self.more == 0 {
             let seconds = at / 1_000_000_000;
             eprintln!(
-                "throng: --tap: the recording is full, with {} datagrams in {seconds} s; what follows is not recorded",
+                "throng: --tap: the recording is full after {} datagrams in {seconds} s; later ones are not recorded",
                 self.rows_max
             );
         }

@@ -1,37 +1,63 @@
 //! `throng up`: a network on this machine, and a proxy into it.
 
-use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::Args;
 use serde::Serialize;
 use throng_core::Design;
 use throng_net::client::SupplyState;
 use throng_net::proxy::{self, ProxyLimits};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::cli::UpOptions;
-use crate::design;
-use crate::local::{LocalNetwork, Mix, Plan};
-use crate::status;
+use crate::design::{self, DesignOptions};
+use crate::local::{LocalNetwork, LocalSetup, MIXES_MAX, Mix};
+use crate::metered::SpendingOptions;
+use crate::startup::{first_circuit, listen};
+use crate::status::feed;
 use crate::tap::Recording;
+use crate::terminal::{LEAVE_TIME_MAX, interrupted, print, progress};
 
-/// All farewells together take at most this.
-pub(crate) const LEAVE_TIME_MAX: Duration = Duration::from_millis(1500);
-/// Without a circuit after this something is said even where nobody watches a progress line.
-const SLOW_START: Duration = Duration::from_secs(10);
+#[derive(Args)]
+pub(crate) struct UpOptions {
+    /// Mixes in the network; a third of them are exits
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..=MIXES_MAX))]
+    mixes: u8,
+    /// Port of the proxy on 127.0.0.1 (0: any free port)
+    #[arg(long, default_value_t = 9450)]
+    port: u16,
+    #[command(flatten)]
+    design: DesignOptions,
+    #[command(flatten)]
+    spending: SpendingOptions,
+    /// Port of the status feed on 127.0.0.1 [default: 9451, or any free port]
+    #[arg(long)]
+    status_port: Option<u16>,
+    /// Record what an adversary on every wire of this network sees, and write it here at the end
+    ///
+    /// For every datagram: when it was handed to the system, its source, destination and length. Hosts are numbers: the
+    /// mixes from 0, then the client. `throng sim export FILE --csv` reads this file as it reads traces of simulations.
+    #[arg(long, value_name = "FILE")]
+    tap: Option<PathBuf>,
+    /// Print one JSON object instead of text when the network is ready
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs the network until Ctrl-C.
 pub(crate) fn run(options: &UpOptions) -> Result<()> {
     let design = design::read(&options.design)?;
     if design.route.hops() > options.mixes.into() {
-        bail!("--hops {} needs as many mixes, but --mixes is {}", design.route.hops(), options.mixes);
+        bail!(
+            "--hops {} needs at least that many mixes, but --mixes is {}",
+            design.route.hops(),
+            options.mixes
+        );
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
@@ -43,18 +69,18 @@ pub(crate) fn run(options: &UpOptions) -> Result<()> {
 async fn up(options: &UpOptions, design: Design) -> Result<()> {
     let mut interrupted = std::pin::pin!(interrupted());
     let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)), "--port").await?;
-    let proxy = listener.local_addr().context("asking for the proxy's address")?;
+    let proxy = listener.local_addr().context("reading the proxy's address")?;
 
     let progress = progress(options.json);
     progress.set_message(format!("starting {} mixes", options.mixes));
     let tap =
         options.tap.as_deref().map(|file| Recording::start(file, options.mixes, &design)).transpose()?;
-    let plan =
-        Plan { mixes: options.mixes, design: Arc::new(design), budget: options.spending.budget(), tap };
-    let network = LocalNetwork::start(&plan)?;
-    let feed = status::listen(options.status_port).await?;
-    let feed_at = feed.local_addr().context("asking for the status feed's address")?;
-    let feeding = tokio::spawn(status::serve(feed, Arc::new(network.observer())));
+    let setup =
+        LocalSetup { mixes: options.mixes, design: Arc::new(design), budget: options.spending.budget(), tap };
+    let network = LocalNetwork::start(&setup)?;
+    let feed_listener = feed::listen(options.status_port).await?;
+    let feed_at = feed_listener.local_addr().context("reading the status feed's address")?;
+    let feeding = tokio::spawn(feed::serve(feed_listener, Arc::new(network.observer())));
     let metering = options.spending.watch(network.client_orders());
     let (stop, stopped) = watch::channel(false);
     let serving =
@@ -77,84 +103,15 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
         let _ = serving.await;
         network.leave().await;
     };
-    let _ = timeout(LEAVE_TIME_MAX, farewell).await; // whoever needs longer is left to silence
-    plan.tap.map_or(Ok(()), Recording::write)
-}
-
-/// Ctrl-C, or the system's wish that we end.
-pub(crate) async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminated.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
-}
-
-/// Listens for applications; `setting` is what says where.
-pub(crate) async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener> {
-    let port = address.port();
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(listener),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!(
-                "port {port} is taken by another program; choose another one with {setting} (0: any that is free)"
-            )
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            bail!("port {port} needs rights that we do not have; choose one above 1023 with {setting}")
-        }
-        Err(error) => Err(error).with_context(|| format!("listening on {address} ({setting})")),
-    }
-}
-
-pub(crate) fn progress(json: bool) -> ProgressBar {
-    if json || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
-/// Waits until a circuit is ready; says what blocks meanwhile.
-pub(crate) async fn first_circuit(
-    mut supply: watch::Receiver<SupplyState>,
-    progress: &ProgressBar,
-) -> Result<SupplyState> {
-    progress.set_message("building circuits");
-    let mut slow = tokio::time::interval(SLOW_START);
-    slow.tick().await; // the first comes at once
-    loop {
-        let state = supply.borrow_and_update().clone();
-        if state.ready > 0 {
-            return Ok(state);
-        }
-        let problem = state.problem.as_deref().unwrap_or("no mix has answered yet");
-        progress.set_message(format!("building circuits; so far: {problem}"));
-        tokio::select! {
-            changed = supply.changed() => changed.context("the client ended")?,
-            _ = slow.tick() => if progress.is_hidden() {
-                eprintln!("throng: still no circuit: {problem}");
-            },
-        }
-    }
+    let _ = timeout(LEAVE_TIME_MAX, farewell).await; // whoever needs longer is left to time out
+    setup.tap.map_or(Ok(()), Recording::write)
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct Ready<'a> {
     proxy: String,
     status: String,
-    mixes: Vec<MixReport<'a>>,
+    mixes: Vec<ReadyMix<'a>>,
     hops: u8,
     mixing: String,
     company: String,
@@ -167,14 +124,14 @@ struct Report<'a> {
 }
 
 #[derive(Serialize)]
-struct MixReport<'a> {
+struct ReadyMix<'a> {
     name: &'a str,
     identity: String,
     address: String,
     exit_ports: String,
 }
 
-/// Says what runs, on stdout.
+/// Prints what is running.
 fn tell(
     options: &UpOptions,
     network: &LocalNetwork,
@@ -183,10 +140,10 @@ fn tell(
 ) -> Result<()> {
     let (path, took) = supply.last.clone().unwrap_or_default();
     let circuit: Vec<&Mix> = path.iter().filter_map(|id| network.mix(*id)).collect();
-    let report = Report {
+    let ready = Ready {
         proxy: proxy.to_string(),
         status: status.to_string(),
-        mixes: network.mixes.iter().map(report_mix).collect(),
+        mixes: network.mixes.iter().map(ready_mix).collect(),
         hops: network.design.route.hops() as u8,
         mixing: network.design.mixing.to_string(),
         company: network.design.company.to_string(),
@@ -198,17 +155,15 @@ fn tell(
         r#try: format!("curl --proxy socks5h://{proxy} https://example.org/"),
     };
     let text = if options.json {
-        serde_json::to_string(&report).context("writing the report")? + "\n"
+        serde_json::to_string(&ready).context("writing JSON")? + "\n"
     } else {
-        readable(&report, network)
+        readable(&ready, network)
     };
-    use std::io::Write;
-    std::io::stdout().write_all(text.as_bytes()).context("writing to stdout")?;
-    std::io::stdout().flush().context("writing to stdout")
+    print(&text)
 }
 
-fn report_mix(mix: &Mix) -> MixReport<'_> {
-    MixReport {
+fn ready_mix(mix: &Mix) -> ReadyMix<'_> {
+    ReadyMix {
         name: &mix.name,
         identity: mix.id.to_string(),
         address: mix.address.to_string(),
@@ -216,31 +171,31 @@ fn report_mix(mix: &Mix) -> MixReport<'_> {
     }
 }
 
-fn readable(report: &Report<'_>, network: &LocalNetwork) -> String {
+fn readable(ready: &Ready<'_>, network: &LocalNetwork) -> String {
     use std::fmt::Write;
     let mut text = String::from("A mix-network on this machine:\n\n");
     for mix in &network.mixes {
         let role = if mix.exit_ports.is_none() { "mix" } else { "mix and exit" };
         let _ = writeln!(text, "  {:<8} {:<22} {} {role}", mix.name, mix.address, mix.id.fingerprint());
     }
-    let _ = writeln!(text, "\nA circuit, built in {:.1} ms:\n", report.circuit_built_ms);
-    let _ = writeln!(text, "  you ─ {} ─ the Internet\n", report.circuit.join(" ─ "));
-    let _ = writeln!(text, "Proxy (SOCKS5, SOCKS4a, HTTP) on {}. Try:\n\n  {}\n", report.proxy, report.r#try);
-    if report.mixing != "none" || report.cover != "none" {
-        let _ = writeln!(text, "Mixing {}, cover {}.", report.mixing, report.cover);
+    let _ = writeln!(text, "\nA circuit, built in {:.1} ms:\n", ready.circuit_built_ms);
+    let _ = writeln!(text, "  you ─ {} ─ the Internet\n", ready.circuit.join(" ─ "));
+    let _ = writeln!(text, "Proxy (SOCKS5, SOCKS4a, HTTP) on {}. Try:\n\n  {}\n", ready.proxy, ready.r#try);
+    if ready.mixing != "none" || ready.cover != "none" {
+        let _ = writeln!(text, "Mixing {}, cover {}.", ready.mixing, ready.cover);
     }
-    let _ = writeln!(text, "How anonymous that is: `throng status --at {}`.\n", report.status);
+    let _ = writeln!(text, "To see how anonymous you are: `throng status --at {}`.\n", ready.status);
     if !network.own_prefixes {
         text.push_str(
-            "This system has no loopback address but 127.0.0.1: the rule of one mix per /16 is off here.\n",
+            "This system has no loopback address other than 127.0.0.1, so the rule of one mix per /16 is off.\n",
         );
     }
     if let Some(why) = &network.no_names {
-        let _ = writeln!(text, "Exits cannot look names up, only addresses and localhost work: {why}");
+        let _ = writeln!(text, "Exits cannot resolve names, so only IP addresses and localhost work: {why}");
     }
     text.push_str(
-        "Everything runs on this machine and exits may reach it too, on every port: this shows how Throng works,\n\
-         and hides nothing from anybody outside. Ctrl-C ends it.\n",
+        "Everything runs on this machine, and exits may connect to any of its ports: this shows how Throng works,\n\
+         and hides nothing from anyone outside. Ctrl-C ends it.\n",
     );
     text
 }

@@ -65,7 +65,8 @@ fn network(mixes: u8) -> TempDir {
 }
 
 fn runs(node: &Running) {
-    node.err.wait("a mix runs", |bytes, _| String::from_utf8_lossy(bytes).contains("runs").then_some(()));
+    node.err
+        .wait("a mix runs", |bytes, _| String::from_utf8_lossy(bytes).contains("is running").then_some(()));
 }
 
 fn proxy_of(client: &Running) -> SocketAddr {

@@ -24,7 +24,7 @@ fn a_tap_on_a_real_network_can_be_read() {
     common::fetch(up.proxy, "somebody", server.address, 1, MIB);
     up.program.interrupt();
     assert!(up.program.end(LIMIT).success());
-    assert!(up.program.err.text().contains("datagrams seen, in "), "{}", up.program.err.text());
+    assert!(up.program.err.text().contains("datagrams seen, written to "), "{}", up.program.err.text());
 
     let (status, _, err) = run(throng(&["sim", "export"]).arg(&tap).arg("--csv").arg(&csv));
     assert!(status.success(), "{err}");

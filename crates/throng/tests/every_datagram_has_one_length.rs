@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::noise::{self, MIB};
 use common::{LIMIT, Running, Server, Up, namespace, wait_until};
 
-/// What D1 gives every datagram.
+/// The length of every datagram.
 const DATAGRAM_BYTES: usize = 1280;
 const LOAD_BYTES: u64 = 4 * MIB;
 

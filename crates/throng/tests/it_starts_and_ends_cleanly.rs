@@ -103,7 +103,7 @@ fn people_are_told_what_to_type_and_what_it_is_not() {
         text.contains("Ctrl-C ends it.").then(|| text.into_owned())
     });
     assert!(text.contains("curl --proxy socks5h://127.0.0.1:"), "{text}");
-    assert!(text.contains("hides nothing from anybody outside"), "{text}");
+    assert!(text.contains("hides nothing from anyone outside"), "{text}");
     for number in 1..=12 {
         assert!(text.contains(&format!("mix-{number} ")), "{text}");
     }

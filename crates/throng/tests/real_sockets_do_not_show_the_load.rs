@@ -1,5 +1,5 @@
 //! A covered network on real sockets: what a tap, or tcpdump, saw while it was idle and while it was busy cannot be told
-//! apart; without cover it can (DESIGN D1, D7).
+//! apart; without cover it can.
 #![allow(clippy::unwrap_used)] // all of it is test
 
 mod common;

@@ -244,7 +244,8 @@ impl Network {
 }
 
 fn runs(mix: &Running) {
-    mix.err.wait("a mix runs", |bytes, _| String::from_utf8_lossy(bytes).contains("runs").then_some(()));
+    mix.err
+        .wait("a mix runs", |bytes, _| String::from_utf8_lossy(bytes).contains("is running").then_some(()));
 }
 
 /// Where the pages are.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// Scheduler ticks per second in `/proc/PID/stat`: fixed on Linux for whoever reads it.
+/// Scheduler ticks per second in `/proc/PID/stat`: fixed on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU seconds, user and system, of all threads of these processes.
@@ -34,7 +34,7 @@ pub(crate) fn resident(pid: u32) -> f64 {
     status(pid, "VmRSS:")
 }
 
-/// The most that it ever had.
+/// Its peak resident memory in MiB.
 pub(crate) fn resident_most(pid: u32) -> f64 {
     status(pid, "VmHWM:")
 }
@@ -45,7 +45,7 @@ fn status(pid: u32, field: &str) -> f64 {
     kib.unwrap_or(0.0) / 1024.0
 }
 
-/// CPU seconds that the whole machine has spent so far, whoever on it.
+/// CPU seconds that the whole machine has spent so far, on anything.
 pub(crate) fn machine() -> f64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = stat.lines().next().unwrap_or_default();

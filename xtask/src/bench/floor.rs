@@ -36,21 +36,21 @@ const CREDIT_EVERY: u64 = 32;
 const SILENCE: Duration = Duration::from_millis(100);
 /// A run takes no longer.
 const TIME_MAX: Duration = Duration::from_secs(30);
-/// A worker that is forgotten ends.
+/// A forgotten worker ends by itself.
 const LIFE_MAX: Duration = Duration::from_secs(1800);
 
 /// Parts of the floor. Each says its address, and is told its neighbours'.
 #[derive(Subcommand)]
 pub(crate) enum Floor {
-    /// Sends as much as it may
+    /// Sends as fast as it is allowed to
     Source,
-    /// Opens, seals, passes on
+    /// Opens, reseals, and forwards
     Relay,
-    /// At `go BYTES` receives so much
+    /// Receives that many bytes after `go BYTES`
     Sink,
 }
 
-/// What a run gave.
+/// The result of a run.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Passed {
     pub(crate) bytes: u64,
@@ -88,7 +88,7 @@ impl Chain {
         self.relays.iter().chain([&self.source, &self.sink]).map(Worker::pid).collect()
     }
 
-    /// Passes so many bytes through.
+    /// Passes this many bytes through.
     pub(crate) fn pass(&mut self, bytes: u64) -> Result<Passed> {
         self.sink.say(&format!("go {bytes}"))?;
         serde_json::from_str(&self.sink.hear()?).context("reading the floor's result")
@@ -97,10 +97,11 @@ impl Chain {
 
 /// Runs a part of the floor.
 pub(crate) fn run(part: Floor) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(async {
         let mut socket = Socket::bind().context("binding a socket")?;
-        line(&socket.io.local_addr().context("asking for our address")?.to_string())?;
+        line(&socket.io.local_addr().context("reading the socket's address")?.to_string())?;
         let neighbours: Vec<SocketAddr> = hear()?.split(' ').filter_map(|word| word.parse().ok()).collect();
         std::thread::spawn(|| {
             std::thread::sleep(LIFE_MAX);
@@ -116,7 +117,7 @@ pub(crate) fn run(part: Floor) -> Result<()> {
                 relay(&mut socket, [Link::new(one)?, Link::new(other)?]).await
             }
             (Floor::Sink, &[next]) => sink(&mut socket, &mut Link::new(next)?).await,
-            _ => bail!("which neighbours?"),
+            _ => bail!("expected the addresses of two neighbours"),
         }
     })
 }
@@ -137,8 +138,8 @@ struct Link {
 
 impl Link {
     fn new(address: SocketAddr) -> Result<Self> {
-        // Every link has the same key: this protects nothing, it costs what protection costs.
-        let key = UnboundKey::new(&AES_128_GCM, &[7; 16]).map_err(|_| anyhow!("a key"))?;
+        // Every link has the same key: it protects nothing, but costs what protection costs.
+        let key = UnboundKey::new(&AES_128_GCM, &[7; 16]).map_err(|_| anyhow!("making a key"))?;
         Ok(Self { address, key: LessSafeKey::new(key), counter: 0 })
     }
 
@@ -289,7 +290,7 @@ async fn sink(socket: &mut Socket, link: &mut Link) -> Result<()> {
     loop {
         let Ok(order) = hear() else { return Ok(()) };
         let wanted: u64 =
-            order.strip_prefix("go ").and_then(|bytes| bytes.parse().ok()).context("`go BYTES`")?;
+            order.strip_prefix("go ").and_then(|bytes| bytes.parse().ok()).context("expected `go BYTES`")?;
         let (begin, first) = (now(), expected);
         // What the source may send is never taken back: the last ones of a run are awaited.
         let last = first + wanted.div_ceil(BODY as u64);

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::now;
 
-/// Who holds thousands of connections with a thread each gives it little.
+/// Thousands of connections have a thread each, so each gets a small stack.
 const THREAD_STACK_BYTES: usize = 96 << 10;
 /// A worker that hangs ends this long after its own limit.
 const GRACE: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(30);
 pub(crate) enum Load {
     /// A web server: `/N` answers N bytes
     Serve,
-    /// Downloads; says `ready` when all streams stand, begins at a line on stdin
+    /// Downloads; prints `ready` when all streams are open, and starts at a line on stdin
     Get {
         #[command(flatten)]
         way: Way,
@@ -46,7 +46,7 @@ pub(crate) enum Load {
         count: usize,
         #[arg(long, default_value_t = 1)]
         clients: usize,
-        /// User names among which the clients are spread
+        /// Number of user names among which the clients are spread
         #[arg(long, default_value_t = 1)]
         users: usize,
         #[arg(long, default_value_t = 0)]
@@ -63,7 +63,7 @@ pub(crate) enum Load {
     },
 }
 
-/// To where, through what.
+/// The destination, and the proxy to it.
 #[derive(Args, Clone)]
 pub(crate) struct Way {
     /// The web server
@@ -100,7 +100,7 @@ impl Mode {
     }
 }
 
-/// What a download gave.
+/// The result of a download.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Got {
     pub(crate) bytes: u64,
@@ -109,7 +109,7 @@ pub(crate) struct Got {
     pub(crate) error: String,
 }
 
-/// What requests gave.
+/// The result of requests.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Asked {
     pub(crate) answered: usize,
@@ -120,7 +120,7 @@ pub(crate) struct Asked {
     pub(crate) p95_ms: f64,
 }
 
-/// What held streams gave.
+/// The result of holding streams.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Held {
     pub(crate) opened: usize,
@@ -163,13 +163,13 @@ fn say(result: &impl Serialize) -> Result<()> {
     line(&serde_json::to_string(result).context("writing a result")?)
 }
 
-/// A line to whoever has started us.
+/// Sends a line to the parent process.
 pub(crate) fn line(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush()).context("writing to stdout")
 }
 
-/// A line from whoever has started us; an error when there will be none.
+/// Reads a line from the parent process; an error at the end of stdin.
 pub(crate) fn hear() -> Result<String> {
     let mut text = String::new();
     io::stdin().lock().read_line(&mut text).context("reading stdin")?;
@@ -337,7 +337,7 @@ fn get(way: &Way, bytes: u64, streams: usize, at_once: bool) -> Result<Got> {
     let (total, errors, barrier) = (AtomicU64::new(0), Errors::default(), Barrier::new(streams + 1));
     let download = |i: usize| {
         let mut buffer = vec![0; 256 << 10];
-        // The stream and its circuit stand before the clock runs.
+        // The stream and its circuit are open before the clock starts.
         let stream = open(way, &format!("{}-{i}", way.user)).and_then(|mut stream| {
             exchange(&mut stream, &mut buffer, 1, |_| true)?;
             Ok(stream)
@@ -466,7 +466,7 @@ fn hold(way: &Way, streams: usize, users: usize) -> Result<Held> {
     let opened = held.len();
     line("ready")?;
     hear()?;
-    // All ask, then all are read: as many requests are under way together.
+    // All requests are sent before any answer is read, so that all are in flight together.
     let begin = now();
     let until = begin + Duration::from_secs(way.seconds);
     for stream in &mut held {

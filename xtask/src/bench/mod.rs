@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast, how dear, how large; by turns with others, on one machine, in one run.
+//! `cargo xtask bench`: speed, cost and size, taking turns with others on one machine in one run.
 //!
 //! Outside a namespace this builds and waits; inside it starts everything and measures. Read ratios only: a machine that
 //! others use too changes its speed from minute to minute, but both sides of a ratio are measured in the same ones.
@@ -29,12 +29,12 @@ use clap::{Args, Subcommand};
 use network::Options;
 use process::now;
 
-/// Everything together; who hangs is ended.
+/// The time for everything; whatever hangs is then stopped.
 const RUN_TIME_MAX: Duration = Duration::from_secs(25 * 60);
-/// Time to end in order.
+/// Time to shut down in order.
 const END_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// `bench` itself is about the network; other kinds have a name.
+/// Plain `bench` measures the network; other kinds have a name.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
@@ -46,7 +46,7 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum Kind {
-    /// The simulator: cell-hops a second, memory of a user, populations, sweeps
+    /// The simulator: cell-hops per second, memory per user, populations, sweeps
     Sim,
     /// Cover: how well slots are kept, and what 1000 covered links cost a mix
     Cover,
@@ -80,7 +80,7 @@ pub(crate) fn run(bench: Bench) -> Result<()> {
     }
 }
 
-/// The simulator, by turns with a peer, which is built apart.
+/// The simulator, alternating with a peer, which is built separately.
 fn simulator() -> Result<()> {
     let peer = "crates/throng-sim/benches/nexosim/Cargo.toml";
     let build = ["build", "--release", "--locked", "--manifest-path", peer, "--target-dir", "target/nexosim"];
@@ -98,7 +98,8 @@ fn outside(options: &Options) -> Result<()> {
     words.extend(options.words()?);
     let mut child = namespace::start_inside(&xtask, &words)?;
     let lifeline = child.stdin.take();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     let begin = now();
     let cut = runtime.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
@@ -120,7 +121,7 @@ fn outside(options: &Options) -> Result<()> {
         begin.elapsed() >= RUN_TIME_MAX
     });
     if cut {
-        // Whoever measures hears that nobody waits any more, and ends what it started.
+        // The measuring process sees its stdin close, and ends what it started.
         drop(lifeline);
         let end = now() + END_TIME_MAX;
         while child.try_wait().context("waiting for the benchmark")?.is_none() && now() < end {
@@ -131,8 +132,8 @@ fn outside(options: &Options) -> Result<()> {
     let status = child.wait().context("waiting for the benchmark")?;
     match (cut, status.success()) {
         (false, true) => Ok(()),
-        (true, _) => bail!("interrupted, or too long; what was started has been ended"),
-        _ => bail!("it failed: {status}"),
+        (true, _) => bail!("interrupted or out of time; everything that was started has been stopped"),
+        _ => bail!("the benchmark failed: {status}"),
     }
 }
 
@@ -168,7 +169,7 @@ static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
 /// Measures; ends when stdin does.
 fn inside(throng: &Path, options: &Options) -> Result<()> {
     let builder = tempfile::Builder::new().prefix("throng-bench-").tempdir();
-    let folder = builder.context("a folder for this run")?;
+    let folder = builder.context("creating a folder for this run")?;
     *FOLDER.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder.path().to_owned());
     std::thread::spawn(|| {
         while load::hear().is_ok() {}
@@ -180,7 +181,7 @@ fn inside(throng: &Path, options: &Options) -> Result<()> {
     });
     namespace::set_up()?;
     let report = network::run(throng, folder.path(), options);
-    // Whose children have been ended has nothing to say.
+    // Without its children a run has no result.
     process::wait_if_ending();
     std::io::stdout().write_all(report?.as_bytes()).context("writing to stdout")
 }

@@ -80,12 +80,12 @@ impl Options {
         words.extend(self.quick.then(|| "--quick".to_owned()));
         words.extend(self.no_tor.then(|| "--no-tor".to_owned()));
         for group in &self.only {
-            let value = group.to_possible_value().context("a group has a name")?;
+            let value = group.to_possible_value().context("naming a group")?;
             words.extend(["--only".to_owned(), value.get_name().to_owned()]);
         }
         for (flag, path) in [("--json", &self.json), ("--markdown", &self.markdown)] {
             let Some(path) = path else { continue };
-            let path = std::path::absolute(path).context("a path of a result")?;
+            let path = std::path::absolute(path).context("resolving the path of a result")?;
             words.extend([flag.to_owned(), path.display().to_string()]);
         }
         Ok(words)
@@ -141,17 +141,19 @@ impl Field {
         let begin = now();
         let tor_version = tor::version().filter(|_| !options.no_tor);
         if !options.no_tor && tor_version.is_none() {
-            eprintln!("bench: SKIPPED: everything about Tor (Debian: apt-get install tor)");
+            eprintln!(
+                "bench: SKIPPED: all measurements of Tor, which is not installed (Debian: apt-get install tor)"
+            );
         }
         let estimate = if options.quick { 1 } else { 2 + options.turns() };
-        eprintln!("bench: {} turns, some {estimate} minutes in all", options.turns());
+        eprintln!("bench: {} turns, about {estimate} minutes in all", options.turns());
         eprintln!("bench: starting a web server, the floor, throng");
         let mut server = Worker::start(&["load".to_owned(), "serve".to_owned()])?;
-        let server_address = server.hear()?.parse().context("the server's address")?;
+        let server_address = server.hear()?.parse().context("reading the server's address")?;
         let chain = Chain::start()?;
         let place = |name: &str| -> Result<PathBuf> {
             let place = folder.join(name);
-            std::fs::create_dir_all(&place).context("a folder")?;
+            std::fs::create_dir_all(&place).context("creating a folder")?;
             Ok(place)
         };
         let throng = Throng::start(program, &place("net")?, &throng::NETWORK)?;
@@ -477,7 +479,7 @@ impl Field {
                     let (built, failed) = control.build(&[tor.path(i)], Duration::from_secs(5))?;
                     ms.extend(built.first().map(|at| (*at - begin).as_secs_f64() * 1e3));
                     if failed > 0 {
-                        bail!("a circuit of Tor's failed");
+                        bail!("a Tor circuit failed");
                     }
                 }
                 ms
@@ -572,7 +574,7 @@ impl Field {
         self.complain(&target, "1000 streams through three mixes", held.errors, &held.error);
         // The memory of fewer streams is no answer.
         if held.answered < 1000 {
-            bail!("only {} of {} streams that were opened answered", held.answered, held.opened);
+            bail!("only {} of {} opened streams answered", held.answered, held.opened);
         }
         self.results.add("throng", "alone_idle_mib", idle);
         self.results.add("throng", "alone_1000_mib", loaded);
@@ -627,7 +629,7 @@ impl Field {
         text.push('\n');
         text.push_str(&self.results.markdown(&COLUMNS));
         if let Err(error) = outcome {
-            text.push_str(&format!("\n**It ended early: {error:#}**\n"));
+            text.push_str(&format!("\n**The run ended early: {error:#}**\n"));
         }
         if !self.results.troubles.is_empty() {
             text.push_str("\nTroubles:\n\n");

@@ -1,4 +1,4 @@
-//! Programs that end with the benchmark: all that were started, and no others.
+//! Child processes, which end with the benchmark: all those that it started, and no others.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// What runs, for [`end_all`]; none once that was called.
+/// The running children, for [`end_all`]; `None` once that has been called.
 static STARTED: Mutex<Option<Vec<Arc<Mutex<Child>>>>> = Mutex::new(Some(Vec::new()));
 
-/// A program that runs; it is killed, by its id, when this is dropped.
+/// A running program; it is killed, by its id, on drop.
 pub(crate) struct Running {
     name: String,
     child: Arc<Mutex<Child>>,
@@ -20,17 +20,17 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it; what is said on stdout and stderr goes into the file.
+    /// Starts it; stdout and stderr go to the file.
     pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let log = File::create(log).with_context(|| format!("creating {}", log.display()))?;
-        let copy = log.try_clone().context("a second handle of a log")?;
+        let copy = log.try_clone().context("duplicating the handle of a log")?;
         command.stdin(Stdio::null()).stdout(log).stderr(copy);
         Self::spawn(name, command)
     }
 
     fn spawn(name: &str, command: &mut Command) -> Result<Self> {
         let mut started = lock(&STARTED);
-        let started = started.as_mut().context("we are about to end")?;
+        let started = started.as_mut().context("the benchmark is ending")?;
         let child = command.spawn().with_context(|| format!("starting {name}"))?;
         let pid = child.id();
         let child = Arc::new(Mutex::new(child));
@@ -44,7 +44,7 @@ impl Running {
 
     /// An error if it has ended.
     pub(crate) fn must_live(&self) -> Result<()> {
-        if let Some(status) = lock(&self.child).try_wait().context("asking for a child")? {
+        if let Some(status) = lock(&self.child).try_wait().context("polling a child")? {
             bail!("{} ended early: {status}", self.name);
         }
         Ok(())
@@ -60,7 +60,7 @@ impl Drop for Running {
     }
 }
 
-/// A program of ours with which we talk by lines; it ends when its stdin does.
+/// A worker that we talk to line by line; it ends when its stdin does.
 pub(crate) struct Worker {
     running: Running,
     to: ChildStdin,
@@ -70,13 +70,13 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts this very program with these words.
     pub(crate) fn start(words: &[String]) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe().context("asking for our own name")?);
+        let mut command = Command::new(std::env::current_exe().context("finding our own executable")?);
         command.arg("bench").args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
         let running = Running::spawn(&words.join(" "), &mut command)?;
         let mut child = lock(&running.child);
         let pipes = (child.stdin.take(), child.stdout.take());
         drop(child);
-        let (Some(to), Some(from)) = pipes else { bail!("a child without pipes") };
+        let (Some(to), Some(from)) = pipes else { bail!("a child has no pipes") };
         Ok(Self { running, to, from: BufReader::new(from) })
     }
 
@@ -104,14 +104,14 @@ impl Worker {
     }
 }
 
-/// Ends all that still runs; nothing is started any more.
+/// Ends every running child; from now on none can be started.
 pub(crate) fn end_all() {
     for child in lock(&STARTED).take().unwrap_or_default() {
         end(&child);
     }
 }
 
-/// Waits, for whoever has called [`end_all`] to end this process too, if somebody has.
+/// If [`end_all`] has been called, waits for its caller to end this process.
 pub(crate) fn wait_if_ending() {
     while lock(&STARTED).is_none() {
         std::thread::sleep(Duration::from_millis(100));
@@ -124,7 +124,7 @@ fn end(child: &Mutex<Child>) {
     let _ = child.wait();
 }
 
-/// Runs a program to its end; its output.
+/// Runs a program to its end, and returns its output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("running {command:?}"))?;
     if !output.status.success() {
@@ -133,7 +133,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Waits for something that nobody tells us.
+/// Polls for a condition.
 pub(crate) fn wait_until<T>(
     what: &str,
     limit: Duration,
@@ -145,19 +145,19 @@ pub(crate) fn wait_until<T>(
             return Ok(found);
         }
         if begin.elapsed() > limit {
-            bail!("waited {} s until {what}", limit.as_secs());
+            bail!("waited {} s in vain until {what}", limit.as_secs());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// The clock.
-#[expect(clippy::disallowed_methods, reason = "whoever measures reads the clock")]
+#[expect(clippy::disallowed_methods, reason = "measuring needs the clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Finds a program; also where only root has it in the path.
+/// Finds a program, also in directories that only root has in its path.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let also = ["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from);

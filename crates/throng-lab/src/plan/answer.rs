@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::breakdown::{Part, breakdown};
-use super::{Compromise, Cover, Kind, Latency, Mode, Question, SchemeCapacity};
+use super::{Compromise, Cover, Invalid, Kind, Latency, Mode, Question, SchemeCapacity};
 use crate::report::{Cell, Table, readable};
 
 /// What follows from a question.
@@ -41,8 +41,19 @@ pub struct Requirement {
     pub met: bool,
 }
 
+impl Question {
+    /// Answers it.
+    ///
+    /// # Errors
+    /// Those of [`Self::validate`].
+    pub fn answer(&self) -> Result<Answer, Invalid> {
+        self.validate()?;
+        Ok(Answer::new(self))
+    }
+}
+
 impl Answer {
-    pub(crate) fn new(question: &Question) -> Self {
+    fn new(question: &Question) -> Self {
         let schemes: Vec<_> = Cover::ALL.iter().map(|&cover| SchemeCapacity::new(question, cover)).collect();
         let compromise = Compromise::new(question);
         let latency = Latency::new(question);
@@ -87,7 +98,7 @@ impl Answer {
     fn judged(&self) -> Vec<Requirement> {
         let require = &self.question.require;
         let stated = self.stated_scheme();
-        // Whoever states users and mixes, or makes members carry themselves, wants them to be enough.
+        // Stating both users and mixes, or having members carry themselves, requires that they are enough.
         let enough = stated.load_share.is_some().then_some(1.0);
         let year = self.compromise.as_ref().map(|compromise| compromise.year.once_sticky);
         let circuit = self.compromise.as_ref().map(|compromise| compromise.per_circuit);

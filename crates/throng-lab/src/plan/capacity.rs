@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::load::{Load, printed_one_user_bps};
 use super::{BandwidthClass, Choice, Cover, Kind, Prices, Question};
 
-/// What one cover scheme asks for and gets.
+/// What one cover scheme requires, and what it gets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SchemeCapacity {
     /// The scheme.

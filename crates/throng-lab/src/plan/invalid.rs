@@ -5,14 +5,14 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
-/// A question that has no answer: which field, what it held, and what it may hold.
+/// A question that cannot be answered: which field is wrong, its value, and the values that it may have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Invalid {
     /// The field's path, as in the question's JSON: `adversary.hostile_share`.
     pub field: String,
-    /// What it held.
+    /// Its value.
     pub given: String,
-    /// What it may hold, and why if that depends on other fields.
+    /// The values that it may have, and why if that depends on other fields.
     pub allowed: String,
 }
 
@@ -28,13 +28,13 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} is not possible; allowed: {}", self.field, self.given, self.allowed)
+        write!(f, "{}: invalid value `{}`: expected {}", self.field, self.given, self.allowed)
     }
 }
 
 impl std::error::Error for Invalid {}
 
-/// Refuses what is outside `allowed` (not-a-number is outside everything).
+/// Refuses a value outside `allowed` (NaN is outside every range).
 pub(crate) fn within(field: &str, value: f64, allowed: RangeInclusive<f64>) -> Result<(), Invalid> {
     if allowed.contains(&value) {
         return Ok(());

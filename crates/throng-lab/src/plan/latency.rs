@@ -22,7 +22,7 @@ pub struct Latency {
     pub added_ms: f64,
     /// Half an interval of the schedule, waited for in each direction (0 without cover).
     pub slot_wait_ms: f64,
-    /// Setting a circuit up. (Circuits are set up ahead: nobody should wait for this.)
+    /// Setting a circuit up. (Circuits are set up ahead of time, so no page should wait for this.)
     pub set_up_ms: f64,
     /// A page of [`Delays::page_kb`](super::Delays::page_kb).
     pub page_ms: f64,

@@ -1,4 +1,4 @@
-//! What one user's day asks of all mixes together, and what a mix does anyway.
+//! What one user's day requires of all mixes together, and what a mix sends in any case.
 //!
 //! One model serves both modes; bare, it is the paper's formulas (a test says so). With F and B what a user's circuits
 //! carry forward and backward on each link, R what a covered user link carries each way, l hops, and d_s, d_r what the

@@ -45,14 +45,14 @@ const TABLE_1: &str = "Table 1";
 const FREEDOM: &str = "6.1 Freedom";
 const VOLUNTEERS: &str = "6.2 volunteers";
 const ATTACKER: &str = "5 attacker";
-/// The paper goes on with its rounded capacity of Freedom.
+/// The paper continues with its rounded capacity of Freedom.
 const FREEDOM_BPS: f64 = 463e6;
 const FREEDOM_MIXES: u64 = 150;
 const T1_MBPS: f64 = 1.544;
 const ROUNDED: &str = "the paper divides its rounded capacities";
 
 impl Paper {
-    /// Computes all of it.
+    /// Recomputes every figure.
     ///
     /// # Panics
     /// Never: the questions are the paper's.
@@ -192,7 +192,7 @@ impl Paper {
         let percent = found.per_circuit * 100.0;
         self.add(
             ATTACKER,
-            "chains of whoever controls 300 of 400 mixes",
+            "chains compromised by 300 hostile mixes of 400",
             "%",
             "56.25",
             [56.245, 56.255],
@@ -214,7 +214,7 @@ fn required_mbps(question: &Question) -> f64 {
 }
 
 fn solved(question: &Question) -> super::Answer {
-    question.answer().expect("the paper's questions are possible")
+    question.answer().expect("the paper's questions are valid")
 }
 
 /// One decimal place, where the paper has one.
@@ -259,7 +259,7 @@ mod tests {
             ("users without cover", "users", 500_040.0),
             ("users with link cover all day", "users", 7_136.292_279),
             ("mixes of 1 Mb/s for Table 1 without cover", "mixes", 186.0),
-            ("chains of whoever controls 300 of 400 mixes", "%", 56.25),
+            ("chains compromised by 300 hostile mixes of 400", "%", 56.25),
             ("what that costs a year", "$", 3e6),
         ];
         for (what, unit, value) in pins {

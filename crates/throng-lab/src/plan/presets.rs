@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use crate::report::Table;
 
-use super::{BandwidthClass, Choice, Kind, Mode, Question};
+use super::{
+    Adversary, BandwidthClass, Choice, Cover, Delays, Kind, Mode, Overhead, Prices, Question, Requirements,
+};
 
 /// Where a number comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -14,7 +16,7 @@ pub enum Source {
     Cited(&'static str),
     /// Computed from what is printed there.
     Derived(&'static str),
-    /// Nobody's but ours, for this reason.
+    /// Our own assumption, for this reason.
     Assumption(&'static str),
 }
 
@@ -141,6 +143,33 @@ impl SourcedClass {
     }
 }
 
+/// The paper's Table 1, and the members of [`fc04`].
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Static,
+            mode: Mode::Realistic,
+            users: None,
+            mixes: None,
+            hops: 4,
+            sent_mb_per_day: 0.5,
+            received_mb_per_day: 4.5,
+            cover: Cover::None,
+            cover_rate_kbps: 64.0,
+            online_hours_per_day: 1.0,
+            mix_classes: vec![BandwidthClass::symmetric("volunteer", 1.0)],
+            member_classes: fc04().classes(),
+            choice: Choice::ByBandwidth,
+            exit_share: 1.0,
+            prices: Prices::default(),
+            overhead: Overhead::default(),
+            adversary: Adversary::default(),
+            delays: Delays::default(),
+            require: Requirements::default(),
+        }
+    }
+}
+
 /// All presets.
 pub fn all() -> [Preset; 3] {
     [fc04(), home_2026(), hosted_2026()]
@@ -183,7 +212,7 @@ pub fn fc04() -> Preset {
     }
 }
 
-/// Homes of 2026, in countries of the OECD: measured lines of the last years, and assumptions where nobody measured.
+/// Homes of 2026, in countries of the OECD: measured lines of the last years, and assumptions where there are no measurements.
 pub fn home_2026() -> Preset {
     let home = |name, up: Sourced, down: Sourced, share: Sourced| SourcedClass {
         name,
@@ -191,7 +220,7 @@ pub fn home_2026() -> Preset {
         down_mbps: down,
         share,
         online_share: assumed(1.0 / 3.0, "a home computer runs eight hours a day"),
-        lent_share: assumed(0.25, "a quarter of the line is lent, so that nobody notices"),
+        lent_share: assumed(0.25, "a quarter of the line is lent, so that its owner does not notice"),
         acceptance: assumed(1.0, "Throng does not choose by acceptance"),
     };
     // What fibre and fixed wireless leave, in the proportion of the last shares known: cable 30.5 to DSL 20.

@@ -7,17 +7,17 @@ use throng_core::ClientConfig;
 use throng_core::limits::{CIRCUIT_USE_MAX, FIRST_HOPS, IDLE_PROBE, LINK_AGE_FRESH};
 use throng_core::wire::Geometry;
 
+use super::Invalid;
 use super::formulas::{Demand, Schedule};
 use super::invalid::one_of;
-use super::{Answer, Invalid, presets};
 
-/// A question. What is not filled in has the default of the paper's Table 1, or asks for it.
+/// A question. A field left out has the default of the paper's Table 1, or is computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Question {
     /// Who the mixes are.
     pub kind: Kind,
-    /// The formulas as printed, or with what a real network adds (the default; the formulas' own numbers stand beside).
+    /// The formulas as printed, or with what a real network adds (the default, with the formulas' own numbers beside).
     pub mode: Mode,
     /// Users; without a number: how many? 1 to 10¹⁰.
     pub users: Option<u64>,
@@ -29,7 +29,7 @@ pub struct Question {
     pub sent_mb_per_day: f64,
     /// d_r, megabytes that a user receives a day: 0 to 10⁶ (default 4.5).
     pub received_mb_per_day: f64,
-    /// The cover scheme that is asked about; the others are computed beside it.
+    /// The cover scheme that is asked about; the others are computed as well.
     pub cover: Cover,
     /// r_d, the rate of cover in each direction, kb/s of what applications could use: 0.001 to 10⁷ (default 64).
     pub cover_rate_kbps: f64,
@@ -37,7 +37,7 @@ pub struct Question {
     pub online_hours_per_day: f64,
     /// Lines of mixes in a static network (default: 1 Mb/s each, the paper's volunteers).
     pub mix_classes: Vec<BandwidthClass>,
-    /// Lines of members in a dynamic network (default: [`presets::fc04`]).
+    /// Lines of members in a dynamic network (default: [`super::presets::fc04`]).
     pub member_classes: Vec<BandwidthClass>,
     /// How chains choose among mixes with unequal lines.
     pub choice: Choice,
@@ -218,7 +218,7 @@ impl Default for Prices {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Overhead {
-    /// The busiest moment in averages, and what no formula holds: 1 to 1000 (default 5: the paper says 100 000 users
+    /// Load at the busiest moment, as a multiple of the mean, with whatever no formula covers: 1 to 1000 (default 5: the paper says 100 000 users
     /// where its formula gives 500 000). It multiplies all that users cause, as the paper does; with cover all day, which
     /// has no peaks, 1 is nearer.
     pub peak_factor: f64,
@@ -323,7 +323,7 @@ pub struct Delays {
     pub handshake_ms: f64,
     /// A page with all that belongs to it, kilobytes: 0 to 10⁶ (default 60: MorphMix' 12 kB and four objects of 12).
     pub page_kb: f64,
-    /// Round trips until it is there, beside the data itself: 1 to 1000 (default 3, an assumption: name and connection
+    /// Round trips until it has arrived, besides the data itself: 1 to 1000 (default 3, an assumption: name and connection
     /// at the exit, the page, its objects).
     pub page_round_trips: f64,
 }
@@ -357,42 +357,7 @@ pub struct Requirements {
     pub compromised_in_year_max: Option<f64>,
 }
 
-impl Default for Question {
-    fn default() -> Self {
-        Self {
-            kind: Kind::Static,
-            mode: Mode::Realistic,
-            users: None,
-            mixes: None,
-            hops: 4,
-            sent_mb_per_day: 0.5,
-            received_mb_per_day: 4.5,
-            cover: Cover::None,
-            cover_rate_kbps: 64.0,
-            online_hours_per_day: 1.0,
-            mix_classes: vec![BandwidthClass::symmetric("volunteer", 1.0)],
-            member_classes: presets::fc04().classes(),
-            choice: Choice::ByBandwidth,
-            exit_share: 1.0,
-            prices: Prices::default(),
-            overhead: Overhead::default(),
-            adversary: Adversary::default(),
-            delays: Delays::default(),
-            require: Requirements::default(),
-        }
-    }
-}
-
 impl Question {
-    /// Answers it.
-    ///
-    /// # Errors
-    /// Those of [`Self::validate`].
-    pub fn answer(&self) -> Result<Answer, Invalid> {
-        self.validate()?;
-        Ok(Answer::new(self))
-    }
-
     /// The lines that carry the traffic.
     pub(crate) fn classes(&self) -> &[BandwidthClass] {
         match self.kind {

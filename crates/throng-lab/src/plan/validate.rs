@@ -44,7 +44,7 @@ impl Question {
             return Err(Invalid::new(
                 "received_mb_per_day",
                 self.received_mb_per_day,
-                "above 0 where sent_mb_per_day is 0: somebody must want something",
+                "above 0 where sent_mb_per_day is 0: otherwise there is no traffic",
             ));
         }
         match (self.kind, self.users, self.mixes) {

@@ -2,7 +2,7 @@
 
 use super::{Cell, Table};
 
-/// One table, as it is.
+/// One table, unchanged.
 pub fn csv(table: &Table) -> String {
     let mut out = line(table.columns.iter().map(String::as_str));
     for row in &table.rows {

@@ -1,4 +1,4 @@
-//! Charts as plain SVG: no script, no font from elsewhere, light or dark as its reader has it.
+//! Charts as plain SVG: no script, no external font, light or dark as the viewer prefers.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ const RIGHT: f64 = 660.0;
 const TOP: f64 = 78.0;
 const BOTTOM: f64 = 478.0;
 
-/// Okabe and Ito's colours, told apart by those who see fewer; the dark ones are lighter.
+/// Okabe and Ito's colours, distinguishable with colour-blindness; those for dark backgrounds are lighter.
 const STYLE: &str = "\
 .throng-chart{font:13px system-ui,sans-serif}\
 .throng-chart .paper{fill:#fff}.throng-chart .ink{fill:#1d1d1f}.throng-chart .soft{fill:#5c5c63}\

@@ -1,4 +1,4 @@
-//! The network document on a node's disk: read at the start, looked at again when the operator puts a newer one there,
+//! The network document on a node's disk: read at startup, read again when the operator puts a newer one there, and
 //! replaced when a neighbour has a newer one.
 
 use std::fs;
@@ -15,9 +15,9 @@ use throng_net::clock::Clock;
 use throng_net::driver::{Driver, News, Order};
 use throng_net::suite::Fast;
 
-use super::files;
+use crate::disk;
 
-/// How often is looked whether the file changed.
+/// How often the file is checked for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// A node's network document.
@@ -36,7 +36,7 @@ impl DocumentFile {
         let document = Arc::new(read(&path, &roots, clock.now())?);
         let evidence = contradiction(&path);
         if evidence.exists() {
-            // An old one says nothing about the one in force; but it must be readable to know that.
+            // Evidence about an older serial does not concern the one in force; but that takes reading it.
             let bytes = fs::read(&evidence).with_context(|| format!("reading {}", evidence.display()))?;
             if let Ok(other) = Document::verify::<Fast>(&bytes, &roots, clock.now()) {
                 document.replaces(&other).with_context(|| refused(&path))?;
@@ -50,35 +50,35 @@ impl DocumentFile {
         &self.document
     }
 
-    /// What the node begins with.
+    /// What the node starts with.
     pub(crate) fn membership(&self) -> Membership {
         Membership::Signed { roots: self.roots.clone(), document: Arc::clone(&self.document) }
     }
 
-    /// Keeps node and file in step: what a neighbour had that is newer goes to the file, what the operator put into the
-    /// file goes to the node. Cancel-safe. Ends when the node has ended.
+    /// Keeps node and file in step: a newer document of a neighbour goes to the file, a newer file of the operator to the
+    /// node. Cancel-safe. Returns when the node has stopped.
     pub(crate) async fn keep(&mut self, driver: &mut Driver) -> Result<()> {
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             let news = tokio::select! {
                 news = driver.news() => match news {
                     Some(news) => Some(news),
-                    None => bail!("the node has ended: its socket failed"),
+                    None => bail!("the node stopped: its socket failed"),
                 },
                 _ = look.tick() => None,
             };
-            // First what the operator put there: it must not be written over unread.
+            // The operator's file first: it must not be overwritten unread.
             let put = self.look();
             if let Some(news) = news {
                 self.write(&news);
             }
             if let Some(document) = put {
-                driver.orders().send(Order::Document(document)).await.context("the node has ended")?;
+                driver.orders().send(Order::Document(document)).await.context("the node has stopped")?;
             }
         }
     }
 
-    /// What the operator put into the file, if that has changed.
+    /// The operator's document, if the file has changed.
     fn look(&mut self) -> Option<Arc<Document>> {
         let now = modified(&self.path);
         if now == self.modified {
@@ -89,7 +89,7 @@ impl DocumentFile {
             Ok(document) if document == *self.document => None,
             Ok(document) if document.statement().serial < self.document.statement().serial => {
                 eprintln!(
-                    "throng: {} is older than the one in force, which takes its place again",
+                    "throng: {} is older than the document in force, and was replaced by it",
                     self.path.display()
                 );
                 self.put_in_force();
@@ -97,13 +97,13 @@ impl DocumentFile {
             }
             Ok(document) => Some(Arc::new(document)),
             Err(error) => {
-                eprintln!("throng: {error:#}; the one before stays in force");
+                eprintln!("throng: {error:#}; the previous document stays in force");
                 None
             }
         }
     }
 
-    /// Keeps what the node heard of its network, and says so.
+    /// Saves what the node learned of its network, and reports it.
     fn write(&mut self, news: &News) {
         match news {
             News::Document(document) => {
@@ -112,7 +112,7 @@ impl DocumentFile {
                     eprintln!("throng: network document {} is in force", new.serial);
                 } else {
                     eprintln!(
-                        "throng: network document {} has datagrams of another length: restart to use it",
+                        "throng: network document {} changes the length of datagrams: restart to use it",
                         new.serial
                     );
                 }
@@ -136,9 +136,9 @@ impl DocumentFile {
     }
 }
 
-/// A file that cannot be written is no reason to end: it is said.
+/// A file that cannot be written is reported; it is no reason to stop.
 fn write(path: &Path, bytes: &[u8]) {
-    if let Err(error) = files::write(path, bytes) {
+    if let Err(error) = disk::write(path, bytes) {
         eprintln!("throng: {error:#}");
     }
 }
@@ -156,7 +156,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|about| about.modified()).ok()
 }
 
-/// Where the other one of two truths is kept, as evidence and so that a restart does not forget it.
+/// Where the second of two documents with one serial is kept: as evidence, and so that a restart does not forget it.
 fn contradiction(document: &Path) -> PathBuf {
     document.with_extension("conflict")
 }

@@ -1,20 +1,18 @@
-//! The files of a static network: what stands in them, and that none is ever half-written or readable by others.
+//! The files of a static network, and what they contain.
 
+#[cfg(unix)]
 use std::fs;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use throng_core::NodeKeys;
 use throng_core::documents::Roots;
 
-/// The only format there is so far.
-pub(crate) const FILE_VERSION: u32 = 1;
+use crate::disk::{self, FILE_VERSION, Versioned};
 
-/// `roots.toml`: whose signatures count.
+/// `roots.toml`: the operators whose signatures count.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RootsFile {
@@ -37,20 +35,20 @@ pub(crate) struct MixFile {
     pub(crate) document: PathBuf,
     /// Where it listens; `[::]` stands for all addresses of the machine.
     pub(crate) listen: SocketAddr,
-    /// Where others reach it; where it listens, if none is given.
+    /// Where others reach it; if empty, where it listens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) addresses: Vec<SocketAddr>,
     /// What it can carry in each direction, in kbit/s.
     pub(crate) capacity_kbps: u32,
     /// Ports that it opens connections to: `none`, `all`, or like `80,443,8000-8100`.
     pub(crate) exit_ports: String,
-    /// Whom it belongs to: no two mixes of a family are in one circuit.
+    /// The family it belongs to: no circuit has two mixes of one family.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) family: String,
     /// Whether its exit opens connections to private addresses and to this machine: for test networks only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) exit_to_private: bool,
-    /// Where `throng status` asks, on this machine; nowhere if it is missing.
+    /// Where on this machine the status feed listens; without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<SocketAddr>,
 }
@@ -68,7 +66,7 @@ pub(crate) struct ClientFile {
     pub(crate) proxy: SocketAddr,
     /// Where the first hops are kept.
     pub(crate) state: PathBuf,
-    /// Where `throng status` asks, on this machine; nowhere if it is missing.
+    /// Where on this machine the status feed listens; without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<SocketAddr>,
     /// Megabytes a day that slots of cover may send.
@@ -87,11 +85,6 @@ struct KeysFile {
     identity: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     link: String,
-}
-
-/// Every file with a version has it checked before anything else is believed.
-pub(crate) trait Versioned: DeserializeOwned {
-    fn version(&self) -> u32;
 }
 
 impl Versioned for RootsFile {
@@ -118,57 +111,6 @@ impl Versioned for KeysFile {
     }
 }
 
-/// Reads a text that a person wrote.
-pub(crate) fn read_text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
-}
-
-/// Reads a TOML file; an error names it, the line and the field.
-pub(crate) fn read<T: Versioned>(path: &Path) -> Result<T> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let file: T = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
-    if file.version() != FILE_VERSION {
-        bail!("{} has version {}, and this program knows {FILE_VERSION}", path.display(), file.version());
-    }
-    Ok(file)
-}
-
-/// Writes a file as a whole or not at all.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, bytes, 0o644)
-}
-
-/// The same, for secrets: nobody else can read it, not even for a moment.
-pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, bytes, 0o600)
-}
-
-fn write_with(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    // A name of its own: others may write the same file at the same time.
-    let beside = path.with_extension(format!("part-{}", std::process::id()));
-    let _ = fs::remove_file(&beside); // of an earlier process of this number, with whatever rights
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    let done = options
-        .open(&beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&beside, path));
-    done.with_context(|| format!("writing {}", path.display()))
-}
-
-/// A path in a file is meant from where the file is.
-pub(crate) fn beside(file: &Path, path: &Path) -> PathBuf {
-    file.parent().unwrap_or(Path::new(".")).join(path)
-}
-
-/// Writes a TOML file with a comment in front.
-pub(crate) fn write_toml<T: Serialize>(path: &Path, comment: &str, value: &T) -> Result<()> {
-    let text = toml::to_string(value).context("writing TOML")?;
-    write(path, format!("# {comment}\n\n{text}").as_bytes())
-}
-
 impl RootsFile {
     pub(crate) fn new(roots: &Roots) -> Self {
         Self {
@@ -181,11 +123,14 @@ impl RootsFile {
 
     /// Reads the roots.
     pub(crate) fn read(path: &Path) -> Result<Roots> {
-        let file: Self = read(path)?;
+        let file: Self = disk::read(path)?;
         let keys: Result<Vec<[u8; 32]>> = file.operators.iter().map(|text| from_hex(text)).collect();
         let keys = keys.with_context(|| format!("`operators` in {}", path.display()))?;
         Roots::new(file.network, keys, file.threshold).with_context(|| {
-            format!("{}: `threshold` must be 1 to the number of `operators`, each named once", path.display())
+            format!(
+                "{}: `threshold` must be from 1 to the number of `operators`, and none may be listed twice",
+                path.display()
+            )
         })
     }
 }
@@ -195,7 +140,10 @@ pub(crate) fn write_keys(path: &Path, identity: &[u8; 32], link: Option<&[u8; 32
     let link = link.map(|link| to_hex(link)).unwrap_or_default();
     let file = KeysFile { version: FILE_VERSION, identity: to_hex(identity), link };
     let text = toml::to_string(&file).context("writing TOML")?;
-    write_secret(path, format!("# Secret. Whoever has this is this node or operator.\n\n{text}").as_bytes())
+    disk::write_secret(
+        path,
+        format!("# Secret: whoever has this file can act as this node or operator.\n\n{text}").as_bytes(),
+    )
 }
 
 /// Reads a node's secrets.
@@ -220,10 +168,10 @@ fn read_keys(path: &Path) -> Result<KeysFile> {
         let mode =
             fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.permissions().mode();
         if mode & 0o077 != 0 {
-            bail!("{0} can be read by others: `chmod 600 {0}`", path.display());
+            bail!("{0} is readable by others: run `chmod 600 {0}`", path.display());
         }
     }
-    read(path)
+    disk::read(path)
 }
 
 fn to_hex(bytes: &[u8]) -> String {
@@ -233,12 +181,12 @@ fn to_hex(bytes: &[u8]) -> String {
 pub(crate) fn from_hex(text: &str) -> Result<[u8; 32]> {
     let digits = text.as_bytes();
     if digits.len() != 64 || !text.is_ascii() {
-        bail!("a key has 64 hexadecimal digits");
+        bail!("a key must be 64 hexadecimal digits");
     }
     let mut out = [0; 32];
     for (byte, pair) in out.iter_mut().zip(digits.chunks(2)) {
         let pair = std::str::from_utf8(pair).unwrap_or_default();
-        *byte = u8::from_str_radix(pair, 16).context("a key has 64 hexadecimal digits")?;
+        *byte = u8::from_str_radix(pair, 16).context("a key must be 64 hexadecimal digits")?;
     }
     Ok(out)
 }

@@ -214,7 +214,7 @@ impl Recording {
         Self { windows, links, silent }
     }
 
-    /// Nobody may have spoken on it.
+    /// Nothing may have been sent on it.
     fn link(&self, link: (u32, u32)) -> &[Window] {
         self.links.get(&link).unwrap_or(&self.silent)
     }

@@ -1,4 +1,4 @@
-//! How anonymous is this, in numbers that were measured, and why not more. Formulas: docs/cover.md.
+//! How anonymous this is, by measurement, and what limits it. Formulas: docs/cover.md.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const FEW_USERS: u32 = 10;
 /// Below this entropy at a mix, a cell's circuit is as good as known.
 const FEW_BITS: f64 = 1.0;
 
-/// All that is known.
+/// Everything that `throng status` shows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// Seconds since the start.
@@ -28,7 +28,7 @@ pub(crate) struct Report {
     pub(crate) client: Option<ClientReport>,
     /// What the mixes of this process observed.
     pub(crate) mixes: Vec<MixReport>,
-    /// Why it is low, in one sentence.
+    /// What limits anonymity most, in one sentence.
     pub(crate) why_low: String,
 }
 
@@ -42,11 +42,11 @@ pub(crate) struct CoverReport {
     /// Cells in slots of circuits: payloads, and dummies.
     pub(crate) payloads: u64,
     pub(crate) dummies: u64,
-    /// Slots that stayed empty since the node was too late.
+    /// Slots that stayed empty because the node was late.
     pub(crate) missed: u64,
     /// Bytes of filler and dummies that were sent.
     pub(crate) bytes: u64,
-    /// The same, at this rate, in a day.
+    /// The same per day, at this rate.
     pub(crate) bytes_a_day: u64,
 }
 
@@ -184,11 +184,11 @@ fn why_low(report: &Report, design: &Design) -> String {
     let circuit = used.or_else(|| report.client.as_ref()?.circuits.first());
     let Some(circuit) = circuit else {
         return match &report.client {
-            Some(_) => "there is no circuit yet".into(),
-            None => "this is a mix: it has no circuits of its own, and says what it observes".into(),
+            Some(_) => "no circuit yet".into(),
+            None => "this is a mix: it has no circuits of its own, and reports what it observes".into(),
         };
     };
-    // What runs beside us knows better than what a hop said when it joined.
+    // A mix in this process knows better than its report from when it joined.
     let users = circuit.hops.first().map_or(0, |first| {
         report.mixes.iter().find(|mix| mix.name == first.mix).map_or(first.users, |mix| mix.users)
     });
@@ -199,23 +199,23 @@ fn why_low(report: &Report, design: &Design) -> String {
     let covers_links = design.cover.user_links != UserLinkCover::None;
     let covers_circuits = design.cover.circuits != CircuitCover::None;
     if design.mixing == Mixing::None && !covers_links && !covers_circuits {
-        return "cells leave every mix at once and nothing hides when you speak: whoever watches both ends of a circuit \
-                links them"
+        return "cells leave every mix at once and nothing hides when you send: whoever watches both ends of a circuit \
+                can link them"
             .into();
     }
     let least = circuit.hops.iter().map(|hop| hop.bits).fold(f64::INFINITY, f64::min);
     if design.mixing != Mixing::None && least < FEW_BITS {
         return format!(
-            "one of your mixes said that a cell hides among {:.1} circuits only, which is {least:.1} bits",
+            "one of your mixes reported that a cell hides among only {:.1} circuits, which is {least:.1} bits",
             circuit.hops.iter().map(|hop| hop.set).fold(f64::INFINITY, f64::min)
         );
     }
     if !covers_circuits {
-        return "your first and your last mix, if they are one adversary's, still link you by timing: no dummies go from \
-                end to end"
+        return "if one adversary runs both your first and your last mix, timing still links you: no dummies go from end \
+                to end"
             .into();
     }
-    "your first and your last mix, if they are one adversary's, can still link you by blocking cells and watching for the \
+    "if one adversary runs both your first and your last mix, it can still link you by blocking cells and watching for the \
      gap"
         .into()
 }
@@ -260,7 +260,7 @@ mod tests {
         assert!(why("none", "none", &meter(1, 0, 1)).starts_with("1 user at"));
         assert!(why("none", "none", &meter(50, 0, 1)).contains("leave every mix at once"));
         assert!(
-            why("batch=20ms", "none", &meter(50, 40, 1)).contains("2.5 circuits only, which is 0.4 bits")
+            why("batch=20ms", "none", &meter(50, 40, 1)).contains("only 2.5 circuits, which is 0.4 bits")
         );
         assert!(why("batch=20ms", "user-link", &meter(50, 300, 1)).contains("no dummies go from end to end"));
         assert!(why("batch=20ms", "end-to-end", &meter(50, 300, 1)).contains("blocking"));
@@ -276,7 +276,7 @@ mod tests {
         let ten = &report.client.unwrap().adversaries[2];
         assert_eq!((ten.share, ten.with_links), (0.10, 0.10 * 0.10));
         assert!((ten.with_mixes - 0.1 * 9.0 / 99.0).abs() < 1e-12);
-        // The paper's 300 of 400 (reference 0.5): 56.20 % without replacement.
+        // The paper's 300 hostile mixes of 400: 56.20 % without replacement.
         assert!((both_ends_of(0.75, 400, 3) - 0.5620).abs() < 1e-4);
         assert_eq!(both_ends_of(0.1, 5, 1), 0.1);
         assert_eq!(both_ends_of(0.01, 5, 3), 0.0, "less than two mixes are not both ends");
