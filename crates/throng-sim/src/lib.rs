@@ -36,6 +36,7 @@ mod chance;
 mod checkers;
 mod host;
 pub mod lines;
+mod memory;
 mod nodes;
 pub mod population;
 mod results;

@@ -125,18 +125,12 @@ impl Bins {
     }
 }
 
-/// Bytes of memory that a run takes.
-pub(crate) fn memory_bytes(plan: &Plan) -> u64 {
-    let mixes = plan.mixes as u64;
-    let users = plan.users as u64;
-    (4 << 20) + users * 16 + mixes * (size_of::<Load>() as u64 + 16) + BINS_MAX * 3 * 16
-}
-
-const BINS_MAX: u64 = 1440;
+/// Most bins of a histogram.
+pub(crate) const BINS_MAX: u64 = 1440;
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Works off all users of a plan.
-pub(crate) fn run(plan: &Plan, seed: &[u8; 32], watch: &Watch<'_>) -> Counts {
+/// Works off all users of a plan. `memory_bytes`: what that takes, to be told.
+pub(crate) fn run(plan: &Plan, seed: &[u8; 32], memory_bytes: u64, watch: &Watch<'_>) -> Counts {
     let duration = nanos(plan.duration);
     let slot = slot_nanos(&plan.design);
     let each = segment_bytes(plan.design.geometry);
@@ -168,7 +162,7 @@ pub(crate) fn run(plan: &Plan, seed: &[u8; 32], watch: &Watch<'_>) -> Counts {
         counts.users += 1;
         // Users are worked off one by one: what is simulated is their share of the time.
         let done = plan.duration.mul_f64(counts.users as f64 / plan.users as f64);
-        if user % 256 == 0 && watch.tick(&ticks, done, memory_bytes(plan)) {
+        if user % 256 == 0 && watch.tick(&ticks, done, memory_bytes) {
             break;
         }
     }

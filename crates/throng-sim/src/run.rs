@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use throng_core::crypto::{Portable, Suite};
 
 use crate::books::Digest;
+use crate::memory;
 use crate::nodes::{self, How, Outcome};
 use crate::population;
 use crate::results::{Results, RunResult, VERSION};
@@ -79,7 +80,7 @@ impl std::error::Error for TooLarge {}
 /// # Errors
 /// [`TooLarge`] if they do not.
 pub fn check_memory(scenario: &Scenario, jobs: usize, available_bytes: u64) -> Result<(), TooLarge> {
-    let needs = scenario.memory_bytes(jobs);
+    let needs = memory::of_scenario(scenario, jobs);
     if needs <= available_bytes { Ok(()) } else { Err(TooLarge { needs, available: available_bytes }) }
 }
 
@@ -161,7 +162,7 @@ fn one(plan: &Plan, seed: u64, how: How, watch: &Watch<'_>) -> One {
         (Level::Nodes, SuiteName::Toy) => nodes::run::<Toy>(plan, &bytes, how, watch),
         (Level::Nodes, SuiteName::Real) => nodes::run::<Portable>(plan, &bytes, how, watch),
         (Level::Population, _) => {
-            let counts = population::run(plan, &bytes, watch);
+            let counts = population::run(plan, &bytes, memory::of_run(plan), watch);
             let metrics = counts.metrics(plan, &bytes);
             let mut digest = Digest::new();
             metrics.iter().for_each(|metric| digest.note(&[metric.value.to_bits()]));

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::text::{AXES, FORMAT};
+use super::axes::{AXES, FORMAT};
 use crate::text::InvalidValue;
 
 /// What is wrong with a design.

@@ -4,13 +4,15 @@
 //! A design is a list of axes, and as text a line for each: `axis = value`. The signed document holds this text, design files
 //! and scenarios are written in it, flags set single axes, and the digest of the whole text is the design's name.
 
+mod axes;
 mod error;
 mod text;
 
 use core::time::Duration;
 
+pub use axes::AXES;
 pub use error::DesignError;
-pub use text::{AXES, choices};
+pub use text::choices;
 
 use crate::cover::{Cover, Defences};
 use crate::mixing::{MinCompany, Mixing};

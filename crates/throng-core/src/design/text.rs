@@ -6,19 +6,13 @@ use core::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use super::axes::{AXES, FORMAT};
 use super::{Design, DesignError};
 use crate::cover::{Cover, DEFAULT_RATE, Rate};
 use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, HOPS_MAX};
 use crate::route::Route;
 use crate::text::InvalidValue;
 use crate::wire::Geometry;
-
-/// The format of the text.
-pub(super) const FORMAT: &str = "1";
-
-/// All that a design can choose, in the order in which it is written. `rate` is no choice of its own: it is the rate of cover
-/// schemes that name none.
-pub const AXES: [&str; 8] = ["format", "datagram", "route", "hops", "mixing", "company", "rate", "cover"];
 
 impl Design {
     /// This design with other choices: pairs of an axis and its value.

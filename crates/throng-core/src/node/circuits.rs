@@ -7,8 +7,10 @@ use super::routing::Rooms;
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, Suite};
 use crate::id::{End, Fingerprint, LinkKey, OriginKey, RelayKey};
 use crate::layers::Layers;
+use crate::mixing::{Company, WITHIN};
 use crate::refused::Refused;
 use crate::route::NoRoute;
+use crate::time::Time;
 use crate::wire::control::{Control, Ended};
 use crate::wire::told::Told;
 
@@ -101,6 +103,13 @@ impl<S: Suite> Rooms<S> {
             Reach::Waiting => {}
             Reach::Nowhere => self.relays.next_gone(relay, Ended::Busy, cx),
         }
+    }
+
+    /// What this mix observed of its company within the last minute.
+    pub(super) fn company(&mut self, now: Time) -> Company {
+        let Self { neighbours, relays, hold, meter, .. } = self;
+        let count = || (neighbours.users_since(now, WITHIN), relays.heard_since(now, WITHIN));
+        meter.company(now, count, hold.company(now))
     }
 
     // --- Our own --------------------------------------------------------------------------------------

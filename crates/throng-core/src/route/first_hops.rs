@@ -6,7 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::free::pick_by_capacity;
+use super::capacity::pick_by_capacity;
 use crate::id::NodeId;
 use crate::limits::{FIRST_HOP_REST, FIRST_HOPS, FIRST_HOPS_MAX};
 use crate::membership::Record;

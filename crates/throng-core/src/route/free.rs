@@ -5,8 +5,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::capacity::pick_by_capacity;
 use super::{FirstHops, NoRoute, PathRules, Resting};
-use crate::limits::CAPACITY_MEDIANS_MAX;
 use crate::membership::View;
 use crate::membership::{Description, Record};
 use crate::rng::Rng;
@@ -76,16 +76,6 @@ fn pick(
     let awake: Vec<_> =
         allowed.iter().filter(|record| !resting.has(record.description().identity, now)).copied().collect();
     pick_by_capacity(if awake.is_empty() { &allowed } else { &awake }, rng).map(Arc::clone)
-}
-
-/// One of these mixes, in proportion to what they say that they can carry, up to [`CAPACITY_MEDIANS_MAX`] times the
-/// median.
-pub(super) fn pick_by_capacity<'r>(mixes: &[&'r Arc<Record>], rng: &mut Rng) -> Option<&'r Arc<Record>> {
-    let mut capacities: Vec<u32> = mixes.iter().map(|record| record.description().capacity).collect();
-    let middle = capacities.len() / 2;
-    let (_, median, _) = (!capacities.is_empty()).then(|| capacities.select_nth_unstable(middle))?;
-    let most = median.saturating_mul(CAPACITY_MEDIANS_MAX);
-    rng.pick_by_weight(mixes, |record| record.description().capacity.min(most)).copied()
 }
 
 /// Whether `mix` may join `path`.

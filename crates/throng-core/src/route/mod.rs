@@ -1,5 +1,6 @@
 //! Which path a circuit takes.
 
+mod capacity;
 mod first_hops;
 mod free;
 mod resting;

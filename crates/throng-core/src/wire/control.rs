@@ -3,13 +3,8 @@
 use core::time::Duration;
 
 use super::told::Told;
-use super::{Geometry, Malformed, Reader, Writer};
+use super::{Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
-
-/// Bytes of a network document that one cell carries: what kind, digest and number leave.
-pub(crate) const fn part_bytes(geometry: Geometry) -> usize {
-    geometry.body() - (4 + 32 + 4)
-}
 
 /// A message between two neighbours.
 #[derive(Debug, PartialEq, Eq)]
@@ -240,7 +235,7 @@ mod tests {
                 Control::Part {
                     digest: &[fill; 32],
                     part: circuit,
-                    bytes: &vec![fill; part_bytes(Geometry::DEFAULT)],
+                    bytes: &vec![fill; Geometry::DEFAULT.document_part()],
                 },
             ];
             for message in messages {

@@ -46,6 +46,11 @@ impl Geometry {
         self.cell() - CELL_HEADER_BYTES
     }
 
+    /// Bytes of a network document that one cell carries: what kind, digest and number leave.
+    pub const fn document_part(self) -> usize {
+        self.body() - (4 + 32 + 4)
+    }
+
     /// Most bytes that a message through a circuit carries.
     pub const fn payload(self) -> usize {
         self.body() - MESSAGE_AUTH_BYTES - MESSAGE_HEADER_BYTES

@@ -142,12 +142,6 @@ impl Scenario {
     pub fn headline(&self) -> &str {
         self.about.lines().next().unwrap_or_default()
     }
-
-    /// Bytes of memory that so many runs at once will need at most, as far as one can say before.
-    pub fn memory_bytes(&self, jobs: usize) -> u64 {
-        let largest = self.variants.iter().map(|variant| variant.plan.memory_bytes()).max().unwrap_or(0);
-        largest * (jobs as u64).min((self.variants.len() * self.seeds.len()) as u64).max(1)
-    }
 }
 
 /// The comment at the top of a file.

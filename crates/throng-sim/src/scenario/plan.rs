@@ -11,7 +11,6 @@ use throng_machine::Maybenot;
 use super::fields::{Fields, Value, Wrong};
 use super::{SEEDS_MAX, USERS_MAX};
 use crate::host::Line;
-use crate::population;
 use crate::segments::segment_bytes;
 use crate::traffic::{Recorded, Traffic};
 use crate::wire::Wire;
@@ -132,40 +131,6 @@ pub struct Plan {
     pub taps: TapAt,
 }
 
-impl Plan {
-    /// Bytes of memory that a run will need at most, from what was measured per host (see `tests/`).
-    pub fn memory_bytes(&self) -> u64 {
-        let (users, mixes) = (self.users as u64, if self.dynamic { 0 } else { self.mixes as u64 });
-        match self.level {
-            Level::Population => population::memory_bytes(self),
-            Level::Nodes => {
-                let circuits = self.spare as u64 + 1;
-                let hops = self.design.route.hops() as u64;
-                BASE_BYTES
-                    + users * (USER_BYTES + circuits * (OWN_BYTES + hops * RELAYED_BYTES))
-                    + mixes * MIX_BYTES
-                    + self.tapped_bytes()
-            }
-        }
-    }
-
-    /// What a tap keeps of each datagram, if users did nothing but what their traffic says.
-    fn tapped_bytes(&self) -> u64 {
-        if self.taps == TapAt::Nowhere {
-            return 0;
-        }
-        let datagrams = self.traffic.bytes_per_second() * self.duration.as_secs_f64() / 500.0 + 100.0;
-        (datagrams * self.users as f64 * (self.design.route.hops() as f64 + 1.0)) as u64 * 32
-    }
-}
-
-// Measured with the toy suite (`tests/a_user_costs_little_memory.rs`), rounded up.
-const BASE_BYTES: u64 = 16 << 20;
-const USER_BYTES: u64 = 2_600;
-const OWN_BYTES: u64 = 1_800;
-const RELAYED_BYTES: u64 = 2_400;
-const MIX_BYTES: u64 = 64 << 10;
-
 const MS: f64 = 1e6;
 const S: f64 = 1e9;
 const HOUR: f64 = 3600e9;
@@ -201,48 +166,12 @@ pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
     let mix_lines = read_lines(&mut lines, "mixes", "mixes_up_kbps", "mixes_down_kbps")?;
     lines.end()?;
 
-    let mut wire = root.table("wire")?;
-    let wire_plan = Wire {
-        latency: wire.span("latency_ms", MS, Some(10.0), 0.0..=10_000.0)?,
-        distance: wire.span("distance_ms", MS, Some(0.0), 0.0..=10_000.0)?,
-        jitter: wire.span("jitter_ms", MS, Some(0.0), 0.0..=10_000.0)?,
-        loss: wire.number("loss", Some(0.0), 0.0..=1.0)?,
-        doubled: wire.number("doubled", Some(0.0), 0.0..=1.0)?,
-        lateness: wire.span("lateness_ms", MS, Some(1.0), 0.0..=10_000.0)?,
-        busy_lateness: wire.span("busy_lateness_ms", MS, Some(0.0), 0.0..=10_000.0)?,
-    };
-    wire.end()?;
-
-    let churn = if root.has("churn") {
-        let mut churn = root.table("churn")?;
-        let plan = Churn {
-            up_mean: churn.span("up_mean_s", S, None, 0.1..=1e7)?,
-            down_mean: churn.span("down_mean_s", S, None, 0.1..=1e7)?,
-        };
-        churn.end()?;
-        Some(plan)
-    } else {
-        None
-    };
+    let wire = read_wire(&mut root)?;
+    let churn = read_churn(&mut root)?;
     let faults = read_faults(&mut root, mixes, count, duration)?;
     let taps = read_taps(&mut root, mixes)?;
     if level == Level::Population {
-        for (name, given) in [("churn", churn.is_some()), ("faults", !faults.is_empty())] {
-            if given {
-                return Err(root.wrong(
-                    name,
-                    None,
-                    "needs level = \"nodes\": there are no cells to lose here",
-                ));
-            }
-        }
-        if taps != TapAt::Nowhere {
-            return Err(root.wrong(
-                "taps",
-                None,
-                "needs level = \"nodes\": counts are kept here, not datagrams",
-            ));
-        }
+        refuse_what_needs_nodes(&root, churn.is_some(), !faults.is_empty(), &taps)?;
     }
     root.end()?;
     let plan = Plan {
@@ -259,12 +188,58 @@ pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
         traffic,
         user_lines,
         mix_lines,
-        wire: wire_plan,
+        wire,
         churn,
         faults,
         taps,
     };
     Ok((plan, (first..first + seeds).collect()))
+}
+
+fn read_wire(root: &mut Fields<'_>) -> Result<Wire, Wrong> {
+    let mut fields = root.table("wire")?;
+    let wire = Wire {
+        latency: fields.span("latency_ms", MS, Some(10.0), 0.0..=10_000.0)?,
+        distance: fields.span("distance_ms", MS, Some(0.0), 0.0..=10_000.0)?,
+        jitter: fields.span("jitter_ms", MS, Some(0.0), 0.0..=10_000.0)?,
+        loss: fields.number("loss", Some(0.0), 0.0..=1.0)?,
+        doubled: fields.number("doubled", Some(0.0), 0.0..=1.0)?,
+        lateness: fields.span("lateness_ms", MS, Some(1.0), 0.0..=10_000.0)?,
+        busy_lateness: fields.span("busy_lateness_ms", MS, Some(0.0), 0.0..=10_000.0)?,
+    };
+    fields.end()?;
+    Ok(wire)
+}
+
+fn read_churn(root: &mut Fields<'_>) -> Result<Option<Churn>, Wrong> {
+    if !root.has("churn") {
+        return Ok(None);
+    }
+    let mut fields = root.table("churn")?;
+    let churn = Churn {
+        up_mean: fields.span("up_mean_s", S, None, 0.1..=1e7)?,
+        down_mean: fields.span("down_mean_s", S, None, 0.1..=1e7)?,
+    };
+    fields.end()?;
+    Ok(Some(churn))
+}
+
+/// Populations are counts: there is nothing that could come and go, break or be listened to.
+fn refuse_what_needs_nodes(
+    root: &Fields<'_>,
+    has_churn: bool,
+    has_faults: bool,
+    taps: &TapAt,
+) -> Result<(), Wrong> {
+    const NO_CELLS: &str = "needs level = \"nodes\": there are no cells to lose here";
+    const NO_DATAGRAMS: &str = "needs level = \"nodes\": counts are kept here, not datagrams";
+    let has_taps = *taps != TapAt::Nowhere;
+    let given =
+        [("churn", has_churn, NO_CELLS), ("faults", has_faults, NO_CELLS), ("taps", has_taps, NO_DATAGRAMS)];
+    match given.into_iter().find(|(_, given, _)| *given) {
+        Some((name, _, why)) => Err(root.wrong(name, None, why)),
+        None => Ok(()),
+    }
 }
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -18,7 +18,7 @@ use crate::refused::Refused;
 use crate::route::NoRoute;
 use crate::time::Time;
 use crate::timers::{Due, Timer};
-use crate::wire::control::{Control, Holding, part_bytes};
+use crate::wire::control::{Control, Holding};
 
 /// Whom a node knows, and the network document that says so.
 pub(super) struct Members {
@@ -80,7 +80,7 @@ impl Members {
             Some(peer) if self.view.get(peer).is_some() => Teller::Mix(peer),
             Some(_) => Teller::Stranger,
         };
-        let part_bytes = part_bytes(cx.design.geometry);
+        let part_bytes = cx.design.geometry.document_part();
         let exchange = self.exchange.as_mut().ok_or(Refused::OutOfPlace)?;
         match exchange.hear(link, teller, what, part_bytes, cx.now) {
             Heard::Nothing => {}
@@ -99,7 +99,7 @@ impl Members {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let exchange = self.exchange.as_ref().ok_or(Refused::NotAMix)?;
-        let part_bytes = part_bytes(cx.design.geometry);
+        let part_bytes = cx.design.geometry.document_part();
         let (document, place) = exchange.part(digest, part, part_bytes).ok_or(Refused::OutOfPlace)?;
         cx.say(link, &Control::Part { digest, part, bytes: &document.as_bytes()[place] });
         Ok(())
