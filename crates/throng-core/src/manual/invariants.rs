@@ -7,10 +7,12 @@
 //!   a `Debug` that says nothing. Events name nodes of our own circuits to the node's owner only.
 //! - What a peer sends never reaches a panic; it is acted on, or counted under a
 //!   [`Refused`](crate::refused::Refused) and forgotten. The peer learns nothing.
-//! - Checks leave proofs: a [`Record`](crate::wire::record::Record) can only be signed or verified into being, a
+//! - Checks leave proofs: a [`Record`](crate::membership::Record) can only be signed or verified into being, a
 //!   peeled cell only comes from a relay's `peel`.
 //! - A session's counter is used once per key, a circuit's number once per layer and direction: links and circuits
 //!   end long before either could come round ([`limits`](crate::limits)).
+//! - The tables of a node agree with each other: what is gone is named nowhere ([`Node::audit`](crate::Node::audit), which
+//!   the simulator's swarm and builds with debug assertions ask).
 //! - Every queue and table has a bound in [`limits`](crate::limits), and every timer's owner has one entry.
 //! - A mixing strategy sees tickets, never cells.
 //! - A cover schedule is told nothing of what there is to send; slots are counted from the beginning of time, and every

@@ -1,26 +1,38 @@
 //! # The life of a cell
 //!
-//! Six files, from one socket to the next.
+//! From one socket to the next a forward cell at a mix passes ten files. Nothing in them is decided by anything but the
+//! cell's own header, the node's tables, the time and a stream of chance.
 //!
-//! 1. **The driver** (`throng-net/src/driver.rs`, or `throng-sim/src/world.rs`) receives a batch of datagrams and
-//!    gives each to [`Node::step`](crate::Node::step) as [`Input::Datagram`](crate::Input::Datagram).
-//! 2. **`node/`** reads the outside: [`Datagram::parse`](crate::wire::datagram::Datagram::parse) says whether it is
-//!    a sealed cell of a session or a message that sets one up. `node/cells.rs` finds the link by the session.
-//! 3. **`link/`** opens it in place: the counter must be new, the tag right; only then is the counter noted. Out
-//!    comes a cell, whose [`CellHeader`](crate::wire::cell::CellHeader) names the circuit and the cell's number.
-//! 4. **`circuit/relay.rs`** takes one layer off (forward) or puts one on (backward), under the number as
-//!    [tweak](crate::crypto::LayerKey::encipher). A body that now begins with 16 zero bytes is
-//!    [recognised](crate::wire::message::is_recognised): a [`Message`](crate::wire::message::Message) for us.
+//! 1. **The driver** (`throng-net/src/driver.rs` and `socket.rs`, or `throng-sim/src/world.rs`) receives a batch of datagrams
+//!    and gives each to [`Node::step`](crate::Node::step) as [`Input::Datagram`](crate::Input::Datagram).
+//! 2. **The door**, `node/mod.rs`, hands it to `node/routing.rs`, which reads like this page.
+//!    [`Datagram::parse`](crate::wire::datagram::Datagram::parse) (`wire/datagram.rs`) says whether it is a sealed cell of a
+//!    session or a message that sets one up.
+//! 3. **The room of the neighbours**, `node/neighbours/mod.rs`, finds the link by its session (`sessions.rs`) and opens the
+//!    datagram in place (`link.rs`): the counter must be new, the tag right; only then is the counter noted. Out comes a
+//!    cell, whose [`CellHeader`](crate::wire::cell::CellHeader) names the circuit and the cell's number.
+//! 4. **The room of circuits through us**, `node/relays/mod.rs`, takes one layer off (`relay.rs`, `layers.rs`), under the
+//!    number as [tweak](crate::crypto::LayerKey::encipher); for a backward cell it puts one on. A body that now begins with 16
+//!    zero bytes is [recognised](crate::wire::message::is_recognised): a [`Message`](crate::wire::message::Message) for us.
 //!    Anything else goes on, with the number that the next link counts; at the end of a circuit it is noise.
-//! 5. **`mixing/`** holds a ticket for the cell and lets it go when the [strategy](crate::mixing::Mixing) says so,
-//!    in an order that does not follow the arrival.
-//! 6. Where the next link is covered, it waits in **`cover/`** for a slot of the neighbour ([`Lane::at`](crate::Lane)).
-//!    **`link/`** of the next hop seals it into a datagram of the [`Outbox`](crate::Outbox), which the driver sends
-//!    together with all others to the same address.
+//! 5. **The room of the mixing strategy**, `node/mixing/mod.rs`, holds a ticket for the cell and lets it go when the
+//!    [strategy](crate::mixing::Mixing) says so, in an order that does not follow the arrival. Where cells leave at once there
+//!    is nothing to pass here.
+//! 6. **The neighbours again**: where the next link is covered, the cell waits for a slot of it ([`Lane::at`](crate::Lane)).
+//!    Then it is sealed into a datagram of the [`Outbox`](crate::Outbox) (`output.rs`), which the driver sends together with
+//!    all others to the same address.
 //!
-//! At its two ends a circuit carries packets of QUIC: the origin wraps one under all layers
-//! (`circuit/origin.rs`), the last hop hands it to its pipe as a
-//! [delivery](crate::Outbox::deliveries). Losing or overtaking cells is normal; QUIC repairs it.
+//! At its two ends a circuit carries packets of QUIC: the origin wraps one under all layers (`node/origins/origin.rs`), the
+//! last hop hands it to its pipe as a [delivery](crate::Outbox::deliveries). Losing or overtaking cells is normal; QUIC
+//! repairs it.
+//!
+//! # Rooms
+//!
+//! No room knows another one. Each owns its tables, gets a small context (now, out, timers, slots, chance, counts, design)
+//! and leaves two kinds of things behind: cells and datagrams that it wants to send (`departure.rs`), and what its work means
+//! for others (`effect.rs`: a circuit is off a link, a link is up, a link is gone). `node/routing.rs` takes both on, in
+//! order; what concerns several rooms at once is in `node/circuits.rs` and `node/links.rs`. That tables of two rooms agree is
+//! checked by [`Node::audit`](crate::Node::audit).
 //!
 //! # How a circuit comes up
 //!
