@@ -139,8 +139,8 @@ fn outside(options: &Options) -> Result<()> {
 
 /// Builds what is measured and what measures, both for speed. Where cargo has put them.
 fn build() -> Result<(PathBuf, PathBuf)> {
-    eprintln!("bench: cargo build --release (minutes, if much has changed)");
-    let words = ["build", "--release", "--locked", "--package", "throng", "--package", "xtask"];
+    eprintln!("bench: cargo build --profile dist (minutes, if much has changed)");
+    let words = ["build", "--profile", "dist", "--locked", "--package", "throng", "--package", "xtask"];
     let mut cargo = Command::new("cargo");
     cargo.args(words).args(["--bins", "--message-format", "json-render-diagnostics"]);
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
