@@ -2,10 +2,10 @@
 
 use std::env;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::house;
-use crate::tools::{is_here, run, succeeds};
+use crate::tools::{is_here, output, root, run, succeeds};
 
 /// Programs that tests drive, and the Debian packages that provide them.
 const NEEDED: [(&str, &str); 7] = [
@@ -74,6 +74,7 @@ pub(crate) fn run_all(extent: Extent) -> Result<()> {
     }
     run("cargo", &["test", "--workspace", "--doc", "--locked"])?;
     planted_faults()?;
+    engine_alone()?;
     let is_long = extent == Extent::Long;
     if nextest {
         let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
@@ -113,11 +114,51 @@ fn run_quick() -> Result<()> {
     }
 }
 
-/// The proof that the wire does not know the load must be able to fail: with faults planted, in a build of its own.
+/// The proof that the wire does not know the load must be able to fail: with faults planted.
+///
+/// A wrapper of the compiler plants them into our own crates. `RUSTFLAGS` would have every library built again, and a
+/// feature could be switched on by a dependent.
 fn planted_faults() -> Result<()> {
-    let test = ["test", "--locked", "--package", "throng-sim", "--test", "the_wire_does_not_know_the_load"];
-    let build = ["RUSTFLAGS=--cfg mutants", "CARGO_TARGET_DIR=target/mutants", "cargo"];
-    run("env", &[&build[..], &test, &["planted"]].concat())
+    let wrapper = format!("RUSTC_WORKSPACE_WRAPPER={}", root().join("xtask/plant-faults").display());
+    let test = ["test", "--workspace", "--locked", "--test", "the_wire_does_not_know_the_load", "planted"];
+    run("env", &[&[&wrapper, "cargo"][..], &test].concat())
+}
+
+/// Targets without a standard library: the engine builds for them, or something in it has crept in.
+const BARE_TARGETS: [&str; 4] =
+    ["thumbv7em-none-eabihf", "x86_64-unknown-none", "riscv32imac-unknown-none-elf", "wasm32v1-none"];
+
+/// The engine needs no standard library, and no feature that only other crates of the workspace ask for.
+fn engine_alone() -> Result<()> {
+    let installed = output("rustup", &["target", "list", "--installed"]).unwrap_or_default();
+    if let Some(target) =
+        BARE_TARGETS.into_iter().find(|target| installed.lines().any(|line| line == *target))
+    {
+        run("cargo", &["build", "--package", "throng-core", "--locked", "--target", target])?;
+        eprintln!("no_std: PROVED, throng-core builds for {target}, which has no standard library");
+        return Ok(());
+    }
+    let edges = "normal,no-proc-macro";
+    let tree = ["tree", "--package", "throng-core", "--locked", "--edges", edges, "--prefix", "none"];
+    let tree = output("cargo", &[&tree[..], &["--format", "{p}\t{f}"]].concat())?;
+    let with_std = crates_with_std(&tree);
+    if !with_std.is_empty() {
+        bail!("throng-core needs the standard library, by the feature `std` of {}", with_std.join(", "));
+    }
+    eprintln!(
+        "no_std: NOT BUILT, since no target without a standard library is installed (`rustup target add {}`); by the \
+         dependency graph, none of the {} crates of throng-core has its feature `std`",
+        BARE_TARGETS[0],
+        tree.lines().count()
+    );
+    Ok(())
+}
+
+/// Of lines with a crate and, behind a tab, its features.
+fn crates_with_std(tree: &str) -> Vec<&str> {
+    let lines = tree.lines().filter_map(|line| line.split_once('\t'));
+    let std = |features: &str| features.split([',', ' ']).any(|feature| feature == "std");
+    lines.filter(|(_, features)| std(features)).map(|(name, _)| name).collect()
 }
 
 /// Rewrites the golden tables of the scenarios.
@@ -176,4 +217,16 @@ fn documentation() -> Result<()> {
     // Warnings of the documentation are errors, for private items too.
     let doc = ["cargo", "doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
     run("env", &[&["RUSTDOCFLAGS=-D warnings"][..], &doc].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_with_its_standard_library_is_found() {
+        let tree = "throng-core v0.1.0\t\nrand v0.9.0\tstd,alloc\nsubtle v2.6.1\tconst-generics (*)\nx v1.0.0\tstdx\n";
+        assert_eq!(crates_with_std(tree), ["rand v0.9.0"]);
+        assert_eq!(crates_with_std("a v1.0.0\talloc,std (*)"), ["a v1.0.0"]);
+    }
 }

@@ -16,6 +16,16 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Runs a program in the workspace's root, and returns what it writes to stdout.
+pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = command(program, arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("running {program}"))?;
+    if !output.status.success() {
+        bail!("{program} {} failed: {}", arguments.join(" "), output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("reading the output of {program}"))
+}
+
 /// Whether a program succeeds; its output is discarded.
 pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let quiet =
