@@ -69,14 +69,14 @@ fn describe(package: &str, parent: &[String], edges: &Edges<'_>, members: &BTree
     for ((from, to), imports) in edges {
         if members.contains(from) && members.contains(to) {
             let uses = uses(imports);
-            let _ = writeln!(text, "    {from} uses of {to}:");
+            let _ = writeln!(text, "    {from} -> {to}:");
             uses.iter().take(SHOWN_MAX).for_each(|line| _ = writeln!(text, "      {line}"));
             if uses.len() > SHOWN_MAX {
                 let _ = writeln!(text, "      and {} more", uses.len() - SHOWN_MAX);
             }
         }
     }
-    text + "    Move what two of them share into a module below both, or move the user of a name to where the name is."
+    text + "    To mend it, move what two of them share into a module below both, or move the code that uses a name to where the name is."
 }
 
 /// Each name once, with the first place that uses it.
@@ -121,7 +121,7 @@ mod tests {
             found[0].starts_with("made-up: these modules import each other in a circle: a, b, c\n"),
             "{found:?}"
         );
-        for tie in ["a uses of b:\n      b::B (a.rs:1)\n", "c::C (b.rs:2)", "a::A (c.rs:1)"] {
+        for tie in ["a -> b:\n      b::B (a.rs:1)\n", "c::C (b.rs:2)", "a::A (c.rs:1)"] {
             assert!(found[0].contains(tie), "{tie} in {found:?}");
         }
         assert!(!found[0].contains("d::D"));

@@ -27,8 +27,7 @@ pub(super) fn dangling(
                     file: file.to_owned(),
                     line: number,
                     text: format!(
-                        "cites `{cited}`, which is not in this repository (it would be in {}): cite what was \
-                         published, or say why in words",
+                        "cites `{cited}`, which {} does not have: cite the published source, or explain it here",
                         citation.document
                     ),
                 });

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::tools::root;
 use citations::Citation;
-use functions::functions;
+use functions::{Function, functions};
 use modules::Crate;
 use rooms::Rooms;
 
@@ -39,8 +39,9 @@ const ROOMS: &[Rooms] = &[Rooms { package: "throng-core", rooms: &[], ground: &[
 /// A function that does not fit a screen is read worse than two that do.
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Longer ones that there are, and how long each may be: they may become shorter, and then leave this list.
-const LONGER: &[Longer] = &[];
+/// Functions that are longer, and how long each may be: they may become shorter, and then leave this list.
+const LONGER: &[Longer] =
+    &[Longer { file: "crates/throng-sim/src/scenario/plan.rs", name: "read", lines_max: 102 }];
 
 struct Longer {
     file: &'static str,
@@ -67,11 +68,7 @@ pub(crate) fn check() -> Result<()> {
         return Ok(());
     }
     troubles.iter().for_each(|trouble| eprintln!("  {trouble}\n"));
-    bail!("{} of the house's rules broken (`cargo xtask house` checks them alone)", places(troubles.len()));
-}
-
-fn places(count: usize) -> String {
-    if count == 1 { "1 place".into() } else { format!("{count} places") }
+    bail!("{} violations of the rules of the house (`cargo xtask house` checks these alone)", troubles.len());
 }
 
 /// The folders of the workspace's packages, from its root.
@@ -99,7 +96,7 @@ fn check_package(package: &Path) -> Result<Vec<String>> {
             fs::read_to_string(root().join(&file)).with_context(|| format!("reading {}", file.display()))?;
         let tokens = source::tokens(&text);
         read.add(file.strip_prefix(&sources)?, &tokens);
-        findings.extend(functions(&tokens).iter().filter_map(|function| too_long(&file, function, LONGER)));
+        findings.extend(too_long(&file, &functions(&tokens), LONGER));
     }
     let imports = read.imports();
     let name = package.file_name().unwrap_or_default().to_string_lossy();
@@ -110,20 +107,33 @@ fn check_package(package: &Path) -> Result<Vec<String>> {
     Ok(circles.into_iter().chain(findings.iter().map(Finding::to_line)).collect())
 }
 
-fn too_long(file: &Path, function: &functions::Function<'_>, longer: &[Longer]) -> Option<Finding> {
-    let known = longer.iter().find(|known| Path::new(known.file) == file && known.name == function.name);
-    let lines_max = known.map_or(FUNCTION_LINES_MAX, |known| known.lines_max);
-    let text = if function.lines > lines_max {
-        format!("`{}` has {} lines, and may have {lines_max}: divide it", function.name, function.lines)
-    } else if known.is_some() && function.lines < lines_max {
-        format!(
-            "`{}` has only {} lines now: correct the list of longer ones in xtask/src/house",
-            function.name, function.lines
-        )
-    } else {
-        return None;
+/// Functions over their limit, and limits that no function needs any more.
+fn too_long(file: &Path, functions: &[Function<'_>], longer: &[Longer]) -> Vec<Finding> {
+    let of_file = || longer.iter().filter(|known| Path::new(known.file) == file);
+    let lines_max = |name: &str| {
+        of_file().find(|known| known.name == name).map_or(FUNCTION_LINES_MAX, |known| known.lines_max)
     };
-    Some(Finding { file: file.to_owned(), line: function.line, text })
+    let over =
+        functions.iter().filter(|function| function.lines > lines_max(function.name)).map(|function| {
+            let text = format!(
+                "`{}` has {} lines, over the limit of {}: split it",
+                function.name,
+                function.lines,
+                lines_max(function.name)
+            );
+            Finding { file: file.to_owned(), line: function.line, text }
+        });
+    let unneeded = of_file().filter(|known| {
+        !functions.iter().any(|function| function.name == known.name && function.lines >= known.lines_max)
+    });
+    let unneeded = unneeded.map(|known| {
+        let text = format!(
+            "`{}` no longer has {} lines: correct `LONGER` in xtask/src/house",
+            known.name, known.lines_max
+        );
+        Finding { file: file.to_owned(), line: 0, text }
+    });
+    over.chain(unneeded).collect()
 }
 
 fn check_citations() -> Result<Vec<String>> {
@@ -151,7 +161,7 @@ fn files(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
             let entry = entry.with_context(|| format!("reading {}", folder.display()))?;
             let path = folder.join(entry.file_name());
             let is_ours =
-                path != Path::new("target") && !entry.file_name().to_string_lossy().starts_with('.');
+                entry.file_name() != "target" && !entry.file_name().to_string_lossy().starts_with('.');
             if entry.path().is_dir() && is_ours {
                 open.push(path);
             } else if path.extension().and_then(OsStr::to_str).is_some_and(|ending| endings.contains(&ending))
@@ -180,17 +190,16 @@ mod tests {
     #[test]
     fn a_longer_function_may_only_become_shorter_and_must_leave_the_list_then() {
         let longer = [Longer { file: "a.rs", name: "f", lines_max: 90 }];
-        let report = |file: &str, name, lines| {
-            let function = functions::Function { name, line: 7, lines };
-            too_long(Path::new(file), &function, &longer).map(|finding| finding.to_line())
+        let report = |file: &str, lines: &[usize]| {
+            let functions: Vec<_> =
+                lines.iter().map(|lines| Function { name: "f", line: 7, lines: *lines }).collect();
+            let found = too_long(Path::new(file), &functions, &longer);
+            found.iter().map(Finding::to_line).collect::<Vec<_>>().join("\n")
         };
-        assert_eq!(report("b.rs", "f", 70), None);
-        assert_eq!(
-            report("b.rs", "f", 71).as_deref(),
-            Some("b.rs:7: `f` has 71 lines, and may have 70: divide it")
-        );
-        assert_eq!(report("a.rs", "f", 90), None);
-        assert!(report("a.rs", "f", 91).is_some());
-        assert!(report("a.rs", "f", 60).is_some_and(|line| line.contains("has only 60 lines now")));
+        assert_eq!(report("b.rs", &[70]), "");
+        assert_eq!(report("b.rs", &[71]), "b.rs:7: `f` has 71 lines, over the limit of 70: split it");
+        assert_eq!(report("a.rs", &[90, 5]), "", "another one may have the same name");
+        assert!(report("a.rs", &[91]).contains("limit of 90"));
+        assert!(report("a.rs", &[60]).starts_with("a.rs: `f` no longer has 90 lines"));
     }
 }
