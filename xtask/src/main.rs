@@ -36,7 +36,7 @@ struct TestOptions {
     /// Only what takes less than two minutes once everything is built: format, the rules of `house`, lints, and the fast
     /// tests of the engine, the simulator and the planner
     ///
-    /// Installs nothing. Leaves out: the documentation and its examples, licences, the planted faults, the swarm and other
+    /// Installs nothing. Leaves out: the documentation and its examples, licences, the planted faults, half of the swarm and other
     /// long simulations, golden tables, and whatever opens a socket or drives the binary, a browser or a capture
     /// (throng-net and throng).
     #[arg(long, conflicts_with = "long")]

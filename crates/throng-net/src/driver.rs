@@ -7,9 +7,8 @@ use std::sync::Arc;
 use throng_core::documents::Document;
 use throng_core::documents::DocumentError;
 use throng_core::membership::Record;
-use throng_core::refused::Counts;
 use throng_core::rng::Seed;
-use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, NodeId, Outbox, Sizes, Time};
+use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, Outbox, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::debug;
@@ -17,7 +16,7 @@ use tracing::debug;
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::meter::Meter;
-use crate::pacer::{Pacer, Pacing};
+use crate::pacer::Pacer;
 use crate::pipe::Pipe;
 use crate::socket::Socket;
 use crate::suite::Fast;
@@ -49,33 +48,12 @@ pub enum Order {
     Close(CircuitId),
     /// Use no circuit of before for new streams.
     Renew,
-    /// How are you?
-    Status(oneshot::Sender<Status>),
     /// Whether cover may cost anything now.
     Spend(bool),
-    /// What did you observe?
+    /// How are you, and what did you observe?
     Meter(oneshot::Sender<Meter>),
     /// Take leave of the neighbours and end.
     Leave,
-}
-
-/// How a node is.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// What it saw and did.
-    pub counts: Counts,
-    /// Links now.
-    pub links: usize,
-    /// Circuits of others now.
-    pub relayed: usize,
-    /// Own circuits now, also unfinished ones.
-    pub own: usize,
-    /// Packets from circuits that QUIC did not read in time.
-    pub unread: u64,
-    /// Its sticky first hops.
-    pub first_hops: Vec<NodeId>,
-    /// How it kept the slots of covered links.
-    pub pacing: Pacing,
 }
 
 /// What a node heard of its network.
@@ -141,14 +119,7 @@ impl Driver {
         self.news.recv().await
     }
 
-    /// How the node is; nothing if it ended.
-    pub async fn status(&self) -> Option<Status> {
-        let (tell, told) = oneshot::channel();
-        self.orders.send(Order::Status(tell)).await.ok()?;
-        told.await.ok()
-    }
-
-    /// Where to ask what the node observed.
+    /// Where to ask how the node is and what it observed.
     pub fn meter(&self) -> Asking {
         Asking(self.orders.clone())
     }
@@ -257,12 +228,8 @@ impl Running {
                 Order::Close(circuit) => Command::Close { circuit },
                 Order::Renew => Command::Renew,
                 Order::Spend(may) => Command::Spend(may),
-                Order::Status(tell) => {
-                    let _ = tell.send(status(node, pipe, pacer));
-                    continue;
-                }
                 Order::Meter(tell) => {
-                    let _ = tell.send(Meter::of(node, now));
+                    let _ = tell.send(Meter::of(node, pipe.dropped(), pacer.pacing(), now));
                     continue;
                 }
                 Order::Leave => {
@@ -317,17 +284,4 @@ enum Turn {
     Busy,
     /// The node has taken leave.
     Last,
-}
-
-fn status(node: &Node<Fast>, pipe: &Pipe, pacer: &Pacer) -> Status {
-    let Sizes { links, relayed, own } = node.sizes();
-    Status {
-        counts: node.counts().clone(),
-        unread: pipe.dropped(),
-        links,
-        relayed,
-        own,
-        first_hops: node.first_hops().ids().collect(),
-        pacing: pacer.pacing(),
-    }
 }

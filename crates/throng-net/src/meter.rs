@@ -1,13 +1,26 @@
-//! The anonymity meter of a running node: what it observed, as numbers that name no user.
+//! How a running node is, and what it observed of anonymity: numbers that name no user.
 
 use throng_core::cover::Spent;
 use throng_core::crypto::Suite;
 use throng_core::mixing::Company;
-use throng_core::{Node, OwnCircuit, Time};
+use throng_core::refused::Counts;
+use throng_core::{Node, NodeId, OwnCircuit, Sizes, Time};
 
-/// What a node observed.
+use crate::pacer::Pacing;
+
+/// How a node is, and what it observed.
 #[derive(Clone, Debug)]
 pub struct Meter {
+    /// What it saw and did.
+    pub counts: Counts,
+    /// Links and circuits now.
+    pub sizes: Sizes,
+    /// Packets from circuits that QUIC did not read in time.
+    pub unread: u64,
+    /// How it kept the slots of covered links.
+    pub pacing: Pacing,
+    /// Its sticky first hops.
+    pub first_hops: Vec<NodeId>,
     /// Its company as a mix, within the last minute.
     pub company: Company,
     /// Cells that had less company than the design asks for, so far.
@@ -23,8 +36,13 @@ pub struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn of<S: Suite>(node: &mut Node<S>, now: Time) -> Self {
+    pub(crate) fn of<S: Suite>(node: &mut Node<S>, unread: u64, pacing: Pacing, now: Time) -> Self {
         Self {
+            counts: node.counts().clone(),
+            sizes: node.sizes(),
+            unread,
+            pacing,
+            first_hops: node.first_hops().ids().collect(),
             company: node.company(now),
             lonely_cells: node.lonely_cells(),
             spent: node.spent(),

@@ -140,12 +140,12 @@ struct FirstHopsFile {
 impl FirstHopsFile {
     /// Writes them if they have changed. A failure is reported, and the next call tries again.
     async fn keep(&mut self, driver: &Driver) {
-        let Some(status) = driver.status().await.filter(|status| status.first_hops != self.kept) else {
+        let Some(meter) = driver.meter().ask().await.filter(|meter| meter.first_hops != self.kept) else {
             return;
         };
-        let text: String = status.first_hops.iter().map(|id| format!("{id}\n")).collect();
+        let text: String = meter.first_hops.iter().map(|id| format!("{id}\n")).collect();
         match disk::write_secret(&self.path, text.as_bytes()) {
-            Ok(()) => self.kept = status.first_hops,
+            Ok(()) => self.kept = meter.first_hops,
             Err(error) => eprintln!("throng: {error:#}"),
         }
     }

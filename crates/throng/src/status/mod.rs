@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::terminal::print;
-use report::{CoverReport, Report};
+use report::{CoverReport, NodeReport, Report};
 
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -69,6 +69,7 @@ fn readable(report: &Report) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "up {} s, mixing {}", report.up_seconds, report.mixing);
     let _ = writeln!(text, "{}", cover_line(&report.cover));
+    let _ = writeln!(text, "{}", node_lines(&report.node));
     if let Some(client) = &report.client {
         let _ =
             writeln!(text, "\nYour circuits, and what their mixes said of the minute before they joined:\n");
@@ -106,6 +107,30 @@ fn readable(report: &Report) -> String {
         }
     }
     let _ = writeln!(text, "\nWhy it is low: {}.", report.why_low);
+    text
+}
+
+fn node_lines(node: &NodeReport) -> String {
+    let mut text = format!(
+        "{} links, {} circuits of its own, {} of others; {} datagrams in and {} out, {} cells relayed, {} dropped",
+        node.links,
+        node.own_circuits,
+        node.relayed_circuits,
+        node.datagrams_in,
+        node.datagrams_out,
+        node.cells_relayed,
+        node.cells_dropped
+    );
+    if node.slots + node.slots_missed > 0 {
+        text += &format!(
+            "\nslots: {} left, {} of them late (worst {:.1} ms), {} stayed empty",
+            node.slots, node.slots_late, node.slots_worst_ms, node.slots_missed
+        );
+    }
+    if !node.refused.is_empty() {
+        let refused: Vec<String> = node.refused.iter().map(|(why, count)| format!("{why} {count}")).collect();
+        text += &format!("\nrefused: {}", refused.join(", "));
+    }
     text
 }
 

@@ -1,10 +1,12 @@
 //! How anonymous this is, by measurement, and what limits it. Formulas: docs/cover.md.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use throng_core::cover::{CircuitCover, Cover, UserLinkCover};
 use throng_core::mixing::Mixing;
+use throng_core::refused::Refused;
 use throng_core::wire::told::Told;
 use throng_core::{Design, NodeId};
 use throng_net::meter::Meter;
@@ -23,6 +25,9 @@ pub(crate) struct Report {
     pub(crate) up_seconds: u64,
     pub(crate) mixing: String,
     pub(crate) cover: CoverReport,
+    /// How the client is, or the mix if this is one.
+    #[serde(default)]
+    pub(crate) node: NodeReport,
     /// The circuits of the client, if this is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) client: Option<ClientReport>,
@@ -30,6 +35,33 @@ pub(crate) struct Report {
     pub(crate) mixes: Vec<MixReport>,
     /// What limits anonymity most, in one sentence.
     pub(crate) why_low: String,
+}
+
+/// How a node is: what it has, did, refused and was too late for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct NodeReport {
+    pub(crate) links: usize,
+    /// Circuits of its own, also unfinished ones.
+    pub(crate) own_circuits: usize,
+    /// Circuits of others.
+    pub(crate) relayed_circuits: usize,
+    pub(crate) datagrams_in: u64,
+    pub(crate) datagrams_out: u64,
+    pub(crate) cells_relayed: u64,
+    /// Cells dropped because a queue was full, or what they were for was gone.
+    pub(crate) cells_dropped: u64,
+    pub(crate) circuits_built: u64,
+    pub(crate) circuits_failed: u64,
+    /// Packets from circuits that were not read in time.
+    pub(crate) packets_unread: u64,
+    /// What peers sent that was refused, by the rule that was broken.
+    pub(crate) refused: BTreeMap<String, u64>,
+    /// Slots in which a datagram left; those that left late; those that stayed empty since it was too late for them.
+    pub(crate) slots: u64,
+    pub(crate) slots_late: u64,
+    pub(crate) slots_missed: u64,
+    /// The greatest lateness, milliseconds.
+    pub(crate) slots_worst_ms: f64,
 }
 
 /// Whether cover is on, and what it costs.
@@ -92,6 +124,8 @@ pub(crate) struct MixReport {
     pub(crate) bits: f64,
     pub(crate) lonely_cells: u64,
     pub(crate) cover: CoverReport,
+    #[serde(default)]
+    pub(crate) node: NodeReport,
 }
 
 impl Report {
@@ -107,12 +141,35 @@ impl Report {
             up_seconds: up.as_secs(),
             mixing: design.mixing.to_string(),
             cover: cover_report(&design.cover, client.or(mixes.first().map(|(_, meter)| meter)), up),
+            node: client.or(mixes.first().map(|(_, meter)| meter)).map(node_report).unwrap_or_default(),
             client: client.map(|meter| client_report(meter, design.route.hops(), &name)),
             mixes: mixes.iter().map(|(name, meter)| mix_report(name, meter, &design.cover, up)).collect(),
             why_low: String::new(),
         };
         report.why_low = why_low(&report, design);
         report
+    }
+}
+
+fn node_report(meter: &Meter) -> NodeReport {
+    let (counts, sizes, pacing) = (&meter.counts, meter.sizes, &meter.pacing);
+    let refused = Refused::ALL.into_iter().map(|why| (format!("{why:?}"), counts.refused(why)));
+    NodeReport {
+        links: sizes.links,
+        own_circuits: sizes.own,
+        relayed_circuits: sizes.relayed,
+        datagrams_in: counts.datagrams_in,
+        datagrams_out: counts.datagrams_out,
+        cells_relayed: counts.cells_relayed,
+        cells_dropped: counts.cells_dropped,
+        circuits_built: counts.circuits_built,
+        circuits_failed: counts.circuits_failed,
+        packets_unread: meter.unread,
+        refused: refused.filter(|(_, count)| *count > 0).collect(),
+        slots: pacing.slots,
+        slots_late: pacing.late,
+        slots_missed: pacing.missed,
+        slots_worst_ms: pacing.worst.as_secs_f64() * 1e3,
     }
 }
 
@@ -175,6 +232,7 @@ fn mix_report(name: &str, meter: &Meter, cover: &Cover, up: Duration) -> MixRepo
         bits: company.bits.into(),
         lonely_cells: meter.lonely_cells,
         cover: cover_report(cover, Some(meter), up),
+        node: node_report(meter),
     }
 }
 
@@ -224,8 +282,11 @@ fn why_low(report: &Report, design: &Design) -> String {
 mod tests {
     use super::*;
     use throng_core::OwnCircuit;
+    use throng_core::Sizes;
     use throng_core::cover::Spent;
     use throng_core::mixing::Company;
+    use throng_core::refused::Counts;
+    use throng_net::pacer::Pacing;
 
     fn meter(users: u32, bits: u32, circuits: usize) -> Meter {
         let told = Told { users, circuits: 3, set: 250, bits };
@@ -236,7 +297,14 @@ mod tests {
             is_used: true,
         };
         let spent = Spent { real: 10, filler: 90, payloads: 0, dummies: 10, missed: 1 };
+        let mut pacing = Pacing::default();
+        (pacing.slots, pacing.late, pacing.missed) = (100, 7, 2);
         Meter {
+            counts: Counts::default(),
+            sizes: Sizes { links: 4, relayed: 5, own: 6 },
+            unread: 8,
+            pacing,
+            first_hops: Vec::new(),
             company: Company::default(),
             lonely_cells: 0,
             spent: Some(spent),
@@ -264,6 +332,24 @@ mod tests {
         );
         assert!(why("batch=20ms", "user-link", &meter(50, 300, 1)).contains("no dummies go from end to end"));
         assert!(why("batch=20ms", "end-to-end", &meter(50, 300, 1)).contains("blocking"));
+    }
+
+    /// A slot that was missed is counted where people look: lateness may show the load.
+    #[test]
+    fn what_is_measured_is_shown() {
+        let report =
+            Report::new(&Design::default(), Duration::from_secs(1), Some(&meter(5, 0, 1)), &[], |_| {
+                String::new()
+            });
+        let text = crate::status::readable(&report);
+        for shown in [
+            "4 links, 6 circuits of its own, 5 of others",
+            "slots: 100 left, 7 of them late",
+            "2 stayed empty",
+        ] {
+            assert!(text.contains(shown), "{shown}: {text}");
+        }
+        assert_eq!(report.node.packets_unread, 8);
     }
 
     #[test]
