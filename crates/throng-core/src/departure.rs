@@ -3,14 +3,14 @@
 use alloc::boxed::Box;
 use core::net::SocketAddr;
 
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::time::Time;
 use crate::wire::cell::CellHeader;
 
 /// Where a cell will go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Departure {
-    pub(crate) link: LinkKey,
+    pub(crate) link: NeighbourKey,
     pub(crate) header: CellHeader,
     /// The slot of its circuit; [`Time::ZERO`]: at once.
     pub(crate) at: Time,
@@ -18,7 +18,7 @@ pub(crate) struct Departure {
 
 impl Departure {
     /// As soon as the strategy lets it go.
-    pub(crate) const fn soon(link: LinkKey, header: CellHeader) -> Self {
+    pub(crate) const fn soon(link: NeighbourKey, header: CellHeader) -> Self {
         Self { link, header, at: Time::ZERO }
     }
 }

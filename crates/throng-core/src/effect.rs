@@ -2,13 +2,13 @@
 
 use alloc::vec::Vec;
 
-use crate::id::{End, LinkKey, NodeId};
+use crate::id::{End, NeighbourKey, NodeId};
 use crate::wire::control::Ended;
 
 /// What the work of one room means for others: the door tells them.
 pub(crate) enum Effect {
     /// A circuit is no more: its name on a link is free again, and the neighbour is told why, if it does not know.
-    CircuitOff { link: LinkKey, name: u32, told: Option<Ended> },
+    CircuitOff { link: NeighbourKey, name: u32, told: Option<Ended> },
     /// A link came up, or a neighbour on one proved who it is.
     LinkUp(LinkUp),
     /// A link is no more, and what ran on it cannot go on.
@@ -17,7 +17,7 @@ pub(crate) enum Effect {
 
 /// A link that came up.
 pub(crate) struct LinkUp {
-    pub(crate) link: LinkKey,
+    pub(crate) link: NeighbourKey,
     pub(crate) peer: NodeId,
     /// What waited for it.
     pub(crate) waiting: Vec<End>,

@@ -66,21 +66,21 @@ pub(crate) enum End {
     Origin(OriginKey),
 }
 
-/// A link of this node.
+/// A neighbour of this node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LinkKey {
+pub(crate) struct NeighbourKey {
     session: u32,
-    /// How many links there were before it: a session number may come again.
+    /// How many neighbours there were before it: a session number may come again.
     before: u32,
 }
 
-impl LinkKey {
-    /// The link with this session number before which there were so many others.
+impl NeighbourKey {
+    /// The neighbour with this session number before which there were so many others.
     pub(crate) const fn new(session: u32, before: u32) -> Self {
         Self { session, before }
     }
 
-    /// What the neighbour calls us by; 0 if there never was such a link.
+    /// What the neighbour called us by first; 0 if there never was such a neighbour.
     pub(crate) const fn session(self) -> u32 {
         self.session
     }

@@ -7,13 +7,13 @@
 
 use zeroize::Zeroize;
 
-use crate::crypto::{LayerKey as _, SessionSecret, Suite};
+use crate::crypto::{LayerCipher as _, SessionSecret, Suite};
 use crate::wire::cell::Space;
 
 /// One hop's layer.
 pub(crate) struct Layers<S: Suite> {
-    forward: S::LayerKey,
-    backward: S::LayerKey,
+    forward: S::LayerCipher,
+    backward: S::LayerCipher,
     forward_offset: u32,
     backward_offset: u32,
     /// The number of the first cell that this hop sends backward as the last one.
@@ -24,7 +24,7 @@ impl<S: Suite> Layers<S> {
     pub(crate) fn new(session: &SessionSecret) -> Self {
         let mut bytes = [0u8; 44];
         session.expand::<S>(b"circuit layer", &mut bytes);
-        let key = |at: usize| S::LayerKey::new(bytes[at..at + 16].try_into().expect("16 bytes"));
+        let key = |at: usize| S::LayerCipher::new(bytes[at..at + 16].try_into().expect("16 bytes"));
         let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
         let layers = Self {
             forward: key(0),

@@ -2,14 +2,14 @@
 
 use alloc::collections::BTreeSet;
 
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::id::{OriginKey, RelayKey};
 use crate::time::Time;
 
 /// Who wants to be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    Link(LinkKey),
+    Link(NeighbourKey),
     Relay(RelayKey),
     Origin(OriginKey),
     Supply,
@@ -58,7 +58,7 @@ impl Timers {
     }
 
     /// Moves an owner's entry to `at` unless it is due before.
-    pub(crate) fn by(&mut self, due: &mut Due, at: Time, timer: Timer) {
+    pub(crate) fn no_later_than(&mut self, due: &mut Due, at: Time, timer: Timer) {
         if at < due.0 {
             self.set(due, at, timer);
         }

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a vector that cannot be read is a failed test
 
-use throng_core::crypto::{Forged, LayerKey, LinkKey, Portable, PortableLinkKey, Suite, Uiv};
+use throng_core::crypto::{Forged, LayerCipher, LinkCipher, Portable, PortableLinkCipher, Suite, Uiv};
 
-type Layer = Uiv<PortableLinkKey>;
+type Layer = Uiv<PortableLinkCipher>;
 
 fn hex(text: &str) -> Vec<u8> {
     let text: String = text.split_whitespace().collect();
@@ -188,7 +188,7 @@ fn ed25519_gives_the_rfcs_answers() {
 /// NIST's GCM test case 4 (AES-128, McGrew and Viega 2005).
 #[test]
 fn the_links_cipher_is_aes_gcm() {
-    let key = PortableLinkKey::new(&array("feffe9928665731c6d6a8f9467308308"));
+    let key = PortableLinkCipher::new(&array("feffe9928665731c6d6a8f9467308308"));
     let header = hex("feedfacedeadbeeffeedfacedeadbeefabaddad2");
     let nonce = array("cafebabefacedbaddecaf888");
     let plain = hex(

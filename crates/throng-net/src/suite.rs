@@ -3,16 +3,16 @@
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
 use throng_core::crypto::{
-    Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, KemSecret, LinkKey, Portable, Suite, Uiv,
+    Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, KemSecret, LinkCipher, Portable, Suite, Uiv,
 };
 
 /// Primitives for real traffic.
 pub enum Fast {}
 
 /// AES-128-GCM from aws-lc.
-pub struct FastLinkKey(LessSafeKey);
+pub struct FastLinkCipher(LessSafeKey);
 
-impl LinkKey for FastLinkKey {
+impl LinkCipher for FastLinkCipher {
     fn new(key: &[u8; 16]) -> Self {
         Self(LessSafeKey::new(UnboundKey::new(&AES_128_GCM, key).expect("the key has the right length")))
     }
@@ -32,8 +32,8 @@ impl LinkKey for FastLinkKey {
 }
 
 impl Suite for Fast {
-    type LinkKey = FastLinkKey;
-    type LayerKey = Uiv<FastLinkKey>;
+    type LinkCipher = FastLinkCipher;
+    type LayerCipher = Uiv<FastLinkCipher>;
     type KemSecret = KemSecret;
 
     fn hash(parts: &[&[u8]]) -> [u8; 32] {
@@ -89,10 +89,10 @@ impl Suite for Fast {
 mod tests {
     use super::*;
     use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
-    use throng_core::crypto::{LayerKey, PortableLinkKey};
+    use throng_core::crypto::{LayerCipher, PortableLinkCipher};
 
-    type FastLayerKey = <Fast as Suite>::LayerKey;
-    type PortableLayerKey = <Portable as Suite>::LayerKey;
+    type FastLayerCipher = <Fast as Suite>::LayerCipher;
+    type PortableLayerCipher = <Portable as Suite>::LayerCipher;
 
     #[test]
     fn the_fast_suite_agrees_with_the_portable_one() {
@@ -102,7 +102,7 @@ mod tests {
             assert_eq!(Fast::dh_public(&secret), Portable::dh_public(&secret));
             assert_eq!(Fast::dh(&secret, &public), Portable::dh(&secret, &public));
 
-            let (fast, portable) = (FastLinkKey::new(&[round; 16]), PortableLinkKey::new(&[round; 16]));
+            let (fast, portable) = (FastLinkCipher::new(&[round; 16]), PortableLinkCipher::new(&[round; 16]));
             let mut sealed = vec![round; 1252];
             let tag = fast.seal(&[round; 12], b"header", &mut sealed);
             assert_eq!(portable.open(&[round; 12], b"header", &mut sealed, &tag), Ok(()));
@@ -111,7 +111,8 @@ mod tests {
             assert_eq!(fast.open(&[round; 12], b"other!", &mut sealed.clone(), &tag), Err(Forged));
             assert_eq!(fast.open(&[round; 12], b"header", &mut sealed, &tag), Ok(()));
 
-            let (fast, portable) = (FastLayerKey::new(&[round; 16]), PortableLayerKey::new(&[round; 16]));
+            let (fast, portable) =
+                (FastLayerCipher::new(&[round; 16]), PortableLayerCipher::new(&[round; 16]));
             fast.encipher(&[round; 16], &mut sealed);
             assert_ne!(sealed, vec![round; 1252]);
             portable.decipher(&[round; 16], &mut sealed);

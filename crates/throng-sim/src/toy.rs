@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use throng_core::crypto::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LayerKey, LinkKey, Suite};
+use throng_core::crypto::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LayerCipher, LinkCipher, Suite};
 use throng_core::wire::cell::CELL_HEADER_BYTES;
 use throng_core::wire::datagram::LINK_HEADER_BYTES;
 use throng_core::wire::message::{MESSAGE_AUTH_BYTES, MESSAGE_HEADER_BYTES};
@@ -17,10 +17,10 @@ use throng_core::wire::message::{MESSAGE_AUTH_BYTES, MESSAGE_HEADER_BYTES};
 pub enum Toy {}
 
 /// A toy link key: a tag over header and front, and nothing encrypted.
-pub struct ToyLinkKey(u128);
+pub struct ToyLinkCipher(u128);
 
 /// A toy layer: it changes the first 16 bytes only.
-pub struct ToyLayerKey(u128);
+pub struct ToyLayerCipher(u128);
 
 /// Where a circuit's payload begins in a datagram of the toy suite, bytes.
 const PAYLOAD_AT: usize = LINK_HEADER_BYTES + CELL_HEADER_BYTES + MESSAGE_AUTH_BYTES + MESSAGE_HEADER_BYTES;
@@ -77,7 +77,7 @@ fn note(pair: impl FnOnce() -> u128, kind: Reuse) {
     });
 }
 
-impl LinkKey for ToyLinkKey {
+impl LinkCipher for ToyLinkCipher {
     fn new(key: &[u8; 16]) -> Self {
         Self(u128::from_le_bytes(*key))
     }
@@ -98,7 +98,7 @@ impl LinkKey for ToyLinkKey {
     }
 }
 
-impl LayerKey for ToyLayerKey {
+impl LayerCipher for ToyLayerCipher {
     fn new(key: &[u8; 16]) -> Self {
         Self(u128::from_le_bytes(*key))
     }
@@ -115,8 +115,8 @@ impl LayerKey for ToyLayerKey {
 }
 
 impl Suite for Toy {
-    type LinkKey = ToyLinkKey;
-    type LayerKey = ToyLayerKey;
+    type LinkCipher = ToyLinkCipher;
+    type LayerCipher = ToyLayerCipher;
     type KemSecret = [u8; 32];
 
     fn hash(parts: &[&[u8]]) -> [u8; 32] {
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_nonce_that_is_used_twice_is_noticed_while_watched() {
-        let (link, layer) = (ToyLinkKey::new(&[1; 16]), ToyLayerKey::new(&[1; 16]));
+        let (link, layer) = (ToyLinkCipher::new(&[1; 16]), ToyLayerCipher::new(&[1; 16]));
         let seal = |nonce: u8| link.seal(&[nonce; 12], b"header", &mut [0; 40]);
         let ((), reuse) = watch(|| {
             seal(1);
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(reuse, []);
         let ((), reuse) = watch(|| {
             seal(1);
-            ToyLinkKey::new(&[1; 16]).seal(&[1; 12], b"other", &mut [7; 40]);
+            ToyLinkCipher::new(&[1; 16]).seal(&[1; 12], b"other", &mut [7; 40]);
             layer.encipher(&[1; 16], &mut [0; 16]);
             layer.encipher(&[1; 16], &mut [0; 16]);
         });
@@ -291,13 +291,13 @@ mod tests {
 
     #[test]
     fn a_layer_comes_off_and_a_changed_front_is_refused() {
-        let layer = ToyLayerKey::new(&[7; 16]);
+        let layer = ToyLayerCipher::new(&[7; 16]);
         let mut body = [0u8; 64];
         layer.encipher(&[1; 16], &mut body);
         assert_ne!(body[..16], [0; 16]);
         layer.decipher(&[1; 16], &mut body);
         assert_eq!(body, [0; 64]);
-        let link = ToyLinkKey::new(&[8; 16]);
+        let link = ToyLinkCipher::new(&[8; 16]);
         let tag = link.seal(&[2; 12], b"h", &mut body);
         assert!(link.open(&[2; 12], b"h", &mut body, &tag).is_ok());
         body[20] ^= 1;

@@ -9,7 +9,7 @@ use alloc::string::String;
 
 use super::queue::Queue;
 use crate::departure::Departure;
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::limits::{SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX};
 use crate::rng::Seed;
 use crate::time::Time;
@@ -78,9 +78,9 @@ type Waits = (Departure, Box<[u8]>);
 
 /// One link under a defence.
 pub(crate) struct Guard {
-    pub(crate) link: LinkKey,
+    pub(crate) link: NeighbourKey,
     pub(crate) defence: Box<dyn Defence>,
-    queue: Queue<(LinkKey, u32), Waits>,
+    queue: Queue<(NeighbourKey, u32), Waits>,
     /// When it is looked at next.
     pub(crate) due: Time,
     /// It wanted too much at once, and has to wait.
@@ -95,7 +95,7 @@ pub(crate) enum Pass {
 }
 
 impl Guard {
-    pub(crate) fn new(link: LinkKey, defence: Box<dyn Defence>) -> Self {
+    pub(crate) fn new(link: NeighbourKey, defence: Box<dyn Defence>) -> Self {
         Self { link, defence, queue: Queue::new((link, 0)), due: Time::NEVER, not_before: Time::ZERO }
     }
 

@@ -8,7 +8,7 @@ use super::queue::Queue;
 use super::schedule::{Grid, Slots};
 use super::{LinkSlots, Rate, Schedule};
 use crate::departure::Departure;
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::limits::{
     ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, SLOT_QUEUE_ALL_MAX,
     SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN, SLOT_QUEUE_STRANGERS_MAX,
@@ -38,11 +38,11 @@ pub(crate) enum Parcel {
 /// A neighbour's slots.
 pub(crate) struct Pace {
     /// A link to it, for filler.
-    pub(crate) link: LinkKey,
+    pub(crate) link: NeighbourKey,
     law: LinkSlots,
     rhythm: Rhythm,
     slots: Slots,
-    queue: Queue<(LinkKey, u32), Parcel>,
+    queue: Queue<(NeighbourKey, u32), Parcel>,
     /// The neighbour has shown that it speaks in slots as well.
     is_heard: bool,
     turns: u64,
@@ -51,8 +51,8 @@ pub(crate) struct Pace {
 }
 
 /// The queue of all who have no link yet.
-fn strangers() -> (LinkKey, u32) {
-    (LinkKey::default(), 0)
+fn strangers() -> (NeighbourKey, u32) {
+    (NeighbourKey::default(), 0)
 }
 
 enum Rhythm {
@@ -92,7 +92,7 @@ impl Pace {
     /// Slots from `now` on. `decides`: of two mimics, whether we are the one that sets the rate.
     pub(crate) fn new(
         law: LinkSlots,
-        link: LinkKey,
+        link: NeighbourKey,
         decides: bool,
         geometry: Geometry,
         (mut chance, grid): (Rng, Grid),
@@ -137,7 +137,7 @@ impl Pace {
     }
 
     /// Takes something in for a later slot; gives it back if too much waits.
-    pub(crate) fn push(&mut self, circuit: (LinkKey, u32), parcel: Parcel) -> Result<(), Parcel> {
+    pub(crate) fn push(&mut self, circuit: (NeighbourKey, u32), parcel: Parcel) -> Result<(), Parcel> {
         let each = (SLOT_QUEUE_SPAN.as_nanos() / self.gap().as_nanos().max(1)) as usize;
         let each = each.clamp(SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_CELLS_MAX);
         // Messages between neighbours, of whichever link, go first; those to strangers in their turn, as a circuit's, but

@@ -22,7 +22,7 @@ use aes::cipher::array::Array;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use zeroize::Zeroize;
 
-use super::suite::{LayerKey, LinkKey};
+use super::suite::{LayerCipher, LinkCipher};
 
 /// A key of UIV over a supplier's AES-128-GCM.
 pub struct Uiv<G> {
@@ -33,7 +33,7 @@ pub struct Uiv<G> {
     stream: G,
 }
 
-impl<G: LinkKey> LayerKey for Uiv<G> {
+impl<G: LinkCipher> LayerCipher for Uiv<G> {
     fn new(key: &[u8; 16]) -> Self {
         let aes = Aes128::new(&Array::from(*key));
         let subkey = |number: u8| {
@@ -72,7 +72,7 @@ impl<G: LinkKey> LayerKey for Uiv<G> {
     }
 }
 
-impl<G: LinkKey> Uiv<G> {
+impl<G: LinkCipher> Uiv<G> {
     /// The first block, and the hash of tweak and rest. The tweak takes the first block's place meanwhile, so that both
     /// lie in a row.
     fn left_and_hash(&self, tweak: &[u8; 16], body: &mut [u8]) -> ([u8; 16], [u8; 16]) {

@@ -11,5 +11,5 @@ pub use handshake::{
     ANSWER_BYTES, Initiation, OFFER_BYTES, Purpose as HandshakePurpose, SessionSecret, answer,
 };
 pub use layer::Uiv;
-pub use portable::{KemSecret, Portable, PortableLinkKey};
-pub use suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LayerKey, LinkKey, Suite};
+pub use portable::{KemSecret, Portable, PortableLinkCipher};
+pub use suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LayerCipher, LinkCipher, Suite};

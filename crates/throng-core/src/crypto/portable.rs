@@ -10,18 +10,18 @@ use ml_kem::{DecapsulationKey, EncapsulationKey, MlKem768};
 use sha2::{Digest, Sha256};
 
 use super::layer::Uiv;
-use super::suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LinkKey, Suite};
+use super::suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LinkCipher, Suite};
 
 /// Pure Rust primitives.
 pub enum Portable {}
 
 /// AES-128-GCM from the `aes-gcm` crate.
-pub struct PortableLinkKey(Aes128Gcm);
+pub struct PortableLinkCipher(Aes128Gcm);
 
 /// A decapsulation key from the `ml-kem` crate, which clears itself.
 pub struct KemSecret(DecapsulationKey<MlKem768>);
 
-impl LinkKey for PortableLinkKey {
+impl LinkCipher for PortableLinkCipher {
     fn new(key: &[u8; 16]) -> Self {
         Self(Aes128Gcm::new(&Array::from(*key)))
     }
@@ -41,8 +41,8 @@ impl LinkKey for PortableLinkKey {
 }
 
 impl Suite for Portable {
-    type LinkKey = PortableLinkKey;
-    type LayerKey = Uiv<PortableLinkKey>;
+    type LinkCipher = PortableLinkCipher;
+    type LayerCipher = Uiv<PortableLinkCipher>;
     type KemSecret = KemSecret;
 
     fn hash(parts: &[&[u8]]) -> [u8; 32] {

@@ -10,7 +10,7 @@ pub const KEM_ANSWER_BYTES: usize = 1088;
 pub struct Forged;
 
 /// One direction of a link: authenticated encryption of whole datagrams in place.
-pub trait LinkKey: Sized + Send {
+pub trait LinkCipher: Sized + Send {
     /// From 16 secret bytes.
     fn new(key: &[u8; 16]) -> Self;
     /// Encrypts `body` in place and returns the tag. A nonce must not be used twice.
@@ -26,7 +26,7 @@ pub trait LinkKey: Sized + Send {
 ///
 /// Whoever changes any bit of `body` or `tweak` before it is *enciphered* changes every bit of the outcome with
 /// probability one half; before it is *deciphered*, every bit of the outcome's first 16 bytes at least.
-pub trait LayerKey: Sized + Send {
+pub trait LayerCipher: Sized + Send {
     /// From 16 secret bytes.
     fn new(key: &[u8; 16]) -> Self;
     /// Applies the permutation in place. `body` has at least 16 bytes.
@@ -38,9 +38,9 @@ pub trait LayerKey: Sized + Send {
 /// A supplier of primitives. All suppliers but the toy of the simulator speak the same wire language.
 pub trait Suite: 'static {
     /// Link encryption (AES-128-GCM).
-    type LinkKey: LinkKey;
+    type LinkCipher: LinkCipher;
     /// Circuit layers (UIV with AES-128).
-    type LayerKey: LayerKey;
+    type LayerCipher: LayerCipher;
     /// A secret that opens encapsulations (ML-KEM-768).
     type KemSecret: Send;
 

@@ -12,7 +12,7 @@
 //!    datagram in place (`link.rs`): the counter must be new, the tag right; only then is the counter noted. Out comes a
 //!    cell, whose [`CellHeader`](crate::wire::cell::CellHeader) names the circuit and the cell's number.
 //! 4. **The room of circuits through us**, `node/relays/mod.rs`, takes one layer off (`relay.rs`, `layers.rs`), under the
-//!    number as [tweak](crate::crypto::LayerKey::encipher); for a backward cell it puts one on. A body that now begins with 16
+//!    number as [tweak](crate::crypto::LayerCipher::encipher); for a backward cell it puts one on. A body that now begins with 16
 //!    zero bytes is [recognised](crate::wire::message::is_recognised): a [`Message`](crate::wire::message::Message) for us.
 //!    Anything else goes on, with the number that the next link counts; at the end of a circuit it is noise.
 //! 5. **The room of the mixing strategy**, `node/mixing/mod.rs`, holds a ticket for the cell and lets it go when the

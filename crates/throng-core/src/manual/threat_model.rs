@@ -13,7 +13,7 @@
 //!
 //! **A mix** knows the one before and the one behind it, how many cells pass, and when. It cannot read them. Tagging
 //! one (changing a bit to see where it comes out changed) turns the whole cell into noise at the next honest hop
-//! ([`LayerKey`](crate::crypto::LayerKey)), so it learns no more than by dropping it. Repeating one is recognised
+//! ([`LayerCipher`](crate::crypto::LayerCipher)), so it learns no more than by dropping it. Repeating one is recognised
 //! at the next honest hop. By a cell's number two mixes cannot recognise it either, since each link counts from
 //! its own secret start; but they can count cells and gaps, and compare times. (An exit chooses the numbers of what it
 //! sends: the hops before it ration the gaps, so that it cannot write messages to the first hop into them.)

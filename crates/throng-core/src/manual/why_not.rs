@@ -13,7 +13,7 @@
 //! non-malleable in one direction only, so the direction matters: mixes encipher, origins decipher, as in Tor's
 //! Counter Galois Onion. What is recognised there is a secret that changes with every cell; here it is a block of zeros,
 //! and what changes is the tweak, which therefore is in the hash *and* in the stream. The seam is
-//! [`LayerKey`](crate::crypto::LayerKey).
+//! [`LayerCipher`](crate::crypto::LayerCipher).
 //!
 //! **Why AES-128 everywhere?** One strength for all; links and layers are keyed afresh with every handshake, and the
 //! known quantum attacks on it stay out of reach.

@@ -12,7 +12,7 @@ use super::context::Common;
 use super::routing::Rooms;
 use crate::cover::Speaker;
 use crate::crypto::Suite;
-use crate::id::{End, LinkKey};
+use crate::id::{End, NeighbourKey};
 use crate::limits::{OWN_CIRCUITS_MAX, RELAYED_CIRCUITS_MAX};
 use crate::timers::Timer;
 
@@ -32,7 +32,7 @@ impl<S: Suite> Rooms<S> {
 
     /// Links and circuits know of each other.
     fn audit_circuits(&self, problems: &mut Vec<String>) {
-        let mut is_known = |end, place: (LinkKey, u32), by: &str| {
+        let mut is_known = |end, place: (NeighbourKey, u32), by: &str| {
             if self.place_of(end) != Some(place) {
                 problems.push(format!("{by} names {end:?}, which does not know it"));
             }
@@ -84,7 +84,7 @@ impl<S: Suite> Rooms<S> {
     }
 
     /// Where a circuit is, seen from one of its ends.
-    fn place_of(&self, end: End) -> Option<(LinkKey, u32)> {
+    fn place_of(&self, end: End) -> Option<(NeighbourKey, u32)> {
         match end {
             End::Origin(origin) => self.origins.place(origin),
             End::Previous(relay) => self.relays.previous(relay),

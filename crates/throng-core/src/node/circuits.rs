@@ -5,7 +5,7 @@ use super::neighbours::{Asked, Reach};
 use super::relays::Extension;
 use super::routing::Rooms;
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, Suite};
-use crate::id::{End, Fingerprint, LinkKey, OriginKey, RelayKey};
+use crate::id::{End, Fingerprint, NeighbourKey, OriginKey, RelayKey};
 use crate::layers::Layers;
 use crate::mixing::{Company, WITHIN};
 use crate::refused::Refused;
@@ -20,7 +20,7 @@ impl<S: Suite> Rooms<S> {
     /// A neighbour asks us to join a circuit.
     pub(super) fn create(
         &mut self,
-        link: LinkKey,
+        link: NeighbourKey,
         name: u32,
         offer: &[u8; OFFER_BYTES],
         cx: &mut Cx<'_>,
@@ -144,7 +144,7 @@ impl<S: Suite> Rooms<S> {
     }
 
     /// Has the first hop of a circuit asked, now or when its link is up.
-    fn ask_first(&mut self, origin: OriginKey, link: LinkKey, cx: &mut Cx<'_>) {
+    fn ask_first(&mut self, origin: OriginKey, link: NeighbourKey, cx: &mut Cx<'_>) {
         match self.neighbours.reach(link, End::Origin(origin)) {
             Reach::Up => self.origins.request_hop(origin, cx),
             Reach::Waiting => {}
@@ -166,7 +166,7 @@ impl<S: Suite> Rooms<S> {
     /// A neighbour joined a circuit, on our question: for somebody else, or for us.
     pub(super) fn joined(
         &mut self,
-        link: LinkKey,
+        link: NeighbourKey,
         name: u32,
         answer: &[u8; ANSWER_BYTES],
         company: Told,

@@ -10,7 +10,7 @@ use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, SessionSecret, 
 use crate::departure::{Departure, Outgoing, Source};
 use crate::design::Design;
 use crate::effect::Effect;
-use crate::id::{LinkKey, NodeId};
+use crate::id::{NeighbourKey, NodeId};
 use crate::output::Outbox;
 use crate::refused::{Counts, Refused};
 use crate::rng::Rng;
@@ -72,7 +72,7 @@ impl Common {
 
 impl Cx<'_> {
     /// Puts a message between neighbours on its way like any other cell.
-    pub(super) fn say(&mut self, link: LinkKey, message: &Control<'_>) {
+    pub(super) fn say(&mut self, link: NeighbourKey, message: &Control<'_>) {
         let mut body = self.out.body();
         message.write(&mut body);
         let departure = Departure::soon(link, CellHeader::CONTROL);
@@ -80,7 +80,7 @@ impl Cx<'_> {
     }
 
     /// The same, but past the strategy: a link's own questions and answers about itself.
-    pub(super) fn say_at_once(&mut self, link: LinkKey, message: &Control<'_>) {
+    pub(super) fn say_at_once(&mut self, link: NeighbourKey, message: &Control<'_>) {
         let mut body = self.out.body();
         message.write(&mut body);
         self.out.outgoing.push_back(Outgoing::AtOnce(Departure::soon(link, CellHeader::CONTROL), body));

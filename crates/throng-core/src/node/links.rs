@@ -10,7 +10,7 @@ use crate::cover::SlotClock;
 use crate::crypto::Suite;
 use crate::documents::Document;
 use crate::effect::{LinkGone, LinkUp};
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::limits::DOCUMENT_TELL_AT_ONCE_MAX;
 use crate::membership::{Record, View};
 use crate::output::Event;
@@ -44,7 +44,7 @@ impl<S: Suite> Rooms<S> {
     /// The neighbour proves that it is a mix, and which one.
     pub(super) fn identify(
         &mut self,
-        link: LinkKey,
+        link: NeighbourKey,
         identity: &[u8; 32],
         signature: &[u8; 64],
         cx: &mut Cx<'_>,
@@ -70,7 +70,7 @@ impl<S: Suite> Rooms<S> {
     /// Clients give nobody a part of their document: what they have could tell who they are.
     pub(super) fn give_part(
         &mut self,
-        link: LinkKey,
+        link: NeighbourKey,
         digest: &[u8; 32],
         part: u32,
         cx: &mut Cx<'_>,

@@ -17,7 +17,7 @@ use crate::cover::Speaker;
 use crate::crypto::Suite;
 use crate::departure::{Departure, Outgoing, Source};
 use crate::effect::Effect;
-use crate::id::{CircuitId, End, LinkKey};
+use crate::id::{CircuitId, End, NeighbourKey};
 use crate::refused::Refused;
 use crate::rng::Rng;
 use crate::time::Time;
@@ -98,7 +98,7 @@ impl<S: Suite> Rooms<S> {
     }
 
     /// A neighbour says something.
-    fn heed(&mut self, link: LinkKey, message: Control<'_>, cx: &mut Cx<'_>) -> Result<(), Refused> {
+    fn heed(&mut self, link: NeighbourKey, message: Control<'_>, cx: &mut Cx<'_>) -> Result<(), Refused> {
         match message {
             Control::Pong => {}
             Control::Ping => cx.say_at_once(link, &Control::Pong),

@@ -3,7 +3,7 @@
 use super::origins::Origin;
 use super::relays::relay::{Answered, Next, Peeled, Relay};
 use crate::crypto::{HandshakePurpose, Initiation, Portable, Suite, answer};
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::layers::Layers;
 use crate::refused::Refused;
 use crate::rng::{Purpose, Rng, Seed};
@@ -39,7 +39,7 @@ fn circuit() -> Circuit {
     let first = Initiation::new(&mut rng);
     let mut own = Origin::new(
         Vec::new(),
-        LinkKey::default(),
+        NeighbourKey::default(),
         first,
         rng.u32(),
         (Duration::from_secs(20), Duration::ZERO),
@@ -54,9 +54,9 @@ fn circuit() -> Circuit {
             answer: [0; crate::crypto::ANSWER_BYTES],
             company: Told::default(),
         };
-        let mut relay = Relay::new((LinkKey::default(), 1), theirs, answered, NOW);
+        let mut relay = Relay::new((NeighbourKey::default(), 1), theirs, answered, NOW);
         if hop + 1 < HOPS {
-            relay.next = Next::Hop { link: LinkKey::default(), name: 1, answer: None };
+            relay.next = Next::Hop { link: NeighbourKey::default(), name: 1, answer: None };
         }
         relays.push(relay);
     }

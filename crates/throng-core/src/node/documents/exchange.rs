@@ -11,7 +11,7 @@ use core::ops::Range;
 
 use crate::crypto::Suite;
 use crate::documents::{Conflict, Document, DocumentError, Roots, claim};
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::id::NodeId;
 use crate::limits::{
     DOCUMENT_BYTES_MAX, FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE, FETCH_PAUSES_MAX, FETCH_REST,
@@ -54,7 +54,7 @@ struct Held {
 
 /// A document on its way, part by part.
 struct Fetch {
-    from: LinkKey,
+    from: NeighbourKey,
     mix: NodeId,
     what: Holding,
     part_bytes: usize,
@@ -127,7 +127,7 @@ impl Exchange {
     /// A neighbour said what it holds.
     pub(crate) fn hear(
         &mut self,
-        from: LinkKey,
+        from: NeighbourKey,
         teller: Teller,
         what: Holding,
         part_bytes: usize,
@@ -162,7 +162,7 @@ impl Exchange {
     /// A part of a document came.
     pub(crate) fn arrive<S: Suite>(
         &mut self,
-        from: LinkKey,
+        from: NeighbourKey,
         digest: &[u8; 32],
         part: u32,
         bytes: &[u8],
@@ -227,7 +227,7 @@ impl Exchange {
 
     /// Whom to ask again for which parts of which document, where what was asked for stays away for too long. A neighbour
     /// that goes on giving nothing, or too slowly, is given up and rests.
-    pub(crate) fn ask_again(&mut self, now: Time) -> Vec<(LinkKey, [u8; 32], Vec<u32>)> {
+    pub(crate) fn ask_again(&mut self, now: Time) -> Vec<(NeighbourKey, [u8; 32], Vec<u32>)> {
         let given_up: Vec<NodeId> =
             self.fetches.extract_if(.., |fetch| fetch.is_hopeless(now)).map(|f| f.mix).collect();
         given_up.into_iter().for_each(|mix| self.rest(mix, now + FETCH_REST));
@@ -262,7 +262,7 @@ impl Exchange {
 }
 
 impl Fetch {
-    fn new(from: LinkKey, mix: NodeId, what: Holding, part_bytes: usize, now: Time) -> Self {
+    fn new(from: NeighbourKey, mix: NodeId, what: Holding, part_bytes: usize, now: Time) -> Self {
         let length = what.length as usize;
         Self {
             from,
@@ -334,11 +334,11 @@ mod tests {
     const PART: usize = 100;
     const NOW: Time = Time::from_secs(150);
 
-    struct Neighbours(Vec<LinkKey>);
+    struct Neighbours(Vec<NeighbourKey>);
 
     impl Neighbours {
         fn new() -> Self {
-            Self((1..9).map(|session| LinkKey::new(session, 0)).collect())
+            Self((1..9).map(|session| NeighbourKey::new(session, 0)).collect())
         }
 
         fn mix(number: usize) -> Teller {
@@ -365,7 +365,7 @@ mod tests {
     /// Gives all parts of these bytes, each twice and the last first; what came of it.
     fn give(
         exchange: &mut Exchange,
-        from: LinkKey,
+        from: NeighbourKey,
         what: Holding,
         asked: Vec<u32>,
         bytes: &[u8],

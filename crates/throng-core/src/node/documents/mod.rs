@@ -11,7 +11,7 @@ use super::context::Cx;
 use crate::config::Membership;
 use crate::crypto::Suite;
 use crate::documents::Document;
-use crate::id::{Fingerprint, LinkKey, NodeId};
+use crate::id::{Fingerprint, NeighbourKey, NodeId};
 use crate::limits::DOCUMENT_ROUND;
 use crate::membership::{Record, View};
 use crate::refused::Refused;
@@ -60,7 +60,7 @@ impl Members {
     // --- Documents ------------------------------------------------------------------------------------
 
     /// Tells a neighbour which document we hold.
-    pub(super) fn tell(&self, link: LinkKey, cx: &mut Cx<'_>) {
+    pub(super) fn tell(&self, link: NeighbourKey, cx: &mut Cx<'_>) {
         let holdings = self.exchange.as_ref().map(|exchange| exchange.holdings());
         for holding in holdings.into_iter().flatten() {
             cx.say(link, &Control::Holding(holding));
@@ -70,7 +70,7 @@ impl Members {
     /// A neighbour told us.
     pub(super) fn hear(
         &mut self,
-        link: LinkKey,
+        link: NeighbourKey,
         peer: Option<NodeId>,
         what: Holding,
         cx: &mut Cx<'_>,
@@ -93,7 +93,7 @@ impl Members {
     /// A neighbour wants a part of the document that we hold. One cell answers one cell.
     pub(super) fn give(
         &self,
-        link: LinkKey,
+        link: NeighbourKey,
         digest: &[u8; 32],
         part: u32,
         cx: &mut Cx<'_>,
@@ -108,7 +108,7 @@ impl Members {
     /// A part of a document that we asked for. What the document turned out to be, if that was the last one.
     pub(super) fn receive_part<S: Suite>(
         &mut self,
-        link: LinkKey,
+        link: NeighbourKey,
         digest: &[u8; 32],
         part: u32,
         bytes: &[u8],
@@ -145,7 +145,7 @@ impl Members {
         is_round
     }
 
-    fn ask_parts(&mut self, link: LinkKey, digest: &[u8; 32], parts: &[u32], cx: &mut Cx<'_>) {
+    fn ask_parts(&mut self, link: NeighbourKey, digest: &[u8; 32], parts: &[u32], cx: &mut Cx<'_>) {
         for part in parts {
             cx.say(link, &Control::Want { digest, part: *part });
         }

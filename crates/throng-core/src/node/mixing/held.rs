@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::departure::Departure;
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::limits::{HELD_CELLS_MAX, HELD_CELLS_PER_CIRCUIT_MAX};
 use crate::mixing::Ticket;
 
@@ -16,7 +16,7 @@ pub(crate) struct Held {
     free: Vec<u32>,
     spare: Vec<Box<[u8]>>,
     /// How many cells wait for each circuit and direction.
-    counts: BTreeMap<(LinkKey, u32), usize>,
+    counts: BTreeMap<(NeighbourKey, u32), usize>,
     held: usize,
     dropped: u64,
 }
@@ -121,7 +121,7 @@ mod tests {
 
     fn departure(circuit: u32) -> Departure {
         let header = CellHeader { circuit, space: Space::Stream, number: 0 };
-        Departure::soon(LinkKey::default(), header)
+        Departure::soon(NeighbourKey::default(), header)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::Neighbours;
 use crate::cover::{SlotClock, Speaker};
 use crate::crypto::Suite;
-use crate::id::{End, LinkKey};
+use crate::id::{End, NeighbourKey};
 use crate::limits::{CIRCUITS_PER_LINK_MAX, LINKS_MAX, WAITING_CREATES_MAX};
 use crate::time::Time;
 use crate::timers::Due;
@@ -36,19 +36,19 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// The circuits on all links, by their names.
-    pub(in crate::node) fn circuits(&self) -> impl Iterator<Item = (LinkKey, u32, End)> {
-        let on = |(key, link): (LinkKey, &super::link::Link<S>)| {
+    pub(in crate::node) fn circuits(&self) -> impl Iterator<Item = (NeighbourKey, u32, End)> {
+        let on = |(key, link): (NeighbourKey, &super::link::Link<S>)| {
             link.circuits.iter().map(|(name, end)| (key, name, end)).collect::<Vec<_>>()
         };
         self.links.iter().flat_map(on)
     }
 
     /// What waits for links.
-    pub(in crate::node) fn waiting(&self) -> impl Iterator<Item = (LinkKey, End)> {
+    pub(in crate::node) fn waiting(&self) -> impl Iterator<Item = (NeighbourKey, End)> {
         self.links.iter().flat_map(|(key, link)| link.waiting.iter().map(move |end| (key, *end)))
     }
 
-    pub(in crate::node) fn due(&self, key: LinkKey) -> Option<Due> {
+    pub(in crate::node) fn due(&self, key: NeighbourKey) -> Option<Due> {
         self.links.get(key).map(|link| link.due)
     }
 

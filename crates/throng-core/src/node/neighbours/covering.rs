@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use crate::cover::{Content, Defence, Guard, LinkSlots, Pace, Parcel, Speaker, Turn};
 use crate::departure::Departure;
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::limits::{DEMAND_HOLD, DEMAND_TICK, SLOT_GUARD};
 use crate::node::context::Cx;
 use crate::time::Time;
@@ -40,7 +40,7 @@ impl Covering {
         &mut self,
         address: SocketAddr,
         law: LinkSlots,
-        link: LinkKey,
+        link: NeighbourKey,
         decides: bool,
         cx: &mut Cx<'_>,
     ) {
@@ -78,7 +78,7 @@ impl Covering {
 
     /// The neighbour on a link moved. Slots that go by another link stay where they are: anybody may say that he is at
     /// somebody else's address.
-    pub(super) fn moved(&mut self, link: LinkKey, from: SocketAddr, to: SocketAddr, cx: &mut Cx<'_>) {
+    pub(super) fn moved(&mut self, link: NeighbourKey, from: SocketAddr, to: SocketAddr, cx: &mut Cx<'_>) {
         let is_its_pace = self.paces.get(&from).is_none_or(|pace| pace.link == link);
         let is_its_guard = self.guards.get(&from).is_none_or(|guard| guard.link == link);
         if !is_its_pace || !is_its_guard {
@@ -139,7 +139,7 @@ impl Covering {
     /// Lets a message that sets a link up wait for a slot of `address`; whether there was room.
     pub(super) fn hold_datagram(&mut self, address: SocketAddr, bytes: Box<[u8]>, to_stranger: bool) -> bool {
         let Some(pace) = self.paces.get_mut(&address) else { return false };
-        pace.push((LinkKey::default(), 0), Parcel::Datagram { bytes, to_stranger }).is_ok()
+        pace.push((NeighbourKey::default(), 0), Parcel::Datagram { bytes, to_stranger }).is_ok()
     }
 
     /// What the next slot of a neighbour carries; nothing if it is too late for it.
@@ -168,7 +168,7 @@ impl Covering {
     }
 
     /// The links that slots go by, and the mean from one to the next.
-    pub(super) fn gaps(&self) -> Vec<(LinkKey, Duration)> {
+    pub(super) fn gaps(&self) -> Vec<(NeighbourKey, Duration)> {
         self.paces.values().map(|pace| (pace.link, pace.gap())).collect()
     }
 
@@ -190,7 +190,7 @@ impl Covering {
     // --- Audit ----------------------------------------------------------------------------------------
 
     /// Whose slots there are, by which link they go, and when the next one is due.
-    pub(super) fn speakers(&self) -> impl Iterator<Item = (SocketAddr, LinkKey, Time)> {
+    pub(super) fn speakers(&self) -> impl Iterator<Item = (SocketAddr, NeighbourKey, Time)> {
         self.paces.iter().map(|(address, pace)| (*address, pace.link, pace.due()))
     }
 
@@ -209,7 +209,7 @@ impl Covering {
     pub(super) fn guard(
         &mut self,
         address: SocketAddr,
-        link: LinkKey,
+        link: NeighbourKey,
         defence: Box<dyn Defence>,
         cx: &mut Cx<'_>,
     ) {

@@ -9,7 +9,7 @@ use core::net::{IpAddr, SocketAddr};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-use crate::crypto::{LinkKey as _, Suite};
+use crate::crypto::{LinkCipher as _, Suite};
 use crate::limits::{COOKIE_SECRET_LIFE, HANDSHAKES_PER_SECOND_CALM, HANDSHAKES_PER_SECOND_MAX};
 use crate::rate::Bucket;
 use crate::refused::Refused;
@@ -29,8 +29,8 @@ impl CodeKey {
         truncate(&S::hash(&[b"mac1", &self.0, covered]))
     }
 
-    fn cookie_key<S: Suite>(&self) -> S::LinkKey {
-        S::LinkKey::new(&truncate(&S::hash(&[b"cookie", &self.0])))
+    fn cookie_key<S: Suite>(&self) -> S::LinkCipher {
+        S::LinkCipher::new(&truncate(&S::hash(&[b"cookie", &self.0])))
     }
 }
 

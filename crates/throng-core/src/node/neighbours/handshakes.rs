@@ -7,7 +7,7 @@ use super::greeting::{CodeKey, Verdict, offer_mac1, open_cookie, write_offer};
 use super::link::{Identify, Link, Side, Unconfirmed};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
 use crate::effect::{Effect, LinkUp};
-use crate::id::{LinkKey, NodeId};
+use crate::id::{NeighbourKey, NodeId};
 use crate::membership::{Record, View};
 use crate::node::context::Cx;
 use crate::refused::Refused;
@@ -18,7 +18,7 @@ const IDENTIFY_CONTEXT: &[u8] = b"throng identify 1\0";
 
 impl<S: Suite> Neighbours<S> {
     /// The link to a node: an existing one, or one that is being opened. None if the table is full.
-    pub(in crate::node) fn link_to(&mut self, record: &Record, cx: &mut Cx<'_>) -> Option<LinkKey> {
+    pub(in crate::node) fn link_to(&mut self, record: &Record, cx: &mut Cx<'_>) -> Option<NeighbourKey> {
         let node = record.description();
         if let Some(key) = self.links.to_peer(node.identity, cx.now) {
             return Some(key);
@@ -36,7 +36,7 @@ impl<S: Suite> Neighbours<S> {
         Some(key)
     }
 
-    pub(super) fn send_offer(&mut self, key: LinkKey, cx: &mut Cx<'_>) {
+    pub(super) fn send_offer(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get_mut(key) else { return };
         let (Side::Opening(opening), Some(peer)) = (&mut link.side, link.peer) else { return };
         link.address = opening.addresses[opening.sends as usize % opening.addresses.len()];
@@ -83,7 +83,7 @@ impl<S: Suite> Neighbours<S> {
         offer: &Offer<'_>,
         view: &View,
         cx: &mut Cx<'_>,
-    ) -> Result<LinkKey, Refused> {
+    ) -> Result<NeighbourKey, Refused> {
         let our_session = self.links.fresh_session(&mut cx.chance.keys);
         let purpose = HandshakePurpose::Link { initiator: offer.initiator, responder: our_session };
         let (secret, answer) = cx.answer::<S>(purpose, offer.offer)?;
@@ -96,7 +96,7 @@ impl<S: Suite> Neighbours<S> {
         Ok(key)
     }
 
-    fn send_answer(&mut self, key: LinkKey, to: SocketAddr, initiator: u32, cx: &mut Cx<'_>) {
+    fn send_answer(&mut self, key: NeighbourKey, to: SocketAddr, initiator: u32, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get(key) else { return };
         if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side {
             let (responder, answer) = (key.session(), &unconfirmed.answer);
@@ -158,7 +158,7 @@ impl<S: Suite> Neighbours<S> {
     /// The neighbour proves that it is a mix, and which one. Whether that is news.
     pub(in crate::node) fn receive_identity(
         &mut self,
-        key: LinkKey,
+        key: NeighbourKey,
         identity: &[u8; 32],
         signature: &[u8; 64],
         cx: &mut Cx<'_>,
@@ -177,13 +177,13 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// The neighbour believes who we are.
-    pub(in crate::node) fn identified(&mut self, key: LinkKey) -> Result<(), Refused> {
+    pub(in crate::node) fn identified(&mut self, key: NeighbourKey) -> Result<(), Refused> {
         let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
         link.identify = None;
         Ok(())
     }
 
-    pub(super) fn send_identity(&mut self, key: LinkKey, cx: &mut Cx<'_>) {
+    pub(super) fn send_identity(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get_mut(key) else { return };
         let Some(identify) = link.identify.as_mut() else { return };
         identify.sends += 1;

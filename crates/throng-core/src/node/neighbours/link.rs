@@ -8,7 +8,7 @@ use core::time::Duration;
 use zeroize::Zeroize;
 
 use super::circuits::Circuits;
-use crate::crypto::{ANSWER_BYTES, Initiation, LinkKey as _, SessionSecret, Suite};
+use crate::crypto::{ANSWER_BYTES, Initiation, LinkCipher as _, SessionSecret, Suite};
 use crate::id::{End, NodeId};
 use crate::limits::{
     CREATES_PER_LINK_PER_SECOND_MAX, LINK_AGE_FRESH, LINK_AGE_MAX, LINK_DATAGRAMS_MAX, LINK_IDLE_MAX,
@@ -89,7 +89,7 @@ struct Keys<S: Suite> {
 }
 
 struct Direction<S: Suite> {
-    key: S::LinkKey,
+    key: S::LinkCipher,
     iv: [u8; 12],
 }
 
@@ -98,7 +98,7 @@ impl<S: Suite> Direction<S> {
         let mut bytes = [0u8; 28];
         session.expand::<S>(name, &mut bytes);
         let (key, iv) = bytes.split_first_chunk::<16>().expect("28 bytes");
-        let direction = Self { key: S::LinkKey::new(key), iv: iv.try_into().expect("12 bytes") };
+        let direction = Self { key: S::LinkCipher::new(key), iv: iv.try_into().expect("12 bytes") };
         bytes.zeroize();
         direction
     }

@@ -25,7 +25,7 @@ use crate::cover::{Defences, MixLinkCover, Pass};
 use crate::crypto::Suite;
 use crate::departure::Departure;
 use crate::effect::{Effect, LinkGone};
-use crate::id::{End, LinkKey, NodeId};
+use crate::id::{End, NeighbourKey, NodeId};
 use crate::limits::{CIRCUITS_PER_LINK_MAX, MESH_AT_ONCE_MAX, MESH_EVERY, WAITING_CREATES_MAX};
 use crate::membership::{Record, View};
 use crate::refused::Refused;
@@ -48,7 +48,7 @@ pub(super) struct Neighbours<S: Suite> {
 
 /// A cell that came in: authentic, and not seen before.
 pub(super) struct Arrived<'d> {
-    pub(super) link: LinkKey,
+    pub(super) link: NeighbourKey,
     pub(super) header: CellHeader,
     pub(super) body: &'d mut [u8],
     /// The circuit that it belongs to, if there is one of that name.
@@ -174,14 +174,14 @@ impl<S: Suite> Neighbours<S> {
         if (header.circuit != 0 || Control::parse(body).is_ok_and(|message| message.asks()))
             && let Some(look) = link.await_answer(cx.now)
         {
-            cx.timers.by(&mut link.due, look, Timer::Link(key));
+            cx.timers.no_later_than(&mut link.due, look, Timer::Link(key));
         }
         true
     }
 
     // --- Links ----------------------------------------------------------------------------------------
 
-    pub(super) fn look(&mut self, key: LinkKey, cx: &mut Cx<'_>) {
+    pub(super) fn look(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get_mut(key) else { return };
         cx.timers.unset(&mut link.due, Timer::Link(key));
         let next = match link.wish(cx.now) {
@@ -206,7 +206,7 @@ impl<S: Suite> Neighbours<S> {
         }
     }
 
-    fn asked(&mut self, key: LinkKey, now: Time) -> Time {
+    fn asked(&mut self, key: NeighbourKey, now: Time) -> Time {
         self.links.get_mut(key).map_or(Time::NEVER, |link| link.asked(now))
     }
 
@@ -218,7 +218,7 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// Ends a link. What ran on it hears of it as of an [`Effect`].
-    fn drop_link(&mut self, key: LinkKey, why: Ended, cx: &mut Cx<'_>) {
+    fn drop_link(&mut self, key: NeighbourKey, why: Ended, cx: &mut Cx<'_>) {
         let Some(mut link) = self.links.remove(key) else { return };
         cx.timers.unset(&mut link.due, Timer::Link(key));
         self.uncover_link(key, link.address, cx);
@@ -247,13 +247,13 @@ impl<S: Suite> Neighbours<S> {
 
     /// Looks for missing links of the mesh soon.
     pub(super) fn hurry_mesh(&mut self, cx: &mut Cx<'_>) {
-        cx.timers.by(&mut self.mesh, cx.now, Timer::Mesh);
+        cx.timers.no_later_than(&mut self.mesh, cx.now, Timer::Mesh);
     }
 
     // --- Circuits on links ----------------------------------------------------------------------------
 
     /// A name for a circuit on a link, entered there. None if the link has no room or is gone.
-    pub(super) fn name_circuit(&mut self, key: LinkKey, end: End, cx: &mut Cx<'_>) -> Option<u32> {
+    pub(super) fn name_circuit(&mut self, key: NeighbourKey, end: End, cx: &mut Cx<'_>) -> Option<u32> {
         let link = self.links.get_mut(key).filter(|link| link.circuits.len() < CIRCUITS_PER_LINK_MAX)?;
         loop {
             let name = CellHeader::name(cx.chance.keys.u32(), link.is_responder());
@@ -264,7 +264,7 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// Whether a set-up message of `end` may go to a neighbour now. If the link is not up, `end` is told when it is.
-    pub(super) fn reach(&mut self, link: LinkKey, end: End) -> Reach {
+    pub(super) fn reach(&mut self, link: NeighbourKey, end: End) -> Reach {
         let Some(link) = self.links.get_mut(link) else { return Reach::Nowhere };
         if link.is_up() {
             return Reach::Up;
@@ -282,7 +282,7 @@ impl<S: Suite> Neighbours<S> {
     /// A neighbour asks for a circuit of this name.
     pub(super) fn asked_for_circuit(
         &mut self,
-        key: LinkKey,
+        key: NeighbourKey,
         name: u32,
         cx: &mut Cx<'_>,
     ) -> Result<Asked, Refused> {
@@ -298,26 +298,26 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// Enters a circuit under the name that the neighbour gave it.
-    pub(super) fn enter(&mut self, key: LinkKey, name: u32, end: End) {
+    pub(super) fn enter(&mut self, key: NeighbourKey, name: u32, end: End) {
         if let Some(link) = self.links.get_mut(key) {
             link.circuits.insert(name, end);
         }
     }
 
     /// Which circuit a name on a link stands for.
-    pub(super) fn circuit(&self, key: LinkKey, name: u32) -> Result<End, Refused> {
+    pub(super) fn circuit(&self, key: NeighbourKey, name: u32) -> Result<End, Refused> {
         let link = self.links.get(key).ok_or(Refused::UnknownSession)?;
         link.circuits.get(name).ok_or(Refused::UnknownCircuit)
     }
 
     /// The neighbour says that a circuit is no more: it is gone on this link.
-    pub(super) fn destroyed(&mut self, key: LinkKey, name: u32) -> Result<End, Refused> {
+    pub(super) fn destroyed(&mut self, key: NeighbourKey, name: u32) -> Result<End, Refused> {
         let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
         link.circuits.remove(name).ok_or(Refused::UnknownCircuit)
     }
 
     /// Takes a circuit off a link, and tells the neighbour if it was still there and is to be told.
-    pub(super) fn take_off(&mut self, key: LinkKey, name: u32, told: Option<Ended>, cx: &mut Cx<'_>) {
+    pub(super) fn take_off(&mut self, key: NeighbourKey, name: u32, told: Option<Ended>, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get_mut(key) else { return };
         let Some(end) = link.circuits.remove(name) else { return };
         link.waiting.retain(|waiting| *waiting != end);
@@ -340,33 +340,33 @@ impl<S: Suite> Neighbours<S> {
     // --- What others ask ------------------------------------------------------------------------------
 
     /// Who is at the other end.
-    pub(super) fn peer(&self, key: LinkKey) -> Option<NodeId> {
+    pub(super) fn peer(&self, key: NeighbourKey) -> Option<NodeId> {
         self.links.get(key).and_then(|link| link.peer)
     }
 
-    pub(super) fn is_up(&self, key: LinkKey) -> bool {
+    pub(super) fn is_up(&self, key: NeighbourKey) -> bool {
         self.links.get(key).is_some_and(|link| link.is_up())
     }
 
     /// Whether a link is there whose neighbour answers.
-    pub(super) fn is_heard(&self, key: LinkKey, now: Time) -> bool {
+    pub(super) fn is_heard(&self, key: NeighbourKey, now: Time) -> bool {
         self.links.get(key).is_some_and(|link| !link.is_silent(now))
     }
 
     /// Whether the neighbour may want one thing more of us now.
-    pub(super) fn may_ask(&mut self, key: LinkKey, now: Time) -> Result<(), Refused> {
+    pub(super) fn may_ask(&mut self, key: NeighbourKey, now: Time) -> Result<(), Refused> {
         let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
         if link.creates.take(now) { Ok(()) } else { Err(Refused::TooMany) }
     }
 
     /// At most `count` of the links that are up, drawn at random.
-    pub(super) fn sample(&self, count: usize, cx: &mut Cx<'_>) -> Vec<LinkKey> {
+    pub(super) fn sample(&self, count: usize, cx: &mut Cx<'_>) -> Vec<NeighbourKey> {
         self.links.sample(count, &mut cx.chance.timing)
     }
 
     /// A neighbour for a filler, drawn at random, of those that do not hear us in slots: the others hear something anyway,
     /// and a filler would take a slot away from a cell.
-    pub(super) fn any_bare(&self, chance: &mut Rng) -> Option<LinkKey> {
+    pub(super) fn any_bare(&self, chance: &mut Rng) -> Option<NeighbourKey> {
         self.links.any_up(chance, |link| !self.covering.has(link.address))
     }
 

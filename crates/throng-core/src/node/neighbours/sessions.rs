@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::rng::Rng;
 
 /// A table in which every session has a place of its own.
@@ -12,7 +12,7 @@ use crate::rng::Rng;
 /// is searched when a datagram comes. A larger table looks at one bit more, so no two meet in it that did not before.
 pub(crate) struct Sessions<T> {
     /// A power of two of them, or none. At most half are taken.
-    places: Vec<Option<(LinkKey, Box<T>)>>,
+    places: Vec<Option<(NeighbourKey, Box<T>)>>,
     taken: usize,
     before: u32,
 }
@@ -39,32 +39,32 @@ impl<T> Sessions<T> {
     ///
     /// # Panics
     /// If the place is taken: of two links with one name, one would never hear anything.
-    pub(crate) fn insert(&mut self, session: u32, link: T) -> LinkKey {
+    pub(crate) fn insert(&mut self, session: u32, link: T) -> NeighbourKey {
         let place = self.place(session);
         assert!(self.places[place].is_none(), "a fresh session's place is free");
-        let key = LinkKey::new(session, self.before);
+        let key = NeighbourKey::new(session, self.before);
         self.places[place] = Some((key, Box::new(link)));
         self.taken += 1;
         self.before = self.before.wrapping_add(1);
         key
     }
 
-    pub(crate) fn by_session(&mut self, session: u32) -> Option<(LinkKey, &mut T)> {
+    pub(crate) fn by_session(&mut self, session: u32) -> Option<(NeighbourKey, &mut T)> {
         let place = self.place(session);
         let (key, link) = self.places.get_mut(place)?.as_mut()?;
         (key.session() == session).then_some((*key, link))
     }
 
-    pub(crate) fn get(&self, key: LinkKey) -> Option<&T> {
+    pub(crate) fn get(&self, key: NeighbourKey) -> Option<&T> {
         let (there, link) = self.places.get(self.place(key.session()))?.as_ref()?;
         (*there == key).then_some(link)
     }
 
-    pub(crate) fn get_mut(&mut self, key: LinkKey) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, key: NeighbourKey) -> Option<&mut T> {
         self.by_session(key.session()).and_then(|(there, link)| (there == key).then_some(link))
     }
 
-    pub(crate) fn remove(&mut self, key: LinkKey) -> Option<T> {
+    pub(crate) fn remove(&mut self, key: NeighbourKey) -> Option<T> {
         let place = self.place(key.session());
         let (_, link) = self.places.get_mut(place)?.take_if(|(there, _)| *there == key)?;
         self.taken -= 1;
@@ -72,7 +72,7 @@ impl<T> Sessions<T> {
     }
 
     /// All links, in no order that means anything.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkKey, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NeighbourKey, &T)> {
         self.places.iter().flatten().map(|(key, link)| (*key, &**link))
     }
 

@@ -7,7 +7,7 @@ use super::Neighbours;
 use crate::cover::{Act, Content, LinkSlots, Parcel, Pass, Passed, Rate, Speaker, UserLinkCover};
 use crate::crypto::Suite;
 use crate::departure::Departure;
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::limits::{DEFENCE_ACTS_MAX, DEFENCE_REST, LINKS_MAX, SLOTS_CLAIMED_AFTER};
 use crate::membership::View;
 use crate::node::context::Cx;
@@ -24,7 +24,7 @@ impl<S: Suite> Neighbours<S> {
     // --- Beginning and end ----------------------------------------------------------------------------
 
     /// A link came up, or showed whose it is: it gets slots if the design says so.
-    pub(in crate::node) fn cover_link(&mut self, key: LinkKey, view: &View, cx: &mut Cx<'_>) {
+    pub(in crate::node) fn cover_link(&mut self, key: NeighbourKey, view: &View, cx: &mut Cx<'_>) {
         self.grant_patience(key, cx);
         let Some(link) = self.links.get(key).filter(|link| link.is_up()) else { return };
         let is_mix = link.peer.is_some_and(|peer| view.get(peer).is_some());
@@ -51,7 +51,7 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// A client makes a circuit through us: at our end of its link there is a defence as well, if the design says so.
-    pub(in crate::node) fn cover_client(&mut self, key: LinkKey, cx: &mut Cx<'_>) {
+    pub(in crate::node) fn cover_client(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let UserLinkCover::Machines(machines) = &cx.design.cover.user_links else { return };
         if self.links.get(key).is_some_and(|link| link.is_responder() && link.peer.is_none()) {
             let text = machines.mix.clone();
@@ -60,7 +60,7 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// A defence watches a link from now on, if this node can make one of its text.
-    fn begin_defence(&mut self, key: LinkKey, text: &str, cx: &mut Cx<'_>) {
+    fn begin_defence(&mut self, key: NeighbourKey, text: &str, cx: &mut Cx<'_>) {
         let Some(address) = self.links.get(key).map(|link| link.address) else { return };
         if !self.may_claim(key, address, cx.now) || !cx.slots.is_running() {
             return;
@@ -76,7 +76,7 @@ impl<S: Suite> Neighbours<S> {
         }
     }
 
-    fn begin_slots(&mut self, key: LinkKey, law: LinkSlots, cx: &mut Cx<'_>) {
+    fn begin_slots(&mut self, key: NeighbourKey, law: LinkSlots, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get(key).filter(|_| cx.slots.is_running()) else { return };
         if self.covering.len() >= LINKS_MAX {
             return;
@@ -89,13 +89,13 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// Whether what goes to a link's address goes in slots.
-    pub(in crate::node) fn has_slots(&self, key: LinkKey) -> bool {
+    pub(in crate::node) fn has_slots(&self, key: NeighbourKey) -> bool {
         self.links.get(key).is_some_and(|link| self.covering.has(link.address))
     }
 
     /// A neighbour whose slots are far apart answers late, and is not asked more often than that. Where circuits have slots
     /// of their own, links ask no questions between them: when timers are late for those would show how busy we are.
-    pub(super) fn grant_patience(&mut self, key: LinkKey, cx: &Cx<'_>) {
+    pub(super) fn grant_patience(&mut self, key: NeighbourKey, cx: &Cx<'_>) {
         let Some(link) = self.links.get_mut(key).filter(|_| cx.slots.is_running()) else { return };
         let gap = self.covering.pace(link.address).map_or(Duration::ZERO, |pace| pace.gap());
         link.be_patient(gap * GAPS_OF_PATIENCE + 2 * cx.design.cover.circuits.wait(cx.design.geometry));
@@ -103,7 +103,7 @@ impl<S: Suite> Neighbours<S> {
 
     /// Whether the slots, or the defence, of an address may go by this link: nobody has them, or the same neighbour by
     /// another link, or somebody who is not heard any more. An address alone proves nothing: anybody may claim to be there.
-    fn may_claim(&mut self, key: LinkKey, address: SocketAddr, now: Time) -> bool {
+    fn may_claim(&mut self, key: NeighbourKey, address: SocketAddr, now: Time) -> bool {
         let pace = self.covering.pace(address).map(|pace| (pace.link, pace.gap()));
         let guard = || self.covering.guard_of(address).map(|guard| (guard.link, DEFENCE_GAP));
         let Some((holder, gap)) = pace.or_else(guard) else { return true };
@@ -113,7 +113,7 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// A link is gone: its neighbour's slots go with it, unless there is another link to it.
-    pub(super) fn uncover_link(&mut self, key: LinkKey, address: SocketAddr, cx: &mut Cx<'_>) {
+    pub(super) fn uncover_link(&mut self, key: NeighbourKey, address: SocketAddr, cx: &mut Cx<'_>) {
         let of_pace = self.covering.pace(address).is_some_and(|pace| pace.link == key);
         let of_guard = self.covering.guard_of(address).is_some_and(|guard| guard.link == key);
         if !of_pace && !of_guard {
@@ -125,7 +125,7 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// The neighbour's filler says how far apart its slots are.
-    pub(in crate::node) fn receive_filler(&mut self, key: LinkKey, gap: Duration, cx: &mut Cx<'_>) {
+    pub(in crate::node) fn receive_filler(&mut self, key: NeighbourKey, gap: Duration, cx: &mut Cx<'_>) {
         let Some(address) = self.links.get(key).map(|link| link.address) else { return };
         let may_claim = self.may_claim(key, address, cx.now);
         let Some(link) = self.links.get(key).filter(|_| cx.slots.is_running()) else { return };
@@ -144,7 +144,7 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// A client cannot, or does not want to, spend more: it has no slots any more.
-    pub(in crate::node) fn receive_uncover(&mut self, key: LinkKey, cx: &mut Cx<'_>) {
+    pub(in crate::node) fn receive_uncover(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get(key) else { return };
         let (address, is_client) = (link.address, link.is_responder() && link.peer.is_none());
         if is_client && cx.me.relays_for_others && self.may_claim(key, address, cx.now) {
@@ -153,7 +153,7 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// A client asks us to speak as it does: not faster than the design says, and as long as it speaks.
-    fn cover_asked(&mut self, key: LinkKey, gap: Duration, cx: &mut Cx<'_>) {
+    fn cover_asked(&mut self, key: NeighbourKey, gap: Duration, cx: &mut Cx<'_>) {
         let UserLinkCover::Constant(most) = cx.design.cover.user_links else { return };
         let is_client = self.links.get(key).is_some_and(|link| link.is_responder() && link.peer.is_none());
         if cx.me.relays_for_others && is_client {
@@ -225,14 +225,14 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// Sends a message about slots past slots and defences, `at` a slot.
-    fn send_past_slots(&mut self, link: LinkKey, message: &Control<'_>, at: Time, cx: &mut Cx<'_>) {
+    fn send_past_slots(&mut self, link: NeighbourKey, message: &Control<'_>, at: Time, cx: &mut Cx<'_>) {
         let mut body = cx.out.body();
         message.write(&mut body);
         self.seal(Departure::soon(link, CellHeader::CONTROL), &body, at, cx);
         cx.out.reuse(body);
     }
 
-    fn send_uncover(&mut self, link: LinkKey, at: Time, cx: &mut Cx<'_>) {
+    fn send_uncover(&mut self, link: NeighbourKey, at: Time, cx: &mut Cx<'_>) {
         self.send_past_slots(link, &Control::Uncover, at, cx);
     }
 

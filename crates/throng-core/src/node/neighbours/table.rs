@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use super::link::{Link, Side};
 use super::sessions::Sessions;
 use crate::crypto::Suite;
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::id::NodeId;
 use crate::limits::{LINKS_MAX, LINKS_UNCONFIRMED_MAX};
 use crate::rng::Rng;
@@ -19,7 +19,7 @@ use crate::time::Time;
 pub(crate) struct Links<S: Suite> {
     links: Sessions<Link<S>>,
     /// The link on which the next circuit to a peer goes.
-    peers: BTreeMap<NodeId, LinkKey>,
+    peers: BTreeMap<NodeId, NeighbourKey>,
     /// None before the first handshake was answered: clients answer none.
     answered: Option<Box<Answered>>,
 }
@@ -27,8 +27,8 @@ pub(crate) struct Links<S: Suite> {
 /// Handshakes that were answered and not confirmed, by the first code of their offer, and in their order.
 #[derive(Default)]
 struct Answered {
-    offers: BTreeMap<[u8; 16], LinkKey>,
-    unconfirmed: VecDeque<LinkKey>,
+    offers: BTreeMap<[u8; 16], NeighbourKey>,
+    unconfirmed: VecDeque<NeighbourKey>,
 }
 
 impl<S: Suite> Links<S> {
@@ -42,7 +42,7 @@ impl<S: Suite> Links<S> {
     }
 
     /// Takes a link in under its [fresh](Self::fresh_session) session. Ask [`overfull`](Self::overfull) before.
-    pub(crate) fn insert(&mut self, session: u32, link: Link<S>) -> LinkKey {
+    pub(crate) fn insert(&mut self, session: u32, link: Link<S>) -> NeighbourKey {
         let peer = link.peer;
         let offer = match &link.side {
             Side::Responder { unconfirmed: Some(unconfirmed) } => Some(unconfirmed.offer),
@@ -62,7 +62,7 @@ impl<S: Suite> Links<S> {
 
     /// Which link must go before another one comes in, if the table is full: the oldest unconfirmed one, else
     /// the idlest without circuits, else (nothing may go) none.
-    pub(crate) fn overfull(&mut self) -> Option<LinkKey> {
+    pub(crate) fn overfull(&mut self) -> Option<NeighbourKey> {
         let links = self.links.len();
         while let Some(unconfirmed) = self.answered.as_mut().map(|answered| &mut answered.unconfirmed)
             && let Some(&oldest) = unconfirmed.front()
@@ -84,7 +84,7 @@ impl<S: Suite> Links<S> {
     }
 
     /// The link with the most circuits, and how many.
-    pub(crate) fn greediest(&self) -> Option<(LinkKey, usize)> {
+    pub(crate) fn greediest(&self) -> Option<(NeighbourKey, usize)> {
         let counts = self.links.iter().map(|(key, link)| (key, link.circuits.len()));
         counts.max_by_key(|(_, count)| *count)
     }
@@ -94,7 +94,7 @@ impl<S: Suite> Links<S> {
         self.links.len() < LINKS_MAX
     }
 
-    pub(crate) fn remove(&mut self, key: LinkKey) -> Option<Link<S>> {
+    pub(crate) fn remove(&mut self, key: NeighbourKey) -> Option<Link<S>> {
         let link = self.links.remove(key)?;
         if let Some(peer) = link.peer.filter(|peer| self.peers.get(peer) == Some(&key)) {
             self.peers.remove(&peer);
@@ -108,7 +108,7 @@ impl<S: Suite> Links<S> {
     }
 
     /// Notes that the neighbour showed that it has our answer.
-    pub(crate) fn confirm(&mut self, key: LinkKey) {
+    pub(crate) fn confirm(&mut self, key: NeighbourKey) {
         if let Some(Side::Responder { unconfirmed }) = self.links.get_mut(key).map(|link| &mut link.side)
             && let Some(unconfirmed) = unconfirmed.take()
             && let Some(answered) = &mut self.answered
@@ -118,7 +118,7 @@ impl<S: Suite> Links<S> {
     }
 
     /// Notes who the neighbour proved to be.
-    pub(crate) fn identified(&mut self, key: LinkKey, peer: NodeId) {
+    pub(crate) fn identified(&mut self, key: NeighbourKey, peer: NodeId) {
         if let Some(link) = self.links.get_mut(key) {
             link.peer = Some(peer);
             // The newest link to it: it opens one when it has lost the others.
@@ -126,36 +126,36 @@ impl<S: Suite> Links<S> {
         }
     }
 
-    pub(crate) fn get(&self, key: LinkKey) -> Option<&Link<S>> {
+    pub(crate) fn get(&self, key: NeighbourKey) -> Option<&Link<S>> {
         self.links.get(key)
     }
 
-    pub(crate) fn get_mut(&mut self, key: LinkKey) -> Option<&mut Link<S>> {
+    pub(crate) fn get_mut(&mut self, key: NeighbourKey) -> Option<&mut Link<S>> {
         self.links.get_mut(key)
     }
 
-    pub(crate) fn by_session(&mut self, session: u32) -> Option<(LinkKey, &mut Link<S>)> {
+    pub(crate) fn by_session(&mut self, session: u32) -> Option<(NeighbourKey, &mut Link<S>)> {
         self.links.by_session(session)
     }
 
-    pub(crate) fn by_offer(&self, code: &[u8; 16]) -> Option<LinkKey> {
+    pub(crate) fn by_offer(&self, code: &[u8; 16]) -> Option<NeighbourKey> {
         self.answered.as_ref()?.offers.get(code).copied()
     }
 
     /// The link to `peer` on which a new circuit may go.
-    pub(crate) fn to_peer(&self, peer: NodeId, now: Time) -> Option<LinkKey> {
+    pub(crate) fn to_peer(&self, peer: NodeId, now: Time) -> Option<NeighbourKey> {
         let key = *self.peers.get(&peer)?;
         self.links.get(key)?.takes_circuits(now).then_some(key)
     }
 
     /// Links that are up, and whose neighbour has shown that it knows.
-    fn up(&self) -> impl Iterator<Item = (LinkKey, &Link<S>)> {
+    fn up(&self) -> impl Iterator<Item = (NeighbourKey, &Link<S>)> {
         self.links.iter().filter(|(_, link)| link.is_up() && !link.is_unconfirmed())
     }
 
     /// At most `count` of the links that are up, drawn at random.
-    pub(crate) fn sample(&self, count: usize, rng: &mut Rng) -> Vec<LinkKey> {
-        let mut keys: Vec<LinkKey> = self.up().map(|(key, _)| key).collect();
+    pub(crate) fn sample(&self, count: usize, rng: &mut Rng) -> Vec<NeighbourKey> {
+        let mut keys: Vec<NeighbourKey> = self.up().map(|(key, _)| key).collect();
         rng.shuffle(&mut keys);
         keys.truncate(count);
         keys
@@ -169,26 +169,26 @@ impl<S: Suite> Links<S> {
     }
 
     /// A link that is up, to this address.
-    pub(crate) fn up_at(&self, address: SocketAddr) -> Option<LinkKey> {
+    pub(crate) fn up_at(&self, address: SocketAddr) -> Option<NeighbourKey> {
         self.links.iter().find(|(_, link)| link.is_up() && link.address == address).map(|(key, _)| key)
     }
 
     /// A link that is up and `fits`, drawn at random.
-    pub(crate) fn any_up(&self, rng: &mut Rng, fits: impl Fn(&Link<S>) -> bool) -> Option<LinkKey> {
-        let keys: Vec<LinkKey> = self.up().filter(|(_, link)| fits(link)).map(|(key, _)| key).collect();
+    pub(crate) fn any_up(&self, rng: &mut Rng, fits: impl Fn(&Link<S>) -> bool) -> Option<NeighbourKey> {
+        let keys: Vec<NeighbourKey> = self.up().filter(|(_, link)| fits(link)).map(|(key, _)| key).collect();
         if keys.is_empty() { None } else { Some(keys[rng.below(keys.len())]) }
     }
 
     /// All links, the oldest first.
-    pub(crate) fn oldest_first(&self) -> Vec<LinkKey> {
-        let mut links: Vec<(Time, LinkKey)> =
+    pub(crate) fn oldest_first(&self) -> Vec<NeighbourKey> {
+        let mut links: Vec<(Time, NeighbourKey)> =
             self.links.iter().map(|(key, link)| (link.opened, key)).collect();
         links.sort_unstable();
         links.into_iter().map(|(_, key)| key).collect()
     }
 
     /// All links.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkKey, &Link<S>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NeighbourKey, &Link<S>)> {
         self.links.iter()
     }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::Origins;
 use super::origin::{Building, Origin, Stage};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
-use crate::id::{CircuitId, LinkKey, OriginKey};
+use crate::id::{CircuitId, NeighbourKey, OriginKey};
 use crate::layers::Layers;
 use crate::limits::IDLE_PROBE;
 use crate::membership::{Record, View};
@@ -44,7 +44,7 @@ impl<S: Suite> Origins<S> {
     pub(in crate::node) fn begin(
         &mut self,
         path: Vec<Arc<Record>>,
-        link: LinkKey,
+        link: NeighbourKey,
         cx: &mut Cx<'_>,
     ) -> OriginKey {
         let initiation = Initiation::new(&mut cx.chance.keys);

@@ -20,7 +20,7 @@ use super::context::Cx;
 use crate::config::ClientConfig;
 use crate::crypto::Suite;
 use crate::departure::{Departure, Source};
-use crate::id::{CircuitId, End, LinkKey, NodeId, OriginKey};
+use crate::id::{CircuitId, End, NeighbourKey, NodeId, OriginKey};
 use crate::membership::{Record, View};
 use crate::refused::Refused;
 use crate::route::{FirstHops, PathRules, Resting};
@@ -127,7 +127,7 @@ impl<S: Suite> Origins<S> {
         if origin.is_ready()
             && let Some(look) = origin.await_answer(cx.now)
         {
-            cx.timers.by(&mut origin.due, look, Timer::Origin(key));
+            cx.timers.no_later_than(&mut origin.due, look, Timer::Origin(key));
         }
         // To a strategy it is a circuit like those of others: a member's own cells must not be known by how they leave.
         let source = Source::Circuit { number: CircuitId::origin(key).to_bits(), is_backward: false };
@@ -137,11 +137,11 @@ impl<S: Suite> Origins<S> {
     // --- Audit ----------------------------------------------------------------------------------------
 
     /// Where all circuits are.
-    pub(super) fn places(&self) -> impl Iterator<Item = (End, (LinkKey, u32))> {
+    pub(super) fn places(&self) -> impl Iterator<Item = (End, (NeighbourKey, u32))> {
         self.origins.iter().map(|(key, origin)| (End::Origin(key), (origin.link, origin.name)))
     }
 
-    pub(super) fn place(&self, key: OriginKey) -> Option<(LinkKey, u32)> {
+    pub(super) fn place(&self, key: OriginKey) -> Option<(NeighbourKey, u32)> {
         self.origins.get(key).map(|origin| (origin.link, origin.name))
     }
 
@@ -212,6 +212,6 @@ impl<S: Suite> Origins<S> {
 
     /// Looks soon whether circuits are missing.
     pub(super) fn hurry_supply(&mut self, cx: &mut Cx<'_>) {
-        cx.timers.by(&mut self.supply.due, cx.now, Timer::Supply);
+        cx.timers.no_later_than(&mut self.supply.due, cx.now, Timer::Supply);
     }
 }

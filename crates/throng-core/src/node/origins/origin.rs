@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::cover::CircuitPace;
 use crate::crypto::{Initiation, Suite};
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::layers::Layers;
 use crate::limits::{
     BUILD_TIME_MAX, CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY,
@@ -25,7 +25,7 @@ use crate::wire::told::Told;
 /// A circuit of our own.
 pub(crate) struct Origin<S: Suite> {
     pub(crate) path: Vec<Arc<Record>>,
-    pub(crate) link: LinkKey,
+    pub(crate) link: NeighbourKey,
     /// What cells on the link call it; 0 before it is entered there.
     pub(crate) name: u32,
     pub(crate) stage: Stage<S>,
@@ -85,7 +85,7 @@ pub(crate) struct Use {
 impl<S: Suite> Origin<S> {
     pub(crate) fn new(
         path: Vec<Arc<Record>>,
-        link: LinkKey,
+        link: NeighbourKey,
         first: Initiation<S>,
         number: u32,
         (idle, detour): (Duration, Duration),

@@ -100,7 +100,7 @@ impl<S: Suite> Origins<S> {
         let Some(origin) = self.origins.get_mut(key) else { return };
         origin.use_.streams = origin.use_.streams.saturating_sub(1);
         // Whether that was its last stream is for the next look to say.
-        cx.timers.by(&mut origin.due, cx.now, Timer::Origin(key));
+        cx.timers.no_later_than(&mut origin.due, cx.now, Timer::Origin(key));
         // Somebody may wait for the room that it would give up.
         if self.origins.len() >= OWN_CIRCUITS_MAX && self.supply.waiting().next().is_some() {
             self.hurry_supply(cx);

@@ -7,7 +7,7 @@ use super::Origins;
 use super::origin::Origin;
 use crate::cover::{CircuitCover, CircuitPace, CircuitTurn, Speaker};
 use crate::crypto::Suite;
-use crate::id::{LinkKey, OriginKey};
+use crate::id::{NeighbourKey, OriginKey};
 use crate::node::context::Cx;
 use crate::wire::message::Message;
 
@@ -38,7 +38,7 @@ impl<S: Suite> Origins<S> {
     }
 
     /// The link that a circuit begins with.
-    pub(in crate::node) fn link_of(&self, key: OriginKey) -> Option<LinkKey> {
+    pub(in crate::node) fn link_of(&self, key: OriginKey) -> Option<NeighbourKey> {
         self.origins.get(key).map(|origin| origin.link)
     }
 

@@ -13,7 +13,7 @@ use crate::cover::{CircuitPace, CircuitTurn, Speaker};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
 use crate::departure::{Departure, Source};
 use crate::effect::Effect;
-use crate::id::{CircuitId, End, Fingerprint, LinkKey, RelayKey};
+use crate::id::{CircuitId, End, Fingerprint, NeighbourKey, RelayKey};
 use crate::layers::Layers;
 use crate::limits::{CIRCUIT_SILENT_MIN, EVICTIONS_PER_SECOND_MAX, RELAYED_CIRCUITS_MAX, SLOTS_SILENT_MAX};
 use crate::output::Event;
@@ -71,7 +71,7 @@ impl<S: Suite> Relays<S> {
     /// We join a circuit.
     pub(super) fn begin(
         &mut self,
-        previous: (LinkKey, u32),
+        previous: (NeighbourKey, u32),
         layers: Layers<S>,
         offer: &[u8; OFFER_BYTES],
         answer: &[u8; ANSWER_BYTES],
@@ -128,7 +128,7 @@ impl<S: Suite> Relays<S> {
     pub(super) fn extending(
         &mut self,
         key: RelayKey,
-        (link, name): (LinkKey, u32),
+        (link, name): (NeighbourKey, u32),
         request: u32,
         offer: &[u8; OFFER_BYTES],
     ) {
@@ -138,7 +138,7 @@ impl<S: Suite> Relays<S> {
     }
 
     /// The link to the next hop that is being asked, if one is.
-    pub(super) fn asks_on(&self, key: RelayKey) -> Option<LinkKey> {
+    pub(super) fn asks_on(&self, key: RelayKey) -> Option<NeighbourKey> {
         match &self.relays.get(key)?.next {
             Next::Extending(extending) => Some(extending.link),
             Next::End | Next::Hop { .. } => None,
@@ -351,18 +351,18 @@ impl<S: Suite> Relays<S> {
     // --- Audit ----------------------------------------------------------------------------------------
 
     /// Where all circuits are, from both sides.
-    pub(super) fn places(&self) -> impl Iterator<Item = (End, (LinkKey, u32))> {
+    pub(super) fn places(&self) -> impl Iterator<Item = (End, (NeighbourKey, u32))> {
         self.relays.iter().flat_map(|(key, relay)| {
             let next = relay.next.end().map(|place| (End::Next(key), place));
             [Some((End::Previous(key), relay.previous)), next].into_iter().flatten()
         })
     }
 
-    pub(super) fn previous(&self, key: RelayKey) -> Option<(LinkKey, u32)> {
+    pub(super) fn previous(&self, key: RelayKey) -> Option<(NeighbourKey, u32)> {
         self.relays.get(key).map(|relay| relay.previous)
     }
 
-    pub(super) fn next(&self, key: RelayKey) -> Option<(LinkKey, u32)> {
+    pub(super) fn next(&self, key: RelayKey) -> Option<(NeighbourKey, u32)> {
         self.relays.get(key)?.next.end()
     }
 

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use crate::cover::CircuitPace;
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
-use crate::id::LinkKey;
+use crate::id::NeighbourKey;
 use crate::layers::Layers;
 use crate::limits::{BUILD_TIME_MAX, CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX};
 use crate::refused::Refused;
@@ -17,7 +17,7 @@ use crate::wire::told::Told;
 
 /// A circuit through us.
 pub(crate) struct Relay<S: Suite> {
-    pub(crate) previous: (LinkKey, u32),
+    pub(crate) previous: (NeighbourKey, u32),
     pub(crate) next: Next,
     pub(crate) due: Due,
     /// Whether payloads went to our own pipe, so that it has to hear of the end.
@@ -51,7 +51,7 @@ pub(crate) enum Next {
     Extending(Box<Extending>),
     /// A hop.
     Hop {
-        link: LinkKey,
+        link: NeighbourKey,
         name: u32,
         /// Its answer, until the origin shows that it has it.
         answer: Option<Box<Answered>>,
@@ -59,7 +59,7 @@ pub(crate) enum Next {
 }
 
 pub(crate) struct Extending {
-    pub(crate) link: LinkKey,
+    pub(crate) link: NeighbourKey,
     pub(crate) name: u32,
     pub(crate) offer: [u8; OFFER_BYTES],
     /// The number of the latest request, under which the answer goes back.
@@ -68,7 +68,7 @@ pub(crate) struct Extending {
 
 impl Next {
     /// The link and name behind us, also of a hop that has not answered yet.
-    pub(crate) fn end(&self) -> Option<(LinkKey, u32)> {
+    pub(crate) fn end(&self) -> Option<(NeighbourKey, u32)> {
         match self {
             Self::End => None,
             Self::Extending(extending) => Some((extending.link, extending.name)),
@@ -80,13 +80,13 @@ impl Next {
 /// A cell with our layer off. Only [`Relay::peel`] makes one.
 pub(crate) enum Peeled<'b> {
     /// It goes on, on this link, under this header.
-    Onward(LinkKey, CellHeader),
+    Onward(NeighbourKey, CellHeader),
     /// It is for us.
     Mine(Message<'b>),
 }
 
 impl<S: Suite> Relay<S> {
-    pub(crate) fn new(previous: (LinkKey, u32), layers: Layers<S>, answer: Answered, now: Time) -> Self {
+    pub(crate) fn new(previous: (NeighbourKey, u32), layers: Layers<S>, answer: Answered, now: Time) -> Self {
         Self {
             previous,
             next: Next::End,
