@@ -1,7 +1,6 @@
 //! What is on its way out of a node, and where it will go.
 
 use alloc::boxed::Box;
-use core::net::SocketAddr;
 
 use crate::id::NeighbourKey;
 use crate::time::Time;
@@ -38,11 +37,4 @@ pub(crate) enum Outgoing {
     Cell(Source, Departure, Box<[u8]>),
     /// A cell past the strategy: a link's own questions and answers about itself.
     AtOnce(Departure, Box<[u8]>),
-    /// A whole datagram that sets a link up.
-    Datagram {
-        to: SocketAddr,
-        bytes: Box<[u8]>,
-        /// Whether somebody asked for it who may be anybody, also one who claims to be at a neighbour's address.
-        to_stranger: bool,
-    },
 }

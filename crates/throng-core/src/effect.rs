@@ -11,6 +11,8 @@ pub(crate) enum Effect {
     CircuitOff { link: NeighbourKey, name: u32, told: Option<Ended> },
     /// A link came up, or a neighbour on one proved who it is.
     LinkUp(LinkUp),
+    /// Circuits run on another link now: two links were one neighbour's.
+    LinkMoved { ends: Vec<End>, to: NeighbourKey },
     /// A link is no more, and what ran on it cannot go on.
     LinkGone(LinkGone),
 }

@@ -118,10 +118,16 @@ const _: () = assert!(IDLE_PROBE.as_millis() > 4 * SILENCE_DEAD.as_millis());
 pub const LINK_IDLE_MAX: Duration = Duration::from_secs(300);
 /// A handshake answered but never confirmed is forgotten after this.
 pub const LINK_UNCONFIRMED_MAX: Duration = Duration::from_secs(10);
-/// After this a link takes no new circuit: the next one gets fresh keys.
-pub const LINK_AGE_FRESH: Duration = Duration::from_secs(3600);
-/// After this a link ends, whatever runs on it.
-pub const LINK_AGE_MAX: Duration = Duration::from_secs(3 * 3600);
+/// Keys of a link are renewed at this age, or up to a quarter earlier.
+pub const SESSION_AGE: Duration = Duration::from_secs(3600);
+/// At this age nothing is sent under them any more: the link ends if they could not be renewed.
+pub const SESSION_AGE_MAX: Duration = Duration::from_secs(3 * 3600);
+/// What comes under the keys that were in use before is still opened for this long.
+pub const SESSION_GRACE: Duration = Duration::from_secs(30);
+/// Pause before another attempt, after a message of a set-up was sent as often as it may be and the link lives.
+pub const SETUP_RETRY_LATER: Duration = Duration::from_secs(60);
+/// A neighbour that seems to be at another address is asked there this often at most.
+pub const PATH_PROBE_EVERY: Duration = Duration::from_millis(200);
 
 /// A circuit used for so long gets no new stream.
 pub const CIRCUIT_USE_MAX: Duration = Duration::from_secs(600);
@@ -129,12 +135,12 @@ pub const CIRCUIT_USE_MAX: Duration = Duration::from_secs(600);
 pub const CIRCUIT_SPARE_MAX: Duration = Duration::from_secs(1800);
 /// A circuit ends after this, whatever runs on it.
 pub const CIRCUIT_AGE_MAX: Duration = Duration::from_secs(2 * 3600);
-const _: () = assert!(CIRCUIT_AGE_MAX.as_secs() <= LINK_AGE_MAX.as_secs() - LINK_AGE_FRESH.as_secs());
+const _: () = assert!(SESSION_AGE_MAX.as_secs() > SESSION_AGE.as_secs() + 10 * SETUP_RETRY_LATER.as_secs());
 /// Most cells that an origin sends on a circuit: their numbers must not come round, and streams of layers not meet.
 pub const CIRCUIT_CELLS_MAX: u32 = 1 << 28;
-/// Most datagrams under one link key (AES-GCM: far below the 2^32 of NIST SP 800-38D for random nonces, and
+/// Most datagrams under one key of a link (AES-GCM: far below the 2^32 of NIST SP 800-38D for random nonces, and
 /// ours are counted).
-pub const LINK_DATAGRAMS_MAX: u64 = 1 << 40;
+pub const SESSION_DATAGRAMS_MAX: u64 = 1 << 40;
 /// A stream that gets no circuit within this is told so.
 pub const STREAM_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Longest interval of a timed batch. A question and its answer wait at up to six mixes of a circuit of three.
@@ -224,24 +230,19 @@ pub const SLOT_QUEUE_SPAN: Duration = Duration::from_secs(1);
 pub const SLOT_QUEUE_CELLS_MIN: usize = 32;
 /// See [`SLOT_QUEUE_SPAN`].
 pub const SLOT_QUEUE_CELLS_MAX: usize = 512;
-/// Cells and datagrams that may wait for one link's slots in all.
+/// Cells that may wait for one link's slots in all.
 pub const SLOT_QUEUE_ALL_MAX: usize = 4096;
 /// A defence may do so many things at one moment; one that wants more goes on after the next bound.
 pub const DEFENCE_ACTS_MAX: u32 = 256;
 /// See [`DEFENCE_ACTS_MAX`].
 pub const DEFENCE_REST: Duration = Duration::from_millis(1);
-/// Messages of strangers (they have no link yet) that may wait for one neighbour's slots.
-pub const SLOT_QUEUE_STRANGERS_MAX: usize = 2;
-/// Slots of an address pass to another link when nothing came on theirs for so many of them: an anonymous neighbour opens
-/// a new link and speaks there.
-pub const SLOTS_CLAIMED_AFTER: u32 = 3;
 /// The far end of a covered circuit ends its slots when it heard nothing for so many of them,
 pub const SLOTS_SILENT_MAX: u32 = 16;
 /// or for so long, if that is longer.
 pub const CIRCUIT_SILENT_MIN: Duration = Duration::from_secs(3);
-/// A neighbour that has not shown that it knows our schedule is told of it in every so-manieth slot at least.
+/// A neighbour that has not shown that it knows our schedule is told of it in every fourth slot at least.
 pub const ANNOUNCE_EVERY: u64 = 4;
-/// One that has, in every so-manieth: it may have forgotten.
+/// One that has, in every 64th: it may have forgotten.
 pub const ANNOUNCE_AGAIN_EVERY: u64 = 64;
 /// A mix that covers its links looks this often whether it has one to every other mix.
 pub const MESH_EVERY: Duration = Duration::from_secs(1);

@@ -51,6 +51,11 @@ impl Silence {
         self.heard
     }
 
+    /// Questions since then.
+    pub(crate) const fn questions(&self) -> u32 {
+        self.asked
+    }
+
     /// Something was sent that will be answered. When to look, if nothing waited for an answer before.
     pub(crate) fn speak(&mut self, patience: Patience, now: Time) -> Option<Time> {
         let first = self.awaiting.is_none();

@@ -34,9 +34,9 @@ pub struct World<S: Suite, W: Watcher = ()> {
     cells: Cells,
     hosts: Vec<Host<S>>,
     by_address: HashMap<u64, u32, BuildHasherDefault<AddressHasher>>,
-    /// Lent out while it is worked off.
     /// The lengths of all datagrams.
     geometry: Geometry,
+    /// Lent out while it is worked off.
     outbox: Option<Box<Outbox>>,
     wire: Wire,
     taps: Vec<Box<dyn Tap>>,
@@ -218,6 +218,18 @@ impl<S: Suite, W: Watcher> World<S, W> {
     /// Stops a host's node without a farewell. What is on the way to it is lost.
     pub fn crash(&mut self, id: HostId) {
         self.hosts[id.0].node = None;
+    }
+
+    /// A host is at another address from now on, and nobody at its old one: its provider or its router decided so.
+    ///
+    /// # Panics
+    /// If somebody is there already.
+    pub fn relocate(&mut self, id: HostId, address: SocketAddr) {
+        let host = &mut self.hosts[id.0];
+        self.by_address.remove(&owner(host.address));
+        host.address = address;
+        let before = self.by_address.insert(owner(address), id.0 as u32);
+        assert!(before.is_none(), "an address belongs to one host");
     }
 
     /// Whether a host's node runs.

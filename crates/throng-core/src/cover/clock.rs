@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use slotmap::Key as _;
@@ -12,7 +12,7 @@ use super::budget::{Budget, Purse};
 use super::circuit::Turn;
 use super::mutant::{self, Mutant};
 use super::schedule::Grid;
-use crate::id::{OriginKey, RelayKey};
+use crate::id::{NeighbourKey, OriginKey, RelayKey};
 use crate::limits::SLOT_GUARD;
 use crate::rng::{Purpose, Rng, Seed};
 use crate::time::Time;
@@ -23,16 +23,25 @@ use crate::wire::Geometry;
 pub(crate) enum Speaker {
     /// The common rate of all links is set anew.
     Tick,
-    /// All links to this neighbour.
-    Link(SocketAddr),
+    /// The link to this neighbour.
+    Link(NeighbourKey),
     /// A circuit of our own.
     Origin(OriginKey),
     /// A circuit that ends here.
     Relay(RelayKey),
     /// The defence of a link.
-    Guard(SocketAddr),
+    Guard(NeighbourKey),
     /// Another day begins, and with it another budget.
     Day,
+}
+
+/// Whose stream of chance for slots. A link's is that of the neighbour's address, since nothing in it may depend on how much
+/// a node did before, as the keys of its tables do.
+#[derive(Clone, Copy)]
+pub(crate) enum Timing {
+    Link(SocketAddr),
+    Origin(OriginKey),
+    Relay(RelayKey),
 }
 
 /// What cover has cost so far, in datagrams and cells; and what real ones went in slots.
@@ -105,18 +114,18 @@ impl SlotClock {
     ///
     /// # Panics
     /// Where nothing speaks in slots.
-    pub(crate) fn timing_of(&self, speaker: Speaker) -> (Rng, Grid) {
+    pub(crate) fn timing_of(&self, whose: Timing) -> (Rng, Grid) {
         let running = self.0.as_ref().expect("only what is covered asks");
-        let owner = match speaker {
-            Speaker::Tick | Speaker::Day => fnv(&[0]),
-            Speaker::Link(SocketAddr::V4(v4)) | Speaker::Guard(SocketAddr::V4(v4)) => {
-                fnv(&[&[1][..], &v4.ip().octets(), &v4.port().to_le_bytes()].concat())
+        let owner = match whose {
+            Timing::Link(address) => {
+                let port = address.port().to_le_bytes();
+                match address.ip() {
+                    IpAddr::V4(v4) => fnv(&[&[1][..], &v4.octets(), &port].concat()),
+                    IpAddr::V6(v6) => fnv(&[&[1][..], &v6.octets(), &port].concat()),
+                }
             }
-            Speaker::Link(SocketAddr::V6(v6)) | Speaker::Guard(SocketAddr::V6(v6)) => {
-                fnv(&[&[1][..], &v6.ip().octets(), &v6.port().to_le_bytes()].concat())
-            }
-            Speaker::Origin(key) => fnv(&[&[2][..], &key.data().as_ffi().to_le_bytes()].concat()),
-            Speaker::Relay(key) => fnv(&[&[3][..], &key.data().as_ffi().to_le_bytes()].concat()),
+            Timing::Origin(key) => fnv(&[&[2][..], &key.data().as_ffi().to_le_bytes()].concat()),
+            Timing::Relay(key) => fnv(&[&[3][..], &key.data().as_ffi().to_le_bytes()].concat()),
         };
         (running.seed.rng(Purpose::Cover, owner), running.grid.clone())
     }

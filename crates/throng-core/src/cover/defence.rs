@@ -7,9 +7,9 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
+use super::pace::Waits;
 use super::queue::Queue;
 use crate::departure::Departure;
-use crate::id::NeighbourKey;
 use crate::limits::{SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX};
 use crate::rng::Seed;
 use crate::time::Time;
@@ -73,14 +73,10 @@ pub enum Act {
     Release,
 }
 
-/// A cell that is held.
-type Waits = (Departure, Box<[u8]>);
-
 /// One link under a defence.
 pub(crate) struct Guard {
-    pub(crate) link: NeighbourKey,
     pub(crate) defence: Box<dyn Defence>,
-    queue: Queue<(NeighbourKey, u32), Waits>,
+    queue: Queue<Waits>,
     /// When it is looked at next.
     pub(crate) due: Time,
     /// It wanted too much at once, and has to wait.
@@ -95,8 +91,8 @@ pub(crate) enum Pass {
 }
 
 impl Guard {
-    pub(crate) fn new(link: NeighbourKey, defence: Box<dyn Defence>) -> Self {
-        Self { link, defence, queue: Queue::new((link, 0)), due: Time::NEVER, not_before: Time::ZERO }
+    pub(crate) fn new(defence: Box<dyn Defence>) -> Self {
+        Self { defence, queue: Queue::default(), due: Time::NEVER, not_before: Time::ZERO }
     }
 
     /// A cell wants to leave.
@@ -106,7 +102,7 @@ impl Guard {
             self.defence.observe(Passed::Sent, now);
             return Pass::Now;
         }
-        let circuit = (departure.link, departure.header.circuit);
+        let circuit = departure.header.circuit;
         let waits =
             self.queue.push(circuit, (departure, body.into()), SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_ALL_MAX);
         if waits.is_ok() { Pass::Held } else { Pass::Dropped }

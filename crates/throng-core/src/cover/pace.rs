@@ -8,10 +8,9 @@ use super::queue::Queue;
 use super::schedule::{Grid, Slots};
 use super::{LinkSlots, Rate, Schedule};
 use crate::departure::Departure;
-use crate::id::NeighbourKey;
 use crate::limits::{
     ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, SLOT_QUEUE_ALL_MAX,
-    SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN, SLOT_QUEUE_STRANGERS_MAX,
+    SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN,
 };
 use crate::rng::Rng;
 use crate::time::Time;
@@ -22,37 +21,19 @@ pub(crate) const MIMICS_REAL_SHARE: u32 = 3;
 /// A mimic's rate grows to at most so many times what the design says.
 const MIMICS_GROWTH_MAX: u64 = 8;
 
-/// What may lie in a slot.
-pub(crate) enum Parcel {
-    /// A cell, to be sealed when it leaves.
-    Cell(Departure, Box<[u8]>),
-    /// A message that sets a link up.
-    Datagram {
-        /// All of it.
-        bytes: Box<[u8]>,
-        /// Whether somebody asked for it who may be anybody.
-        to_stranger: bool,
-    },
-}
+/// A cell that waits, to be sealed when it leaves.
+pub(crate) type Waits = (Departure, Box<[u8]>);
 
 /// A neighbour's slots.
 pub(crate) struct Pace {
-    /// A link to it, for filler.
-    pub(crate) link: NeighbourKey,
     law: LinkSlots,
     rhythm: Rhythm,
     slots: Slots,
-    queue: Queue<(NeighbourKey, u32), Parcel>,
+    /// By the circuit's name on the link; 0, messages between neighbours, goes first.
+    queue: Queue<Waits>,
     /// The neighbour has shown that it speaks in slots as well.
     is_heard: bool,
     turns: u64,
-    /// How often something was taken from the queue, or nothing was there.
-    parcels: u64,
-}
-
-/// The queue of all who have no link yet.
-fn strangers() -> (NeighbourKey, u32) {
-    (NeighbourKey::default(), 0)
 }
 
 enum Rhythm {
@@ -82,8 +63,8 @@ pub(crate) struct Turn {
 }
 
 pub(crate) enum Content {
-    /// Something real.
-    Parcel(Parcel),
+    /// A cell that waited.
+    Cell(Waits),
     /// Nothing; it tells the neighbour how far apart our slots are.
     Filler,
 }
@@ -92,7 +73,6 @@ impl Pace {
     /// Slots from `now` on. `decides`: of two mimics, whether we are the one that sets the rate.
     pub(crate) fn new(
         law: LinkSlots,
-        link: NeighbourKey,
         decides: bool,
         geometry: Geometry,
         (mut chance, grid): (Rng, Grid),
@@ -113,7 +93,7 @@ impl Pace {
         if let Rhythm::Mimics(mimics) = &rhythm {
             slots.follow(Schedule::Following { gap: mimics.gap });
         }
-        Self { link, law, rhythm, slots, queue: Queue::new((link, 0)), is_heard: false, turns: 0, parcels: 0 }
+        Self { law, rhythm, slots, queue: Queue::default(), is_heard: false, turns: 0 }
     }
 
     /// Whether its slots follow this law.
@@ -136,19 +116,11 @@ impl Pace {
         self.slots.gap()
     }
 
-    /// Takes something in for a later slot; gives it back if too much waits.
-    pub(crate) fn push(&mut self, circuit: (NeighbourKey, u32), parcel: Parcel) -> Result<(), Parcel> {
+    /// Takes a cell in for a later slot; gives it back if too many wait.
+    pub(crate) fn push(&mut self, cell: Waits) -> Result<(), Waits> {
         let each = (SLOT_QUEUE_SPAN.as_nanos() / self.gap().as_nanos().max(1)) as usize;
         let each = each.clamp(SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_CELLS_MAX);
-        // Messages between neighbours, of whichever link, go first; those to strangers in their turn, as a circuit's, but
-        // not later than each fourth.
-        let (key, each) = match parcel {
-            Parcel::Datagram { to_stranger: true, .. } => (strangers(), SLOT_QUEUE_STRANGERS_MAX),
-            Parcel::Datagram { .. } => (self.queue.first(), each),
-            Parcel::Cell(..) if circuit.1 == 0 => (self.queue.first(), each),
-            Parcel::Cell(..) => (circuit, each),
-        };
-        self.queue.push(key, parcel, each, SLOT_QUEUE_ALL_MAX)
+        self.queue.push(cell.0.header.circuit, cell, each, SLOT_QUEUE_ALL_MAX)
     }
 
     /// Passes over slots that are too long ago at `now`. How many.
@@ -162,12 +134,9 @@ impl Pace {
         self.turns += 1;
         let announce = if self.is_heard { ANNOUNCE_AGAIN_EVERY } else { ANNOUNCE_EVERY };
         let is_filler = self.turns % announce == 1 || !self.may_be_real();
-        let parcel = if is_filler { None } else { self.next_parcel() };
-        self.note(parcel.is_some());
-        let content = match parcel {
-            Some(parcel) => Content::Parcel(parcel),
-            None => Content::Filler,
-        };
+        let cell = if is_filler { None } else { self.queue.pop() };
+        self.note(cell.is_some());
+        let content = cell.map_or(Content::Filler, Content::Cell);
         if !(mutant::has(Mutant::SecondCell) && self.queue.len() > 3) {
             self.advance();
         }
@@ -175,12 +144,6 @@ impl Pace {
             self.slots.place(now + self.gap());
         }
         Turn { at, content }
-    }
-
-    fn next_parcel(&mut self) -> Option<Parcel> {
-        self.parcels += 1;
-        let strangers = self.parcels.is_multiple_of(4).then(|| self.queue.pop_of(strangers())).flatten();
-        strangers.or_else(|| self.queue.pop())
     }
 
     /// The neighbour told us how far apart its slots are.

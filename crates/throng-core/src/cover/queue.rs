@@ -2,58 +2,50 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-/// Queues by key, each with the same bound. The first key (messages between neighbours) goes before all others.
-pub(crate) struct Queue<K, T> {
-    queues: BTreeMap<K, VecDeque<T>>,
+/// Queues by the names of circuits on a link, each with the same bound. Circuit 0 (messages between neighbours) goes before
+/// all others.
+pub(crate) struct Queue<T> {
+    queues: BTreeMap<u32, VecDeque<T>>,
     /// Who was served last.
-    served: Option<K>,
-    first: K,
+    served: Option<u32>,
     len: usize,
 }
 
-impl<K: Ord + Copy, T> Queue<K, T> {
-    pub(crate) fn new(first: K) -> Self {
-        Self { queues: BTreeMap::new(), served: None, first, len: 0 }
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { queues: BTreeMap::new(), served: None, len: 0 }
     }
+}
 
-    /// Takes something in, unless so much of its key, or in all, is waiting.
-    pub(crate) fn push(&mut self, key: K, item: T, each: usize, all: usize) -> Result<(), T> {
-        let waiting = self.queues.get(&key).map_or(0, VecDeque::len);
+impl<T> Queue<T> {
+    /// Takes something in, unless so much of its circuit, or in all, is waiting.
+    pub(crate) fn push(&mut self, circuit: u32, item: T, each: usize, all: usize) -> Result<(), T> {
+        let waiting = self.queues.get(&circuit).map_or(0, VecDeque::len);
         if waiting >= each || self.len >= all {
             return Err(item);
         }
-        self.queues.entry(key).or_default().push_back(item);
+        self.queues.entry(circuit).or_default().push_back(item);
         self.len += 1;
         Ok(())
     }
 
-    /// The next one: each key has one turn after the other.
+    /// The next one: each circuit has one turn after the other.
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let key = if self.queues.contains_key(&self.first) { self.first } else { self.next()? };
-        self.pop_of(key)
-    }
-
-    /// The next one of a key.
-    pub(crate) fn pop_of(&mut self, key: K) -> Option<T> {
-        let queue = self.queues.get_mut(&key)?;
+        let circuit = if self.queues.contains_key(&0) { 0 } else { self.next()? };
+        let queue = self.queues.get_mut(&circuit)?;
         let item = queue.pop_front()?;
         if queue.is_empty() {
-            self.queues.remove(&key);
+            self.queues.remove(&circuit);
         }
-        self.served = Some(key);
+        self.served = Some(circuit);
         self.len -= 1;
         Some(item)
     }
 
-    fn next(&self) -> Option<K> {
+    fn next(&self) -> Option<u32> {
         use core::ops::Bound::{Excluded, Unbounded};
         let behind = self.served.and_then(|served| self.queues.range((Excluded(served), Unbounded)).next());
-        behind.or_else(|| self.queues.first_key_value()).map(|(key, _)| *key)
-    }
-
-    /// The key that goes before all others.
-    pub(crate) fn first(&self) -> K {
-        self.first
+        behind.or_else(|| self.queues.first_key_value()).map(|(circuit, _)| *circuit)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -67,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_greedy_circuit_waits_for_a_modest_one_and_neighbours_messages_for_nobody() {
-        let mut queue = Queue::new(0);
+        let mut queue = Queue::default();
         for i in 0..10 {
             assert_eq!(queue.push(7, i, 5, 100).is_ok(), i < 5, "each has its bound");
         }

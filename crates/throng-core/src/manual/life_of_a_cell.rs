@@ -8,8 +8,8 @@
 //! 2. **The door**, `node/mod.rs`, hands it to `node/routing.rs`, which reads like this page.
 //!    [`Datagram::parse`](crate::wire::datagram::Datagram::parse) (`wire/datagram.rs`) says whether it is a sealed cell of a
 //!    session or a message that sets one up.
-//! 3. **The room of the neighbours**, `node/neighbours/mod.rs`, finds the link by its session (`sessions.rs`) and opens the
-//!    datagram in place (`link.rs`): the counter must be new, the tag right; only then is the counter noted. Out comes a
+//! 3. **The room of the neighbours**, `node/neighbours/mod.rs`, finds the neighbour by the session that the datagram names
+//!    (`sessions.rs`) and opens it in place (`session.rs`): the counter must be new, the tag right; only then is the counter noted. Out comes a
 //!    cell, whose [`CellHeader`](crate::wire::cell::CellHeader) names the circuit and the cell's number.
 //! 4. **The room of circuits through us**, `node/relays/mod.rs`, takes one layer off (`relay.rs`, `layers.rs`), under the
 //!    number as [tweak](crate::crypto::LayerCipher::encipher); for a backward cell it puts one on. A body that now begins with 16
@@ -30,9 +30,15 @@
 //!
 //! No room knows another one. Each owns its tables, gets a small context (now, out, timers, slots, chance, counts, design)
 //! and leaves two kinds of things behind: cells and datagrams that it wants to send (`departure.rs`), and what its work means
-//! for others (`effect.rs`: a circuit is off a link, a link is up, a link is gone). `node/routing.rs` takes both on, in
+//! for others (`effect.rs`: a circuit is off a link, a link is up, has moved, is gone). `node/routing.rs` takes both on, in
 //! order; what concerns several rooms at once is in `node/circuits.rs` and `node/links.rs`. That tables of two rooms agree is
 //! checked by [`Node::audit`](crate::Node::audit).
+//!
+//! # A neighbour
+//!
+//! Two nodes have one link at most. Whoever opened it says first who it is: a client, or a mix, which proves it
+//! ([`Introduced`](crate::wire::control::Introduced)). Under the link keys are renewed and addresses change; circuits, slots
+//! and defence stay. If two mixes open links to each other at once, one remains and takes over what runs on the other.
 //!
 //! # How a circuit comes up
 //!

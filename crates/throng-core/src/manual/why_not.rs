@@ -25,5 +25,11 @@
 //! **Why does a circuit's origin, and not its neighbours, notice that a hop is dead?** Both do. Links ask a silent
 //! neighbour; but only the origin can tell a mix that forwards nothing from one that has nothing to forward.
 //!
-//! **Why does a link that ends take its circuits with it?** Keys of a link are not renewed in place; a link that is
-//! an hour old takes no new circuit, so that fresh circuits get fresh keys, and it ends when the last old one has.
+//! **Why are keys of a link renewed by messages under the old ones, and not by a new link?** A link is a neighbour: its
+//! circuits, its slots and what is known of its silence would have to move from one to the other, and whoever watches would
+//! see handshakes where there are cells otherwise. Who holds the old keys could answer in the neighbour's name only with the
+//! neighbour's static key, as in any other handshake. (The one who asks is as anonymous as ever: stolen keys let a thief
+//! renew them in a client's place.)
+//!
+//! **Why is a neighbour asked at its new address before it is believed?** Who sits on the way can send its datagrams again
+//! from anywhere, and would move it away. QUIC does the same (RFC 9000, section 8.2).

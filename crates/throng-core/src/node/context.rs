@@ -83,7 +83,12 @@ impl Cx<'_> {
     pub(super) fn say_at_once(&mut self, link: NeighbourKey, message: &Control<'_>) {
         let mut body = self.out.body();
         message.write(&mut body);
-        self.out.outgoing.push_back(Outgoing::AtOnce(Departure::soon(link, CellHeader::CONTROL), body));
+        self.send_at_once(Departure::soon(link, CellHeader::CONTROL), body);
+    }
+
+    /// A cell past the strategy.
+    pub(super) fn send_at_once(&mut self, departure: Departure, body: Box<[u8]>) {
+        self.out.outgoing.push_back(Outgoing::AtOnce(departure, body));
     }
 
     /// Puts a cell of a circuit on its way.
@@ -92,10 +97,9 @@ impl Cx<'_> {
     }
 
     /// Sends a message that sets a link up.
-    pub(super) fn post(&mut self, to: SocketAddr, to_stranger: bool, write: impl FnOnce(&mut [u8])) {
-        let mut bytes = alloc::vec![0; self.design.geometry.datagram()].into_boxed_slice();
-        write(&mut bytes);
-        self.out.outgoing.push_back(Outgoing::Datagram { to, bytes, to_stranger });
+    pub(super) fn post(&mut self, to: SocketAddr, write: impl FnOnce(&mut [u8])) {
+        write(self.out.datagram(to, Time::ZERO));
+        self.counts.datagrams_out += 1;
     }
 
     /// Tells the other rooms.

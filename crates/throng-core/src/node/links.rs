@@ -10,13 +10,13 @@ use crate::cover::SlotClock;
 use crate::crypto::Suite;
 use crate::documents::Document;
 use crate::effect::{LinkGone, LinkUp};
-use crate::id::NeighbourKey;
+use crate::id::{End, NeighbourKey};
 use crate::limits::DOCUMENT_TELL_AT_ONCE_MAX;
 use crate::membership::{Record, View};
 use crate::output::Event;
 use crate::refused::Refused;
 use crate::time::Time;
-use crate::wire::control::{Control, Ended};
+use crate::wire::control::{Control, Ended, Introduced};
 
 impl<S: Suite> Rooms<S> {
     // --- Links ----------------------------------------------------------------------------------------
@@ -25,9 +25,18 @@ impl<S: Suite> Rooms<S> {
         let LinkUp { link, peer, waiting } = up;
         self.origins.first_hop_answered(peer);
         self.neighbours.cover_link(link, &self.members.view, cx);
+        self.neighbours.look(link, cx); // whoever opened it says first who it is
         waiting.into_iter().for_each(|end| self.set_up(end, cx));
-        self.neighbours.look(link, cx);
         self.members.tell(link, cx);
+    }
+
+    /// What ran on one link runs on another one.
+    pub(super) fn moved(&mut self, end: End, to: NeighbourKey) {
+        match end {
+            End::Origin(origin) => self.origins.moved(origin, to),
+            End::Previous(relay) => self.relays.previous_moved(relay, to),
+            End::Next(relay) => self.relays.next_moved(relay, to),
+        }
     }
 
     pub(super) fn link_gone(&mut self, gone: LinkGone, cx: &mut Cx<'_>) {
@@ -41,19 +50,22 @@ impl<S: Suite> Rooms<S> {
         }
     }
 
-    /// The neighbour proves that it is a mix, and which one.
-    pub(super) fn identify(
+    /// The neighbour says who it is.
+    pub(super) fn introduced(
         &mut self,
         link: NeighbourKey,
-        identity: &[u8; 32],
-        signature: &[u8; 64],
+        said: &Introduced<'_>,
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
-        if self.neighbours.receive_identity(link, identity, signature, cx)? {
+        let news = self.neighbours.receive_introduction(link, said, cx)?;
+        cx.say_at_once(link, &Control::Introduced);
+        if let Some(link) = news {
             self.neighbours.cover_link(link, &self.members.view, cx);
-            self.members.tell(link, cx);
+            self.neighbours.cover_client(link, cx);
+            if self.neighbours.peer(link).is_some() {
+                self.members.tell(link, cx);
+            }
         }
-        cx.say_at_once(link, &Control::Identified);
         Ok(())
     }
 

@@ -65,9 +65,7 @@ impl<S: Suite> Rooms<S> {
                 let arrived = self.neighbours.open(from, (session, counter), bytes, cx)?;
                 self.arrive(arrived, cx)
             }
-            Datagram::Offer(offer) => {
-                self.neighbours.receive_offer(from, bytes, &offer, &self.members.view, cx)
-            }
+            Datagram::Offer(offer) => self.neighbours.receive_offer(from, bytes, &offer, cx),
             Datagram::Answer { initiator, responder, answer } => {
                 self.neighbours.receive_answer(from, (initiator, responder), answer, cx)
             }
@@ -100,13 +98,17 @@ impl<S: Suite> Rooms<S> {
     /// A neighbour says something.
     fn heed(&mut self, link: NeighbourKey, message: Control<'_>, cx: &mut Cx<'_>) -> Result<(), Refused> {
         match message {
-            Control::Pong => {}
-            Control::Ping => cx.say_at_once(link, &Control::Pong),
+            Control::Ping { token } => cx.say_at_once(link, &Control::Pong { token }),
+            Control::Pong { token } => self.neighbours.receive_pong(link, token),
             Control::Filler { gap: None } => {}
             Control::Filler { gap: Some(gap) } => self.neighbours.receive_filler(link, gap, cx),
             Control::Uncover => self.neighbours.receive_uncover(link, cx),
-            Control::Identify { identity, signature } => self.identify(link, identity, signature, cx)?,
-            Control::Identified => self.neighbours.identified(link)?,
+            Control::Introduce(who) => self.introduced(link, &who, cx)?,
+            Control::Introduced => self.neighbours.believed(link, cx)?,
+            Control::Renew { session, offer } => self.neighbours.receive_renew(link, session, offer, cx)?,
+            Control::Renewed { initiator, responder, answer } => {
+                self.neighbours.receive_renewed(link, (initiator, responder), answer, cx)?;
+            }
             Control::Create { circuit, offer } => self.create(link, circuit, offer, cx)?,
             Control::Created { circuit, answer, company } => {
                 self.joined(link, circuit, answer, company, cx)?;
@@ -202,9 +204,6 @@ impl<S: Suite> Rooms<S> {
                     self.neighbours.emit(departure, &body, cx);
                     cx.out.reuse(body);
                 }
-                Outgoing::Datagram { to, bytes, to_stranger } => {
-                    self.neighbours.post(to, bytes, to_stranger, cx);
-                }
             }
         }
     }
@@ -214,6 +213,7 @@ impl<S: Suite> Rooms<S> {
             match effect {
                 Effect::CircuitOff { link, name, told } => self.neighbours.take_off(link, name, told, cx),
                 Effect::LinkUp(up) => self.link_up(up, cx),
+                Effect::LinkMoved { ends, to } => ends.into_iter().for_each(|end| self.moved(end, to)),
                 Effect::LinkGone(gone) => self.link_gone(gone, cx),
             }
         }
@@ -261,14 +261,14 @@ impl<S: Suite> Rooms<S> {
             let mut last = Time::ZERO;
             match speaker {
                 Speaker::Tick => self.neighbours.tick(is_needed, cx),
-                Speaker::Link(address) => last = self.neighbours.speak(address, cx).unwrap_or_default(),
+                Speaker::Link(link) => last = self.neighbours.speak(link, cx).unwrap_or_default(),
                 Speaker::Origin(origin) => {
                     let link = self.origins.link_of(origin);
                     let is_covered = link.is_some_and(|link| self.neighbours.has_slots(link));
                     self.origins.speak(origin, is_covered, cx);
                 }
                 Speaker::Relay(relay) => self.relays.speak(relay, cx),
-                Speaker::Guard(address) => self.neighbours.obey_defence(address, cx),
+                Speaker::Guard(link) => self.neighbours.obey_defence(link, cx),
                 Speaker::Day => self.spend_again(cx),
             }
             self.settle(cx);

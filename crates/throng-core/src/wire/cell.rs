@@ -63,6 +63,11 @@ impl CellHeader {
         Writer::new(cell).u32(self.circuit | space).u32(self.number);
     }
 
+    /// Whether a number is a name that an end of a link may give.
+    pub const fn is_name(number: u32) -> bool {
+        number & 1 == 1 && number & REPLY_BIT == 0
+    }
+
     /// Makes a random 32-bit number a name that one end of a link may give: never 0, and never one that the
     /// other end may give too.
     pub const fn name(random: u32, by_responder: bool) -> u32 {

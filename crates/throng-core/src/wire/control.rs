@@ -17,18 +17,35 @@ pub enum Control<'a> {
     /// I have no slots on this link any more: have none for me either.
     Uncover,
     /// Are you there?
-    Ping,
-    /// I am.
-    Pong,
-    /// The initiator of this link is a mix, and proves which one.
-    Identify {
-        /// Its identity.
-        identity: &'a [u8; 32],
-        /// Its signature over this link's binding.
-        signature: &'a [u8; 64],
+    Ping {
+        /// Comes back in the answer. 0 where any answer will do.
+        token: u64,
     },
-    /// The proof was good.
-    Identified,
+    /// I am.
+    Pong {
+        /// The question's.
+        token: u64,
+    },
+    /// This is who I am: the first thing that the one who opened a link says on it.
+    Introduce(Introduced<'a>),
+    /// I know now who you are.
+    Introduced,
+    /// Let us have other keys.
+    Renew {
+        /// The sender's name for the session under them.
+        session: u32,
+        /// The handshake's first message.
+        offer: &'a [u8; OFFER_BYTES],
+    },
+    /// Here they are.
+    Renewed {
+        /// The asker's name for the session.
+        initiator: u32,
+        /// The sender's.
+        responder: u32,
+        /// The handshake's second message.
+        answer: &'a [u8; ANSWER_BYTES],
+    },
     /// Make a circuit.
     Create {
         /// Its name on this link.
@@ -70,6 +87,37 @@ pub enum Control<'a> {
         /// Its bytes; behind those of the last part zeros follow.
         bytes: &'a [u8],
     },
+}
+
+/// Who opened a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Introduced<'a> {
+    /// A client: nobody in particular.
+    Client,
+    /// A mix, which proves which one.
+    Mix {
+        /// Its identity.
+        identity: &'a [u8; 32],
+        /// Its signature over this link's binding.
+        signature: &'a [u8; 64],
+    },
+}
+
+impl<'a> Introduced<'a> {
+    fn read(fields: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(match fields.u8()? {
+            0 => Self::Client,
+            1 => Self::Mix { identity: fields.array()?, signature: fields.array()? },
+            _ => return Err(Malformed),
+        })
+    }
+
+    fn write<'w, 'o>(&self, fields: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+        match self {
+            Self::Client => fields.u8(0),
+            Self::Mix { identity, signature } => fields.u8(1).put(*identity).put(*signature),
+        }
+    }
 }
 
 /// Why a circuit ended or could not be made.
@@ -130,10 +178,10 @@ impl<'a> Control<'a> {
         let mut fields = Reader::new(body);
         Ok(match fields.u32()? {
             0 => Self::Filler { gap: Some(Duration::from_nanos(fields.u64()?)).filter(|gap| !gap.is_zero()) },
-            1 => Self::Ping,
-            2 => Self::Pong,
-            3 => Self::Identify { identity: fields.array()?, signature: fields.array()? },
-            4 => Self::Identified,
+            1 => Self::Ping { token: fields.u64()? },
+            2 => Self::Pong { token: fields.u64()? },
+            3 => Self::Introduce(Introduced::read(&mut fields)?),
+            4 => Self::Introduced,
             5 => Self::Create { circuit: fields.u32()?, offer: fields.array()? },
             6 => Self::Created {
                 circuit: fields.u32()?,
@@ -149,6 +197,10 @@ impl<'a> Control<'a> {
             9 => Self::Want { digest: fields.array()?, part: fields.u32()? },
             10 => Self::Part { digest: fields.array()?, part: fields.u32()?, bytes: fields.rest() },
             11 => Self::Uncover,
+            12 => Self::Renew { session: fields.u32()?, offer: fields.array()? },
+            13 => {
+                Self::Renewed { initiator: fields.u32()?, responder: fields.u32()?, answer: fields.array()? }
+            }
             _ => return Err(Malformed),
         })
     }
@@ -163,7 +215,7 @@ impl<'a> Control<'a> {
     pub(crate) fn asks(&self) -> bool {
         match self {
             Self::Filler { gap } => gap.is_some(),
-            Self::Ping | Self::Identify { .. } | Self::Create { .. } => true,
+            Self::Ping { .. } | Self::Introduce(_) | Self::Renew { .. } | Self::Create { .. } => true,
             _ => false,
         }
     }
@@ -179,10 +231,10 @@ impl<'a> Control<'a> {
                 let gap = gap.unwrap_or_default().as_nanos();
                 fields.u32(0).u64(u64::try_from(gap).unwrap_or(u64::MAX))
             }
-            Self::Ping => fields.u32(1),
-            Self::Pong => fields.u32(2),
-            Self::Identify { identity, signature } => fields.u32(3).put(identity).put(signature),
-            Self::Identified => fields.u32(4),
+            Self::Ping { token } => fields.u32(1).u64(token),
+            Self::Pong { token } => fields.u32(2).u64(token),
+            Self::Introduce(who) => who.write(fields.u32(3)),
+            Self::Introduced => fields.u32(4),
             Self::Create { circuit, offer } => fields.u32(5).u32(circuit).put(offer),
             Self::Created { circuit, answer, company } => {
                 company.write(fields.u32(6).u32(circuit).put(answer))
@@ -194,6 +246,10 @@ impl<'a> Control<'a> {
             Self::Want { digest, part } => fields.u32(9).put(digest).u32(part),
             Self::Part { digest, part, bytes } => fields.u32(10).put(digest).u32(part).put(bytes),
             Self::Uncover => fields.u32(11),
+            Self::Renew { session, offer } => fields.u32(12).u32(session).put(offer),
+            Self::Renewed { initiator, responder, answer } => {
+                fields.u32(13).u32(initiator).u32(responder).put(answer)
+            }
         };
         fields.finish();
     }
@@ -207,7 +263,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_parses_or_is_refused(kind in 0..13u32, rest in proptest::collection::vec(any::<u8>(), 0..1300)) {
+        fn any_body_parses_or_is_refused(kind in 0..15u32, rest in proptest::collection::vec(any::<u8>(), 0..1300)) {
             let mut body = kind.to_le_bytes().to_vec();
             body.extend(rest);
             let _ = Control::parse(&body);
@@ -219,10 +275,13 @@ mod tests {
                 Control::Filler { gap: None },
                 Control::Filler { gap: Some(Duration::from_nanos(u64::from(circuit) + 1)) },
                 Control::Uncover,
-                Control::Ping,
-                Control::Pong,
-                Control::Identify { identity: &[fill; 32], signature: &[fill; 64] },
-                Control::Identified,
+                Control::Ping { token: circuit.into() },
+                Control::Pong { token: circuit.into() },
+                Control::Introduce(Introduced::Client),
+                Control::Introduce(Introduced::Mix { identity: &[fill; 32], signature: &[fill; 64] }),
+                Control::Introduced,
+                Control::Renew { session: circuit, offer: &[fill; OFFER_BYTES] },
+                Control::Renewed { initiator: circuit, responder: !circuit, answer: &[fill; ANSWER_BYTES] },
                 Control::Create { circuit, offer: &[fill; OFFER_BYTES] },
                 Control::Created {
                     circuit,

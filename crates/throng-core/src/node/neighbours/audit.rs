@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Neighbours;
+use super::neighbour::Neighbour;
 use crate::cover::{SlotClock, Speaker};
 use crate::crypto::Suite;
 use crate::id::{End, NeighbourKey};
@@ -13,7 +14,7 @@ use crate::timers::Due;
 
 impl<S: Suite> Neighbours<S> {
     /// Says what is wrong.
-    pub(in crate::node) fn audit(&self, slots: &SlotClock, problems: &mut Vec<String>) {
+    pub(in crate::node) fn audit(&self, clock: &SlotClock, problems: &mut Vec<String>) {
         self.links.audit(problems);
         let mut check = |holds: bool, what: &str| {
             if !holds {
@@ -21,23 +22,20 @@ impl<S: Suite> Neighbours<S> {
             }
         };
         check(self.links.len() <= LINKS_MAX, "more links than there may be");
-        for (_, link) in self.links.iter() {
+        for (key, link) in self.links.iter() {
             check(link.circuits.len() <= CIRCUITS_PER_LINK_MAX, "more circuits on a link than there may be");
             check(link.waiting.len() <= WAITING_CREATES_MAX, "more set-ups wait for a link than may");
             check(link.waiting.is_empty() || !link.is_up(), "something waits for a link that is up");
-        }
-        for (address, link, due) in self.covering.speakers() {
-            let there = self.links.get(link).map(|link| link.address);
-            check(there == Some(address), "slots go by a link that is gone, or elsewhere");
-            let speaker = Speaker::Link(address);
-            let is_due = due == Time::NEVER || slots.entries().any(|entry| entry == (due, speaker));
-            check(is_due, "slots that nobody fills");
+            let Some(slots) = &link.slots else { continue };
+            let mut on_clock = clock.entries().filter(|(_, speaker)| *speaker == Speaker::Link(key));
+            let due = on_clock.next().map_or(Time::NEVER, |(at, _)| at);
+            check(due == slots.due() && on_clock.next().is_none(), "slots that nobody fills, or fills twice");
         }
     }
 
     /// The circuits on all links, by their names.
     pub(in crate::node) fn circuits(&self) -> impl Iterator<Item = (NeighbourKey, u32, End)> {
-        let on = |(key, link): (NeighbourKey, &super::link::Link<S>)| {
+        let on = |(key, link): (NeighbourKey, &Neighbour<S>)| {
             link.circuits.iter().map(|(name, end)| (key, name, end)).collect::<Vec<_>>()
         };
         self.links.iter().flat_map(on)
@@ -58,6 +56,11 @@ impl<S: Suite> Neighbours<S> {
 
     /// Whether a link or its defence has a slot then.
     pub(in crate::node) fn speaks_at(&self, speaker: Speaker, at: Time) -> bool {
-        self.covering.speaks_at(speaker, at)
+        let (Speaker::Link(key) | Speaker::Guard(key)) = speaker else { return false };
+        let Some(link) = self.links.get(key) else { return false };
+        match speaker {
+            Speaker::Link(_) => link.slots.as_ref().is_some_and(|slots| slots.due() == at),
+            _ => link.guard.as_ref().is_some_and(|guard| guard.due == at),
+        }
     }
 }

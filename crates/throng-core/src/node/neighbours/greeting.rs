@@ -11,6 +11,7 @@ use zeroize::Zeroize;
 
 use crate::crypto::{LinkCipher as _, Suite};
 use crate::limits::{COOKIE_SECRET_LIFE, HANDSHAKES_PER_SECOND_CALM, HANDSHAKES_PER_SECOND_MAX};
+use crate::membership::Record;
 use crate::rate::Bucket;
 use crate::refused::Refused;
 use crate::rng::Rng;
@@ -23,6 +24,12 @@ pub(crate) struct CodeKey([u8; 32]);
 impl CodeKey {
     pub(crate) fn new<S: Suite>(identity: &[u8; 32], link_key: &[u8; 32]) -> Self {
         Self(S::hash(&[b"throng offer code 1", identity, link_key]))
+    }
+
+    /// Of offers to this node.
+    pub(crate) fn of<S: Suite>(record: &Record) -> Self {
+        let node = record.description();
+        Self::new::<S>(&node.identity.0, &node.link_key)
     }
 
     fn mac1<S: Suite>(&self, covered: &[u8]) -> [u8; 16] {

@@ -2,10 +2,15 @@
 
 mod audit;
 mod circuits;
-mod covering;
+mod demand;
 mod greeting;
 mod handshakes;
-mod link;
+mod introductions;
+mod keys;
+mod neighbour;
+mod paths;
+mod renewal;
+mod session;
 mod sessions;
 mod slots;
 mod table;
@@ -16,12 +21,13 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use self::covering::Covering;
+use self::demand::Demand;
 use self::greeting::Greeter;
-use self::link::Wish;
+use self::neighbour::{Neighbour, Wish};
+use self::slots::Leaves;
 use self::table::Links;
 use super::context::Cx;
-use crate::cover::{Defences, MixLinkCover, Pass};
+use crate::cover::{Defences, MixLinkCover};
 use crate::crypto::Suite;
 use crate::departure::Departure;
 use crate::effect::{Effect, LinkGone};
@@ -34,14 +40,14 @@ use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::cell::{CELL_HEADER_BYTES, CellHeader};
 use crate::wire::control::{Control, Ended};
-use crate::wire::datagram::LINK_HEADER_BYTES;
 
 /// All neighbours of a node.
 pub(super) struct Neighbours<S: Suite> {
     links: Links<S>,
     /// Judges who wants a link; a node that does not relay answers nobody.
     greeter: Option<Box<Greeter>>,
-    covering: Covering,
+    /// The common rate of demand-driven links, if there are some.
+    demand: Option<Box<Demand>>,
     defences: Option<Arc<dyn Defences>>,
     mesh: Due,
 }
@@ -84,7 +90,7 @@ impl<S: Suite> Neighbours<S> {
         if relays && cx.design.cover.mix_links != MixLinkCover::None {
             cx.timers.set(&mut mesh, cx.now, Timer::Mesh);
         }
-        Self { links: Links::new(), greeter, covering: Covering::default(), defences, mesh }
+        Self { links: Links::new(), greeter, demand: None, defences, mesh }
     }
 
     // --- Cells ----------------------------------------------------------------------------------------
@@ -98,22 +104,18 @@ impl<S: Suite> Neighbours<S> {
         cx: &mut Cx<'_>,
     ) -> Result<Arrived<'d>, Refused> {
         let (key, link) = self.links.by_session(session).ok_or(Refused::UnknownSession)?;
-        let cell = link.open(counter, datagram, cx.now)?;
+        let (cell, is_newest) = link.open((session, counter), datagram, cx.now)?;
         cx.counts.datagrams_in += 1;
-        let before = link.address;
-        link.follow(from, counter);
-        let after = link.address;
         let header = CellHeader::parse(cell)?;
         let end = link.circuits.get(header.circuit);
-        if link.is_unconfirmed() {
-            self.links.confirm(key);
-        }
         let body = &mut cell[CELL_HEADER_BYTES..];
         if cx.slots.is_running() {
-            if before != after {
-                self.covering.moved(key, before, after, cx);
-            }
-            self.observe(after, header.circuit == 0 && Control::is_filler(body), cx);
+            link.observe(key, header.circuit == 0 && Control::is_filler(body), cx);
+        }
+        if link.is_unconfirmed() {
+            self.links.confirm(key);
+        } else if is_newest && link.paths.may_probe(from, cx.now) {
+            self.probe(key, from, cx);
         }
         Ok(Arrived { link: key, header, body, end })
     }
@@ -121,62 +123,26 @@ impl<S: Suite> Neighbours<S> {
     /// Sends a cell: at once, or in one of its neighbour's slots.
     pub(super) fn emit(&mut self, departure: Departure, body: &[u8], cx: &mut Cx<'_>) {
         if cx.slots.is_running()
-            && let Some(address) = self.links.get(departure.link).map(|link| link.address)
-            && self.cover_holds(address, departure, body, cx)
+            && let Some((key, link)) = self.links.find(departure.link)
         {
-            return;
+            let leaves = link.pass_cover(key, departure, body, cx);
+            cx.counts.cells_dropped += u64::from(leaves == Leaves::Never);
+            if leaves != Leaves::Now {
+                return;
+            }
         }
         self.seal(departure, body, departure.at, cx);
     }
 
-    /// Sends a message that sets a link up: at once, or in the neighbour's next slot.
-    pub(super) fn post(&mut self, to: SocketAddr, bytes: Box<[u8]>, to_stranger: bool, cx: &mut Cx<'_>) {
-        if self.covering.has(to) {
-            self.covering.hold_datagram(to, bytes, to_stranger);
-            return;
-        }
-        cx.out.datagram(to, Time::ZERO).copy_from_slice(&bytes);
-        cx.counts.datagrams_out += 1;
-    }
-
-    /// Whether the neighbour's slots or defence keep a cell, or drop it.
-    fn cover_holds(
-        &mut self,
-        address: SocketAddr,
-        departure: Departure,
-        body: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> bool {
-        let is_dropped = if self.covering.has(address) {
-            !self.covering.hold(address, departure, body, cx)
-        } else {
-            match self.pass_defence(address, departure, body, cx) {
-                Pass::Now => return false,
-                Pass::Held => false,
-                Pass::Dropped => true,
+    /// Seals a cell into a datagram to its neighbour that leaves `at` its slot.
+    fn seal(&mut self, departure: Departure, body: &[u8], at: Time, cx: &mut Cx<'_>) {
+        match self.links.find(departure.link) {
+            Some((key, link)) => {
+                let departure = Departure { link: key, ..departure };
+                link.seal(link.paths.chosen(), departure, body, at, cx);
             }
-        };
-        cx.counts.cells_dropped += u64::from(is_dropped);
-        true
-    }
-
-    /// Seals a cell into a datagram of its link that leaves `at` its slot; whether its link was still there.
-    fn seal(&mut self, departure: Departure, body: &[u8], at: Time, cx: &mut Cx<'_>) -> bool {
-        let Departure { link: key, header, .. } = departure;
-        let Some(link) = self.links.get_mut(key).filter(|link| link.may_seal()) else {
-            cx.counts.cells_dropped += 1; // its link ended while it was held
-            return false;
-        };
-        let datagram = cx.out.datagram_around(body, link.address, at);
-        header.write(&mut datagram[LINK_HEADER_BYTES..]);
-        link.seal(datagram);
-        cx.counts.datagrams_out += 1;
-        if (header.circuit != 0 || Control::parse(body).is_ok_and(|message| message.asks()))
-            && let Some(look) = link.await_answer(cx.now)
-        {
-            cx.timers.no_later_than(&mut link.due, look, Timer::Link(key));
+            None => cx.counts.cells_dropped += 1, // its link ended while it was held
         }
-        true
     }
 
     // --- Links ----------------------------------------------------------------------------------------
@@ -193,12 +159,18 @@ impl<S: Suite> Neighbours<S> {
                 self.asked(key, cx.now)
             }
             Wish::Ping => {
-                cx.say_at_once(key, &Control::Ping);
+                cx.say_at_once(key, &Control::Ping { token: 0 });
+                self.try_elsewhere(key, cx);
                 self.asked(key, cx.now)
             }
-            Wish::Identify => {
-                self.send_identity(key, cx);
+            Wish::Introduce => {
+                self.introduce(key, cx);
                 self.asked(key, cx.now)
+            }
+            Wish::Renew => self.renew(key, cx),
+            Wish::Expire => {
+                self.links.set_renewal(key, None);
+                return self.look(key, cx);
             }
         };
         if let Some(link) = self.links.get_mut(key) {
@@ -208,6 +180,33 @@ impl<S: Suite> Neighbours<S> {
 
     fn asked(&mut self, key: NeighbourKey, now: Time) -> Time {
         self.links.get_mut(key).map_or(Time::NEVER, |link| link.asked(now))
+    }
+
+    /// A neighbour that is silent may be reached at another of its addresses.
+    fn try_elsewhere(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get(key) else { return };
+        if let Some(address) = link.paths.another(link.unanswered() + 1) {
+            self.probe(key, address, cx);
+        }
+    }
+
+    /// Asks a neighbour at another address than the one in use, which it moves to when it answers.
+    fn probe(&mut self, key: NeighbourKey, address: SocketAddr, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get_mut(key).filter(|link| link.paths.may_probe(address, cx.now)) else {
+            return;
+        };
+        let token = link.paths.probe(address, u64::from_le_bytes(cx.chance.keys.bytes()), cx.now);
+        let mut body = cx.out.body();
+        Control::Ping { token }.write(&mut body);
+        link.seal(address, Departure::soon(key, CellHeader::CONTROL), &body, Time::ZERO, cx);
+        cx.out.reuse(body);
+    }
+
+    /// The neighbour answered a question.
+    pub(super) fn receive_pong(&mut self, key: NeighbourKey, token: u64) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.paths.prove(token);
+        }
     }
 
     fn make_room(&mut self, cx: &mut Cx<'_>) -> Option<()> {
@@ -221,8 +220,8 @@ impl<S: Suite> Neighbours<S> {
     fn drop_link(&mut self, key: NeighbourKey, why: Ended, cx: &mut Cx<'_>) {
         let Some(mut link) = self.links.remove(key) else { return };
         cx.timers.unset(&mut link.due, Timer::Link(key));
-        self.uncover_link(key, link.address, cx);
-        cx.tell(Effect::LinkGone(LinkGone { peer: link.peer, why, ends: link.circuits.ends().collect() }));
+        link.end_cover(key, cx);
+        cx.tell(Effect::LinkGone(LinkGone { peer: link.peer(), why, ends: link.circuits.ends().collect() }));
     }
 
     /// A mix whose links to other mixes are covered has one to each of them, always: which ones there are must not
@@ -234,9 +233,7 @@ impl<S: Suite> Neighbours<S> {
         }
         let ours = |record: &&Arc<Record>| {
             let mix = record.description();
-            mix.identity > cx.me.id
-                && mix.until > cx.now
-                && self.links.to_peer(mix.identity, cx.now).is_none()
+            mix.identity > cx.me.id && mix.until > cx.now && self.links.to_peer(mix.identity).is_none()
         };
         let missing: Vec<_> = view.records().filter(ours).take(MESH_AT_ONCE_MAX).cloned().collect();
         for record in missing {
@@ -256,7 +253,7 @@ impl<S: Suite> Neighbours<S> {
     pub(super) fn name_circuit(&mut self, key: NeighbourKey, end: End, cx: &mut Cx<'_>) -> Option<u32> {
         let link = self.links.get_mut(key).filter(|link| link.circuits.len() < CIRCUITS_PER_LINK_MAX)?;
         loop {
-            let name = CellHeader::name(cx.chance.keys.u32(), link.is_responder());
+            let name = CellHeader::name(cx.chance.keys.u32(), !link.is_initiator());
             if link.circuits.insert(name, end) {
                 return Some(name);
             }
@@ -287,7 +284,7 @@ impl<S: Suite> Neighbours<S> {
         cx: &mut Cx<'_>,
     ) -> Result<Asked, Refused> {
         let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
-        if name != CellHeader::name(name, !link.is_responder()) {
+        if !CellHeader::is_name(name) {
             return Err(Refused::Malformed);
         }
         if let Some(end) = link.circuits.get(name) {
@@ -341,7 +338,7 @@ impl<S: Suite> Neighbours<S> {
 
     /// Who is at the other end.
     pub(super) fn peer(&self, key: NeighbourKey) -> Option<NodeId> {
-        self.links.get(key).and_then(|link| link.peer)
+        self.links.get(key).and_then(Neighbour::peer)
     }
 
     pub(super) fn is_up(&self, key: NeighbourKey) -> bool {
@@ -367,7 +364,7 @@ impl<S: Suite> Neighbours<S> {
     /// A neighbour for a filler, drawn at random, of those that do not hear us in slots: the others hear something anyway,
     /// and a filler would take a slot away from a cell.
     pub(super) fn any_bare(&self, chance: &mut Rng) -> Option<NeighbourKey> {
-        self.links.any_up(chance, |link| !self.covering.has(link.address))
+        self.links.any_up(chance, |link| !link.speaks_in_slots())
     }
 
     /// Users that were heard within the span before `now`.

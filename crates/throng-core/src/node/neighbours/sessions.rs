@@ -1,4 +1,4 @@
-//! Links by the session number that datagrams carry: one look for every datagram.
+//! Neighbours by the session number that datagrams carry: one look for every datagram, two where keys were renewed.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -12,14 +12,24 @@ use crate::rng::Rng;
 /// is searched when a datagram comes. A larger table looks at one bit more, so no two meet in it that did not before.
 pub(crate) struct Sessions<T> {
     /// A power of two of them, or none. At most half are taken.
-    places: Vec<Option<(NeighbourKey, Box<T>)>>,
+    places: Vec<Option<(NeighbourKey, Place<T>)>>,
     taken: usize,
+    /// How many of them are neighbours, and not other numbers of one.
+    neighbours: usize,
     before: u32,
+}
+
+/// What lies in a session's place.
+enum Place<T> {
+    /// The neighbour, whose first session this was.
+    Home(Box<T>),
+    /// Where it lies: this is another of its sessions.
+    Other(NeighbourKey),
 }
 
 impl<T> Sessions<T> {
     pub(crate) const fn new() -> Self {
-        Self { places: Vec::new(), taken: 0, before: 0 }
+        Self { places: Vec::new(), taken: 0, neighbours: 0, before: 0 }
     }
 
     /// A random number, never 0, whose place is free. Half of them are, so two draws do on average.
@@ -35,49 +45,138 @@ impl<T> Sessions<T> {
         }
     }
 
-    /// Puts a link in the place of its [`fresh`](Self::fresh) session.
+    /// Puts a neighbour in the place of its [`fresh`](Self::fresh) session.
     ///
     /// # Panics
-    /// If the place is taken: of two links with one name, one would never hear anything.
-    pub(crate) fn insert(&mut self, session: u32, link: T) -> NeighbourKey {
+    /// If the place is taken: of two neighbours with one name, one would never hear anything.
+    pub(crate) fn insert(&mut self, session: u32, neighbour: T) -> NeighbourKey {
+        let key = self.put(session, Place::Home(Box::new(neighbour)));
+        self.neighbours += 1;
+        key
+    }
+
+    /// Another [`fresh`](Self::fresh) session of a neighbour.
+    ///
+    /// # Panics
+    /// If its place is taken.
+    pub(crate) fn add(&mut self, session: u32, neighbour: NeighbourKey) {
+        self.put(session, Place::Other(neighbour));
+    }
+
+    fn put(&mut self, session: u32, what: Place<T>) -> NeighbourKey {
         let place = self.place(session);
         assert!(self.places[place].is_none(), "a fresh session's place is free");
         let key = NeighbourKey::new(session, self.before);
-        self.places[place] = Some((key, Box::new(link)));
+        self.places[place] = Some((key, what));
         self.taken += 1;
         self.before = self.before.wrapping_add(1);
         key
     }
 
+    /// A session is no more; its neighbour may be.
+    pub(crate) fn forget(&mut self, session: u32) {
+        let place = self.place(session);
+        let is_it =
+            |(key, what): &mut (NeighbourKey, _)| key.session() == session && matches!(what, Place::Other(_));
+        if self.places.get_mut(place).and_then(|there| there.take_if(is_it)).is_some() {
+            self.taken -= 1;
+        }
+    }
+
+    /// What was a neighbour of its own turned out to be another one: its handle and its session are that one's from now
+    /// on, until the session is [forgotten](Self::forget).
+    pub(crate) fn merge(&mut self, from: NeighbourKey, into: NeighbourKey) -> Option<T> {
+        let place = self.place(from.session());
+        let there = self.places.get_mut(place)?.as_mut()?;
+        if there.0 != from || !matches!(there.1, Place::Home(_)) {
+            return None;
+        }
+        let Place::Home(neighbour) = core::mem::replace(&mut there.1, Place::Other(into)) else {
+            return None;
+        };
+        self.neighbours -= 1;
+        Some(*neighbour)
+    }
+
     pub(crate) fn by_session(&mut self, session: u32) -> Option<(NeighbourKey, &mut T)> {
         let place = self.place(session);
-        let (key, link) = self.places.get_mut(place)?.as_mut()?;
-        (key.session() == session).then_some((*key, link))
+        let (key, what) = self.places.get(place)?.as_ref()?;
+        if key.session() != session {
+            return None;
+        }
+        let key = if let Place::Other(home) = what { *home } else { *key };
+        self.at_home(key).map(|neighbour| (key, neighbour))
     }
 
     pub(crate) fn get(&self, key: NeighbourKey) -> Option<&T> {
-        let (there, link) = self.places.get(self.place(key.session()))?.as_ref()?;
-        (*there == key).then_some(link)
+        match self.places.get(self.place(key.session()))?.as_ref()? {
+            (there, Place::Home(neighbour)) => (*there == key).then_some(neighbour),
+            (there, Place::Other(home)) if *there == key && *home != key => self.get(*home),
+            _ => None,
+        }
     }
 
     pub(crate) fn get_mut(&mut self, key: NeighbourKey) -> Option<&mut T> {
-        self.by_session(key.session()).and_then(|(there, link)| (there == key).then_some(link))
+        self.find(key).map(|(_, neighbour)| neighbour)
+    }
+
+    /// A neighbour, and its own handle: the one that was asked for may be of one that turned out to be this one.
+    pub(crate) fn find(&mut self, key: NeighbourKey) -> Option<(NeighbourKey, &mut T)> {
+        let home = match self.places.get(self.place(key.session()))?.as_ref()? {
+            (there, Place::Other(home)) if *there == key => *home,
+            _ => key,
+        };
+        self.at_home(home).map(|neighbour| (home, neighbour))
+    }
+
+    fn at_home(&mut self, key: NeighbourKey) -> Option<&mut T> {
+        let place = self.place(key.session());
+        match self.places.get_mut(place)?.as_mut()? {
+            (there, Place::Home(neighbour)) if *there == key => Some(neighbour),
+            _ => None,
+        }
     }
 
     pub(crate) fn remove(&mut self, key: NeighbourKey) -> Option<T> {
         let place = self.place(key.session());
-        let (_, link) = self.places.get_mut(place)?.take_if(|(there, _)| *there == key)?;
-        self.taken -= 1;
-        Some(*link)
+        let is_it = |(there, what): &mut (NeighbourKey, _)| *there == key && matches!(what, Place::Home(_));
+        match self.places.get_mut(place)?.take_if(is_it)? {
+            (_, Place::Home(neighbour)) => {
+                self.taken -= 1;
+                self.neighbours -= 1;
+                Some(*neighbour)
+            }
+            (_, Place::Other(_)) => None,
+        }
     }
 
-    /// All links, in no order that means anything.
+    /// All neighbours, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NeighbourKey, &T)> {
-        self.places.iter().flatten().map(|(key, link)| (*key, &**link))
+        self.places.iter().flatten().filter_map(|(key, what)| match what {
+            Place::Home(neighbour) => Some((*key, &**neighbour)),
+            Place::Other(_) => None,
+        })
     }
 
+    /// All neighbours, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (NeighbourKey, &mut T)> {
+        self.places.iter_mut().flatten().filter_map(|(key, what)| match what {
+            Place::Home(neighbour) => Some((*key, &mut **neighbour)),
+            Place::Other(_) => None,
+        })
+    }
+
+    /// Sessions beside the first one of each neighbour, and whose they are.
+    pub(crate) fn others(&self) -> impl Iterator<Item = (u32, NeighbourKey)> {
+        self.places.iter().flatten().filter_map(|(key, what)| match what {
+            Place::Home(_) => None,
+            Place::Other(home) => Some((key.session(), *home)),
+        })
+    }
+
+    /// How many neighbours there are.
     pub(crate) const fn len(&self) -> usize {
-        self.taken
+        self.neighbours
     }
 
     fn place(&self, session: u32) -> usize {
@@ -87,9 +186,9 @@ impl<T> Sessions<T> {
     fn widen(&mut self) {
         let wider = (0..(2 * self.places.len()).max(2)).map(|_| None).collect();
         let narrow = core::mem::replace(&mut self.places, wider);
-        for (key, link) in narrow.into_iter().flatten() {
+        for (key, what) in narrow.into_iter().flatten() {
             let place = self.place(key.session());
-            self.places[place] = Some((key, link));
+            self.places[place] = Some((key, what));
         }
     }
 }
@@ -102,16 +201,48 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Against a map: whatever comes and goes, every link is found, and no other; nor is one that went.
+        /// Against a map: whatever comes and goes, every neighbour is found by each of its sessions, and no other; nor is one
+        /// that went.
         #[test]
-        fn agrees_with_a_map(seed: [u8; 32], steps in proptest::collection::vec(any::<(bool, u32)>(), 1..300)) {
+        fn agrees_with_a_map(seed: [u8; 32], steps in proptest::collection::vec(any::<(u8, u32)>(), 1..300)) {
             let mut rng = Seed::from_bytes(seed).rng(Purpose::Keys, 0);
             let (mut sessions, mut map, mut gone) = (Sessions::new(), BTreeMap::new(), Vec::new());
-            for (number, (leaves, random)) in steps.into_iter().enumerate() {
+            let mut others: BTreeMap<u32, NeighbourKey> = BTreeMap::new();
+            for (number, (what, random)) in steps.into_iter().enumerate() {
+                let any = map.keys().nth(random as usize % map.len().max(1)).copied();
+                match (what % 6, any) {
+                    (0, Some(key)) => {
+                        let session = sessions.fresh(&mut rng);
+                        sessions.add(session, key);
+                        others.insert(session, key);
+                    }
+                    (1, _) => if let Some((session, _)) = others.pop_first() {
+                        sessions.forget(session);
+                    }
+                    (2, Some(into)) if map.len() > 1 => {
+                        let from = *map.keys().find(|key| **key != into).unwrap();
+                        prop_assert_eq!(sessions.merge(from, into), map.remove(&from));
+                        // As whoever merges has to: what pointed there points nowhere, or to the other one.
+                        let stale: Vec<u32> = others.iter().filter(|(_, home)| **home == from).map(|(s, _)| *s).collect();
+                        stale.into_iter().for_each(|session| {
+                            sessions.forget(session);
+                            others.remove(&session);
+                        });
+                        prop_assert_eq!(sessions.get(from), map.get(&into));
+                        others.insert(from.session(), into);
+                    }
+                    _ => {}
+                }
+                let leaves = what % 6 == 3;
                 if leaves && !map.is_empty() {
                     let key = *map.keys().nth(random as usize % map.len()).unwrap();
                     prop_assert_eq!(sessions.remove(key), map.remove(&key));
                     gone.push(key);
+                    let stale: Vec<u32> = others.iter().filter(|(_, home)| **home == key).map(|(s, _)| *s).collect();
+                    stale.into_iter().for_each(|session| {
+                        sessions.forget(session);
+                        others.remove(&session);
+                    });
                 } else {
                     let session = sessions.fresh(&mut rng);
                     let key = sessions.insert(session, number);
@@ -121,7 +252,11 @@ mod tests {
                 prop_assert_eq!(sessions.len(), map.len());
                 prop_assert_eq!(sessions.iter().map(|(key, link)| (key, *link)).collect::<BTreeMap<_, _>>(), map.clone());
                 prop_assert!(gone.iter().all(|key| sessions.get(*key).is_none()));
-                prop_assert!(map.keys().all(|key| key.session() != random) == sessions.by_session(random).is_none());
+                for (session, home) in &others {
+                    prop_assert_eq!(sessions.by_session(*session).map(|(key, _)| key), Some(*home));
+                }
+                let is_known = map.keys().any(|key| key.session() == random) || others.contains_key(&random);
+                prop_assert_eq!(is_known, sessions.by_session(random).is_some());
                 for (key, link) in &mut map {
                     prop_assert_eq!(sessions.get(*key), Some(&*link));
                     prop_assert_eq!(sessions.by_session(key.session()), Some((*key, link)));

@@ -1,12 +1,12 @@
-//! All links of a node, found by session, by peer, by offer.
+//! All neighbours of a node, found by session, by identity, by offer.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 
-use super::link::{Link, Side};
+use super::keys::Renewal;
+use super::neighbour::{Neighbour, Stage, Who};
 use super::sessions::Sessions;
 use crate::crypto::Suite;
 use crate::id::NeighbourKey;
@@ -15,10 +15,10 @@ use crate::limits::{LINKS_MAX, LINKS_UNCONFIRMED_MAX};
 use crate::rng::Rng;
 use crate::time::Time;
 
-/// All links of a node.
+/// All neighbours of a node, and their links.
 pub(crate) struct Links<S: Suite> {
-    links: Sessions<Link<S>>,
-    /// The link on which the next circuit to a peer goes.
+    links: Sessions<Neighbour<S>>,
+    /// Mixes that we called, or that said who they are.
     peers: BTreeMap<NodeId, NeighbourKey>,
     /// None before the first handshake was answered: clients answer none.
     answered: Option<Box<Answered>>,
@@ -42,11 +42,11 @@ impl<S: Suite> Links<S> {
     }
 
     /// Takes a link in under its [fresh](Self::fresh_session) session. Ask [`overfull`](Self::overfull) before.
-    pub(crate) fn insert(&mut self, session: u32, link: Link<S>) -> NeighbourKey {
-        let peer = link.peer;
-        let offer = match &link.side {
-            Side::Responder { unconfirmed: Some(unconfirmed) } => Some(unconfirmed.offer),
-            _ => None,
+    pub(crate) fn insert(&mut self, session: u32, link: Neighbour<S>) -> NeighbourKey {
+        let peer = link.peer();
+        let offer = match &link.stage {
+            Stage::Answered(unconfirmed) => Some(unconfirmed.offer),
+            Stage::Opening(_) | Stage::Up => None,
         };
         let key = self.links.insert(session, link);
         if let Some(peer) = peer {
@@ -79,7 +79,7 @@ impl<S: Suite> Links<S> {
         if self.links.len() < LINKS_MAX {
             return None;
         }
-        let idle = self.links.iter().filter(|(_, link)| link.circuits.is_empty() && link.waiting.is_empty());
+        let idle = self.links.iter().filter(|(_, link)| link.is_unused());
         idle.min_by_key(|(_, link)| link.last_heard()).map(|(key, _)| key)
     }
 
@@ -94,12 +94,14 @@ impl<S: Suite> Links<S> {
         self.links.len() < LINKS_MAX
     }
 
-    pub(crate) fn remove(&mut self, key: NeighbourKey) -> Option<Link<S>> {
+    pub(crate) fn remove(&mut self, key: NeighbourKey) -> Option<Neighbour<S>> {
+        let link = self.links.get(key)?;
+        link.keys.numbers().into_iter().flatten().for_each(|number| self.links.forget(number));
         let link = self.links.remove(key)?;
-        if let Some(peer) = link.peer.filter(|peer| self.peers.get(peer) == Some(&key)) {
+        if let Some(peer) = link.peer().filter(|peer| self.peers.get(peer) == Some(&key)) {
             self.peers.remove(&peer);
         }
-        if let Side::Responder { unconfirmed: Some(unconfirmed) } = &link.side
+        if let Stage::Answered(unconfirmed) = &link.stage
             && let Some(answered) = &mut self.answered
         {
             answered.offers.remove(&unconfirmed.offer);
@@ -107,34 +109,66 @@ impl<S: Suite> Links<S> {
         Some(link)
     }
 
+    /// Two neighbours turned out to be one: takes the first out, and lets its session and its handle stand for the other.
+    pub(crate) fn merge(&mut self, from: NeighbourKey, into: NeighbourKey) -> Option<Neighbour<S>> {
+        let link = self.links.get(from)?;
+        let has_first_keys = link.keys.current.as_ref().is_some_and(|session| session.ours == from.session());
+        if !has_first_keys {
+            let mut link = self.remove(from)?;
+            link.keys.current = None; // nothing would find them any more
+            return Some(link);
+        }
+        link.keys.renewal_number().into_iter().for_each(|number| self.links.forget(number));
+        let link = self.links.merge(from, into)?;
+        if let Some(peer) = link.peer() {
+            self.peers.insert(peer, into);
+        }
+        Some(link)
+    }
+
+    /// Sets the keys that a neighbour has beside those in use.
+    pub(crate) fn set_renewal(&mut self, key: NeighbourKey, renewal: Option<Renewal<S>>) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        let before = link.keys.renewal_number();
+        let fresh = renewal.as_ref().filter(|renewal| !matches!(renewal, Renewal::Changed { .. }));
+        let fresh = fresh.map(Renewal::number);
+        link.keys.renewal = renewal.map(Box::new);
+        before.into_iter().for_each(|number| self.links.forget(number));
+        fresh.into_iter().for_each(|number| self.links.add(number, key));
+    }
+
     /// Notes that the neighbour showed that it has our answer.
     pub(crate) fn confirm(&mut self, key: NeighbourKey) {
-        if let Some(Side::Responder { unconfirmed }) = self.links.get_mut(key).map(|link| &mut link.side)
-            && let Some(unconfirmed) = unconfirmed.take()
+        let Some(link) = self.links.get_mut(key) else { return };
+        if let Stage::Answered(unconfirmed) = core::mem::replace(&mut link.stage, Stage::Up)
             && let Some(answered) = &mut self.answered
         {
             answered.offers.remove(&unconfirmed.offer);
         }
     }
 
-    /// Notes who the neighbour proved to be.
+    /// Notes which mix the neighbour proved to be.
     pub(crate) fn identified(&mut self, key: NeighbourKey, peer: NodeId) {
         if let Some(link) = self.links.get_mut(key) {
-            link.peer = Some(peer);
-            // The newest link to it: it opens one when it has lost the others.
+            link.who = Who::Mix(peer);
             self.peers.insert(peer, key);
         }
     }
 
-    pub(crate) fn get(&self, key: NeighbourKey) -> Option<&Link<S>> {
+    pub(crate) fn get(&self, key: NeighbourKey) -> Option<&Neighbour<S>> {
         self.links.get(key)
     }
 
-    pub(crate) fn get_mut(&mut self, key: NeighbourKey) -> Option<&mut Link<S>> {
+    pub(crate) fn get_mut(&mut self, key: NeighbourKey) -> Option<&mut Neighbour<S>> {
         self.links.get_mut(key)
     }
 
-    pub(crate) fn by_session(&mut self, session: u32) -> Option<(NeighbourKey, &mut Link<S>)> {
+    /// A neighbour, and its own handle, by that or by one that it had as well.
+    pub(crate) fn find(&mut self, key: NeighbourKey) -> Option<(NeighbourKey, &mut Neighbour<S>)> {
+        self.links.find(key)
+    }
+
+    pub(crate) fn by_session(&mut self, session: u32) -> Option<(NeighbourKey, &mut Neighbour<S>)> {
         self.links.by_session(session)
     }
 
@@ -142,14 +176,13 @@ impl<S: Suite> Links<S> {
         self.answered.as_ref()?.offers.get(code).copied()
     }
 
-    /// The link to `peer` on which a new circuit may go.
-    pub(crate) fn to_peer(&self, peer: NodeId, now: Time) -> Option<NeighbourKey> {
-        let key = *self.peers.get(&peer)?;
-        self.links.get(key)?.takes_circuits(now).then_some(key)
+    /// The neighbour that is this mix.
+    pub(crate) fn to_peer(&self, peer: NodeId) -> Option<NeighbourKey> {
+        self.peers.get(&peer).copied()
     }
 
     /// Links that are up, and whose neighbour has shown that it knows.
-    fn up(&self) -> impl Iterator<Item = (NeighbourKey, &Link<S>)> {
+    fn up(&self) -> impl Iterator<Item = (NeighbourKey, &Neighbour<S>)> {
         self.links.iter().filter(|(_, link)| link.is_up() && !link.is_unconfirmed())
     }
 
@@ -161,62 +194,61 @@ impl<S: Suite> Links<S> {
         keys
     }
 
-    /// Neighbours that opened a link and circuits on it, are no mixes as far as we know, and were heard within the span
-    /// before `now`.
+    /// Clients with circuits here that were heard within the span before `now`.
     pub(crate) fn users_since(&self, now: Time, span: core::time::Duration) -> usize {
-        let users = self.links.iter().filter(|(_, link)| link.is_responder() && link.peer.is_none());
+        let users = self.links.iter().filter(|(_, link)| link.who == Who::Client);
         users.filter(|(_, link)| !link.circuits.is_empty() && now - link.last_heard() < span).count()
     }
 
-    /// A link that is up, to this address.
-    pub(crate) fn up_at(&self, address: SocketAddr) -> Option<NeighbourKey> {
-        self.links.iter().find(|(_, link)| link.is_up() && link.address == address).map(|(key, _)| key)
-    }
-
     /// A link that is up and `fits`, drawn at random.
-    pub(crate) fn any_up(&self, rng: &mut Rng, fits: impl Fn(&Link<S>) -> bool) -> Option<NeighbourKey> {
+    pub(crate) fn any_up(&self, rng: &mut Rng, fits: impl Fn(&Neighbour<S>) -> bool) -> Option<NeighbourKey> {
         let keys: Vec<NeighbourKey> = self.up().filter(|(_, link)| fits(link)).map(|(key, _)| key).collect();
         if keys.is_empty() { None } else { Some(keys[rng.below(keys.len())]) }
     }
 
-    /// All links, the oldest first.
-    pub(crate) fn oldest_first(&self) -> Vec<NeighbourKey> {
-        let mut links: Vec<(Time, NeighbourKey)> =
-            self.links.iter().map(|(key, link)| (link.opened, key)).collect();
-        links.sort_unstable();
-        links.into_iter().map(|(_, key)| key).collect()
-    }
-
-    /// All links.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (NeighbourKey, &Link<S>)> {
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NeighbourKey, &Neighbour<S>)> {
         self.links.iter()
     }
 
-    /// Says which of the ways to find a link lead nowhere.
+    /// All of them, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (NeighbourKey, &mut Neighbour<S>)> {
+        self.links.iter_mut()
+    }
+
+    /// Says which of the ways to find a neighbour lead nowhere.
     pub(crate) fn audit(&self, problems: &mut Vec<String>) {
         for (peer, key) in &self.peers {
-            if self.links.get(*key).is_none_or(|link| link.peer != Some(*peer)) {
-                problems.push("a peer's link is gone, or another's".into());
+            if self.links.get(*key).is_none_or(|link| link.peer() != Some(*peer)) {
+                problems.push("a mix's neighbour is gone, or another".into());
             }
         }
         for (code, key) in self.answered.iter().flat_map(|answered| &answered.offers) {
-            let is_of = |link: &Link<S>| match &link.side {
-                Side::Responder { unconfirmed: Some(unconfirmed) } => unconfirmed.offer == *code,
-                _ => false,
+            let is_of = |link: &Neighbour<S>| match &link.stage {
+                Stage::Answered(unconfirmed) => unconfirmed.offer == *code,
+                Stage::Opening(_) | Stage::Up => false,
             };
             if !self.links.get(*key).is_some_and(is_of) {
-                problems.push("an answered offer's link is gone, or confirmed".into());
+                problems.push("an answered offer's neighbour is gone, or confirmed".into());
+            }
+        }
+        for (session, key) in self.links.others() {
+            let has = |link: &Neighbour<S>| link.keys.numbers().contains(&Some(session));
+            if !self.links.get(key).is_some_and(has) {
+                problems.push("a session whose neighbour does not have it".into());
+            }
+        }
+        for (key, link) in self.links.iter() {
+            let is_found = |number: u32| {
+                number == key.session() || self.links.others().any(|other| other == (number, key))
+            };
+            if !link.keys.numbers().into_iter().flatten().all(is_found) {
+                problems.push("keys whose session is not to be found".into());
             }
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.links.len()
-    }
-}
-
-impl<S: Suite> Link<S> {
-    pub(crate) fn is_unconfirmed(&self) -> bool {
-        matches!(self.side, Side::Responder { unconfirmed: Some(_) })
     }
 }

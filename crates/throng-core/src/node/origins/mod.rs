@@ -134,6 +134,11 @@ impl<S: Suite> Origins<S> {
         cx.send(source, Departure { link: origin.link, header, at }, body);
     }
 
+    /// Its first hop is to be reached on another link.
+    pub(super) fn moved(&mut self, key: OriginKey, to: NeighbourKey) {
+        self.origins.get_mut(key).into_iter().for_each(|origin| origin.link = to);
+    }
+
     // --- Audit ----------------------------------------------------------------------------------------
 
     /// Where all circuits are.

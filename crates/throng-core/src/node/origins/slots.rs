@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::Origins;
 use super::origin::Origin;
-use crate::cover::{CircuitCover, CircuitPace, CircuitTurn, Speaker};
+use crate::cover::{CircuitCover, CircuitPace, CircuitTurn, Speaker, Timing};
 use crate::crypto::Suite;
 use crate::id::{NeighbourKey, OriginKey};
 use crate::node::context::Cx;
@@ -18,7 +18,7 @@ impl<S: Suite> Origins<S> {
         if !cx.slots.may_spend(cx.now) {
             return;
         }
-        let (cover, timing) = (cx.design.cover.circuits, cx.slots.timing_of(Speaker::Origin(key)));
+        let (cover, timing) = (cx.design.cover.circuits, cx.slots.timing_of(Timing::Origin(key)));
         if let Some(pace) = CircuitPace::new(cover, true, cx.design.geometry, timing, cx.now) {
             cx.slots.schedule(pace.due(), Speaker::Origin(key));
             origin.pace = Some(Box::new(pace));

@@ -9,7 +9,7 @@ use slotmap::SlotMap;
 
 use self::relay::{Answered, Extending, Next, Peeled, Relay};
 use super::context::Cx;
-use crate::cover::{CircuitPace, CircuitTurn, Speaker};
+use crate::cover::{CircuitPace, CircuitTurn, Speaker, Timing};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
 use crate::departure::{Departure, Source};
 use crate::effect::Effect;
@@ -271,7 +271,7 @@ impl<S: Suite> Relays<S> {
     /// A circuit speaks in slots of its own from now on, if the design says so.
     fn cover(&mut self, key: RelayKey, cx: &mut Cx<'_>) {
         let Some(relay) = self.relays.get_mut(key) else { return };
-        let (cover, timing) = (cx.design.cover.circuits, cx.slots.timing_of(Speaker::Relay(key)));
+        let (cover, timing) = (cx.design.cover.circuits, cx.slots.timing_of(Timing::Relay(key)));
         if let Some(pace) = CircuitPace::new(cover, false, cx.design.geometry, timing, cx.now) {
             cx.slots.schedule(pace.due(), Speaker::Relay(key));
             relay.pace = Some(Box::new(pace));
@@ -346,6 +346,20 @@ impl<S: Suite> Relays<S> {
     /// Circuits on which something passed within the span before `now`.
     pub(super) fn heard_since(&self, now: Time, span: Duration) -> usize {
         self.relays.values().filter(|relay| now - relay.heard() < span).count()
+    }
+
+    /// Its previous hop is to be reached on another link.
+    pub(super) fn previous_moved(&mut self, key: RelayKey, to: NeighbourKey) {
+        self.relays.get_mut(key).into_iter().for_each(|relay| relay.previous.0 = to);
+    }
+
+    /// Its next hop is.
+    pub(super) fn next_moved(&mut self, key: RelayKey, to: NeighbourKey) {
+        match self.relays.get_mut(key).map(|relay| &mut relay.next) {
+            Some(Next::Extending(extending)) => extending.link = to,
+            Some(Next::Hop { link, .. }) => *link = to,
+            Some(Next::End) | None => {}
+        }
     }
 
     // --- Audit ----------------------------------------------------------------------------------------

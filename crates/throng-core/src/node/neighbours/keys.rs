@@ -1,0 +1,140 @@
+//! The keys between us and one neighbour: those in use, and those that will follow or were before.
+
+use alloc::boxed::Box;
+
+use super::session::Session;
+use crate::crypto::{ANSWER_BYTES, Initiation, OFFER_BYTES, Suite};
+use crate::limits::SESSION_GRACE;
+use crate::refused::Refused;
+use crate::time::Time;
+
+/// The keys between us and one neighbour.
+pub(super) struct Keys<S: Suite> {
+    /// Those in use; none before the handshake is done.
+    pub(super) current: Option<Session<S>>,
+    /// Those that will follow, or were in use before.
+    pub(super) renewal: Option<Box<Renewal<S>>>,
+}
+
+/// Keys beside those in use.
+#[expect(clippy::large_enum_variant, reason = "a neighbour has it in a box, and not for long")]
+pub(super) enum Renewal<S: Suite> {
+    /// We offered others.
+    Asked(Asked<S>),
+    /// The neighbour did, and we answered; it has not used them yet.
+    Answered(Answered<S>),
+    /// Those that were in use before.
+    Changed {
+        /// The keys.
+        previous: Session<S>,
+        /// Until when they are kept.
+        until: Time,
+    },
+}
+
+/// An offer of ours.
+pub(super) struct Asked<S: Suite> {
+    pub(super) initiation: Initiation<S>,
+    pub(super) ours: u32,
+    pub(super) sends: u32,
+    pub(super) again_at: Time,
+}
+
+/// An offer of the neighbour's, and what we said to it.
+pub(super) struct Answered<S: Suite> {
+    pub(super) next: Session<S>,
+    pub(super) theirs: u32,
+    pub(super) offer: [u8; OFFER_BYTES],
+    pub(super) answer: Box<[u8; ANSWER_BYTES]>,
+}
+
+impl<S: Suite> Renewal<S> {
+    /// By which number the neighbour calls us under these keys.
+    pub(super) fn number(&self) -> u32 {
+        match self {
+            Self::Asked(asked) => asked.ours,
+            Self::Answered(answered) => answered.next.ours,
+            Self::Changed { previous, .. } => previous.ours,
+        }
+    }
+}
+
+/// What is to be done about keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeysDue {
+    /// Other ones are to be asked for (again).
+    Renew,
+    /// Those of before go.
+    Expire,
+}
+
+impl<S: Suite> Keys<S> {
+    /// By which numbers the neighbour may call us.
+    pub(super) fn numbers(&self) -> [Option<u32>; 2] {
+        [self.current.as_ref().map(|session| session.ours), self.renewal_number()]
+    }
+
+    /// By which number it calls us under keys beside those in use.
+    pub(super) fn renewal_number(&self) -> Option<u32> {
+        self.renewal.as_deref().map(Renewal::number)
+    }
+
+    /// When something is to be done about them, and what: whether those of before go, or other ones are asked for.
+    pub(super) fn due(&self) -> (Time, KeysDue) {
+        match self.renewal.as_deref() {
+            Some(Renewal::Asked(asked)) => (asked.again_at, KeysDue::Renew),
+            Some(Renewal::Answered(_)) => (Time::NEVER, KeysDue::Renew),
+            Some(Renewal::Changed { until, .. }) => (*until, KeysDue::Expire),
+            None => match &self.current {
+                Some(session) if session.is_initiator() && session.is_worn() => (Time::ZERO, KeysDue::Renew),
+                Some(session) => (session.renew_at, KeysDue::Renew),
+                None => (Time::NEVER, KeysDue::Renew),
+            },
+        }
+    }
+
+    /// Opens a datagram under the keys that it names. Also: whether no datagram was sent after it.
+    pub(super) fn open<'d>(
+        &mut self,
+        (number, counter): (u32, u64),
+        datagram: &'d mut [u8],
+        now: Time,
+    ) -> Result<(&'d mut [u8], bool), Refused> {
+        match &mut self.current {
+            Some(current) if current.ours == number => {
+                let cell = current.open(counter, datagram)?;
+                Ok((cell, current.is_newest(counter)))
+            }
+            _ => Ok((self.open_beside((number, counter), datagram, now)?, false)),
+        }
+    }
+
+    /// Opens a datagram under keys beside those in use. The next keys come into use with that.
+    fn open_beside<'d>(
+        &mut self,
+        (number, counter): (u32, u64),
+        datagram: &'d mut [u8],
+        now: Time,
+    ) -> Result<&'d mut [u8], Refused> {
+        match self.renewal.as_deref_mut() {
+            Some(Renewal::Changed { previous, .. }) if previous.ours == number => {
+                previous.open(counter, datagram)
+            }
+            Some(Renewal::Answered(answered)) if answered.next.ours == number => {
+                let cell = answered.next.open(counter, datagram)?;
+                if let Some(Renewal::Answered(answered)) = self.renewal.take().map(|renewal| *renewal) {
+                    self.change_to(answered.next, now);
+                }
+                Ok(cell)
+            }
+            _ => Err(Refused::UnknownSession),
+        }
+    }
+
+    /// Other keys are in use from now on.
+    pub(super) fn change_to(&mut self, session: Session<S>, now: Time) {
+        if let Some(previous) = self.current.replace(session) {
+            self.renewal = Some(Box::new(Renewal::Changed { previous, until: now + SESSION_GRACE }));
+        }
+    }
+}

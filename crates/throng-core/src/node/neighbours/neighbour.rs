@@ -1,0 +1,322 @@
+//! One neighbour: who it is, the keys between us, where it is, its slots, which circuits run here, whether it lives.
+//!
+//! Keys are renewed and addresses change under it; what runs on the link does not notice.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::circuits::Circuits;
+use super::keys::{Keys, KeysDue};
+use super::paths::Paths;
+use super::session::Session;
+use crate::cover::{Guard, Pace};
+use crate::crypto::{ANSWER_BYTES, Initiation, Suite};
+use crate::departure::Departure;
+use crate::id::{End, NodeId};
+use crate::limits::{
+    CREATES_PER_LINK_PER_SECOND_MAX, LINK_IDLE_MAX, LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX, SESSION_AGE_MAX,
+    SETUP_SENDS_MAX, SILENCE_PROBE,
+};
+use crate::membership::Record;
+use crate::node::context::Cx;
+use crate::rate::Bucket;
+use crate::refused::Refused;
+use crate::silence::{Patience, Pulse, Silence, retry_after};
+use crate::time::Time;
+use crate::timers::{Due, Timer};
+use crate::wire::control::Control;
+
+/// How long a neighbour may be silent.
+const PATIENCE: Patience = Patience { ask_after: SILENCE_PROBE, dead_after: LINK_SILENCE_DEAD };
+
+/// One neighbour.
+pub(crate) struct Neighbour<S: Suite> {
+    pub(super) who: Who,
+    pub(super) stage: Stage<S>,
+    pub(super) paths: Paths,
+    pub(super) circuits: Circuits,
+    /// What is to be done when the link is up.
+    pub(super) waiting: Vec<End>,
+    pub(super) creates: Bucket,
+    pub(super) due: Due,
+    pub(super) introduction: Introduction,
+    /// What goes to it goes in these slots; none if it goes at once.
+    pub(super) slots: Option<Box<Pace>>,
+    /// A defence that watches what passes.
+    pub(super) guard: Option<Box<Guard>>,
+    /// When the handshake with it began, or was answered.
+    pub(super) begun: Time,
+    pub(super) keys: Keys<S>,
+    silence: Silence,
+    /// How much longer than elsewhere the neighbour may be silent.
+    more_patience: Duration,
+}
+
+/// Who a neighbour is. It says so, whoever opened the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// It has not said yet.
+    Unknown,
+    /// A client: nobody in particular.
+    Client,
+    /// A mix, which proved that it is this one.
+    Mix(NodeId),
+}
+
+/// How far a link is.
+pub(crate) enum Stage<S: Suite> {
+    /// Our offer waits for the answer.
+    Opening(Box<Opening<S>>),
+    /// We answered an offer, and the neighbour has not shown that it has the answer.
+    Answered(Box<Unconfirmed>),
+    /// It is up.
+    Up,
+}
+
+pub(crate) struct Opening<S: Suite> {
+    pub(super) initiation: Initiation<S>,
+    pub(super) cookie: Option<[u8; 16]>,
+    pub(super) sends: u32,
+}
+
+pub(crate) struct Unconfirmed {
+    /// The offer's first code, which stands for all of it.
+    pub(super) offer: [u8; 16],
+    pub(super) answer: [u8; ANSWER_BYTES],
+}
+
+/// Whether we said who we are, as we do on links that we opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Introduction {
+    /// The neighbour knows whom it called.
+    Needless,
+    /// We said so this often, and wait until it is believed.
+    Said(u32),
+    /// It was believed, then.
+    Believed(Time),
+}
+
+/// What a link wants when its time has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Nothing until then.
+    Wait(Time),
+    /// Send our offer (again).
+    Offer,
+    /// Say who we are (again).
+    Introduce,
+    /// Offer other keys (again).
+    Renew,
+    /// Let the keys go that were in use before.
+    Expire,
+    /// Ask whether the neighbour lives.
+    Ping,
+    /// The neighbour does not answer.
+    Dead,
+    /// Nobody needs it any more, or its keys are too old.
+    Forget,
+}
+
+impl<S: Suite> Neighbour<S> {
+    /// One to which we open a link.
+    pub(super) fn to(record: Arc<Record>, initiation: Initiation<S>, now: Time) -> Self {
+        let who = Who::Mix(record.description().identity);
+        let opening = Opening { initiation, cookie: None, sends: 0 };
+        Self::new(who, Stage::Opening(Box::new(opening)), Paths::of(record), Introduction::Said(0), now)
+    }
+
+    /// One that opened a link to us.
+    pub(super) fn from(paths: Paths, unconfirmed: Unconfirmed, session: Session<S>, now: Time) -> Self {
+        let stage = Stage::Answered(Box::new(unconfirmed));
+        let mut neighbour = Self::new(Who::Unknown, stage, paths, Introduction::Needless, now);
+        neighbour.keys.current = Some(session);
+        neighbour
+    }
+
+    fn new(who: Who, stage: Stage<S>, paths: Paths, introduction: Introduction, now: Time) -> Self {
+        Self {
+            who,
+            stage,
+            paths,
+            circuits: Circuits::default(),
+            waiting: Vec::new(),
+            creates: Bucket::new(CREATES_PER_LINK_PER_SECOND_MAX, now),
+            due: Due::NONE,
+            introduction,
+            slots: None,
+            guard: None,
+            begun: now,
+            keys: Keys { current: None, renewal: None },
+            silence: Silence::new(now),
+            more_patience: Duration::ZERO,
+        }
+    }
+
+    /// Our offer was answered: the link is up.
+    pub(super) fn establish(&mut self, session: Session<S>, now: Time) {
+        self.keys.current = Some(session);
+        self.stage = Stage::Up;
+        self.silence.hear(now);
+    }
+
+    // --- Who and where --------------------------------------------------------------------------------
+
+    /// Which mix it is, if it is one.
+    pub(super) fn peer(&self) -> Option<NodeId> {
+        match self.who {
+            Who::Mix(peer) => Some(peer),
+            Who::Unknown | Who::Client => None,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.keys.current.is_some()
+    }
+
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        matches!(self.stage, Stage::Answered(_))
+    }
+
+    /// Whether we began the handshake that the keys in use are from, or will be.
+    pub(super) fn is_initiator(&self) -> bool {
+        self.keys.current.as_ref().is_none_or(Session::is_initiator)
+    }
+
+    /// Whether nothing runs here, and the neighbour may have forgotten us.
+    pub(super) fn may_be_forgotten(&self, now: Time) -> bool {
+        self.is_up() && self.is_unused() && now - self.silence.heard() >= LINK_IDLE_MAX / 2
+    }
+
+    /// Whether no circuit runs here or is to run here.
+    pub(super) fn is_unused(&self) -> bool {
+        self.circuits.is_empty() && self.waiting.is_empty()
+    }
+
+    // --- Cells ----------------------------------------------------------------------------------------
+
+    /// Opens a datagram under the keys that it names. Also: whether no datagram was sent after it.
+    pub(super) fn open<'d>(
+        &mut self,
+        named: (u32, u64),
+        datagram: &'d mut [u8],
+        now: Time,
+    ) -> Result<(&'d mut [u8], bool), Refused> {
+        let opened = self.keys.open(named, datagram, now)?;
+        self.silence.hear(now);
+        Ok(opened)
+    }
+
+    /// Seals a cell into a datagram that leaves `at` its slot.
+    pub(super) fn seal(
+        &mut self,
+        to: SocketAddr,
+        departure: Departure,
+        body: &[u8],
+        at: Time,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(session) = self.keys.current.as_mut().filter(|session| session.may_seal()) else {
+            cx.counts.cells_dropped += 1;
+            return;
+        };
+        session.seal_cell(to, Departure { at, ..departure }, body, cx);
+        if (departure.header.circuit != 0 || Control::parse(body).is_ok_and(|message| message.asks()))
+            && let Some(look) = self.await_answer(cx.now)
+        {
+            cx.timers.no_later_than(&mut self.due, look, Timer::Link(departure.link));
+        }
+    }
+
+    // --- Time -----------------------------------------------------------------------------------------
+
+    /// Notes that something was sent to which the neighbour will answer. When to look, if nothing was awaited
+    /// before.
+    pub(super) fn await_answer(&mut self, now: Time) -> Option<Time> {
+        self.silence.speak(self.patience(), now)
+    }
+
+    /// The link's time has come: what now?
+    pub(super) fn wish(&self, now: Time) -> Wish {
+        match &self.stage {
+            Stage::Opening(opening) if opening.sends < SETUP_SENDS_MAX => return Wish::Offer,
+            Stage::Opening(_) => return Wish::Dead,
+            Stage::Answered(_) => {
+                let end = self.begun + LINK_UNCONFIRMED_MAX;
+                return if now >= end { Wish::Forget } else { Wish::Wait(end) };
+            }
+            Stage::Up => {}
+        }
+        let keys_end = self.keys_end();
+        let is_idle = self.is_unused() && now - self.silence.heard() >= LINK_IDLE_MAX;
+        if is_idle || now >= keys_end {
+            return Wish::Forget;
+        }
+        let pulse = self.silence.pulse(self.patience(), now);
+        if pulse == Pulse::Dead {
+            return Wish::Dead;
+        }
+        if matches!(self.introduction, Introduction::Said(sends) if sends < SETUP_SENDS_MAX) {
+            return Wish::Introduce;
+        }
+        let (renewal_at, due) = self.keys.due();
+        if renewal_at <= now {
+            return if due == KeysDue::Renew { Wish::Renew } else { Wish::Expire };
+        }
+        match pulse {
+            Pulse::Ask => Wish::Ping,
+            Pulse::Look(at) => Wish::Wait(at.min(renewal_at)),
+            Pulse::Calm | Pulse::Dead => {
+                let idle = (self.silence.heard() + LINK_IDLE_MAX).max(now + LINK_IDLE_MAX / 4);
+                Wish::Wait(idle.min(keys_end).min(renewal_at))
+            }
+        }
+    }
+
+    /// When no datagram may be sealed any more under the keys in use.
+    fn keys_end(&self) -> Time {
+        self.keys.current.as_ref().map_or(Time::NEVER, |session| session.since + SESSION_AGE_MAX)
+    }
+
+    /// Notes that a question was sent, and says when to look again.
+    pub(super) fn asked(&mut self, now: Time) -> Time {
+        match &self.stage {
+            Stage::Opening(opening) => now + retry_after(opening.sends) + self.more_patience / 2,
+            _ => self.silence.ask(now) + self.more_patience / 2,
+        }
+    }
+
+    /// Whether an answer of the neighbour is due for longer than usual.
+    pub(super) fn is_silent(&self, now: Time) -> bool {
+        self.silence.is_long(self.patience(), now)
+    }
+
+    /// Lets the neighbour be silent for longer.
+    pub(super) fn be_patient(&mut self, more: Duration) {
+        self.more_patience = more;
+    }
+
+    /// Questions since an answer was due.
+    pub(super) fn unanswered(&self) -> u32 {
+        self.silence.questions()
+    }
+
+    fn patience(&self) -> Patience {
+        let more = self.more_patience;
+        Patience { ask_after: PATIENCE.ask_after + more, dead_after: PATIENCE.dead_after + 2 * more }
+    }
+
+    /// When something came last.
+    pub(super) fn last_heard(&self) -> Time {
+        self.silence.heard()
+    }
+
+    // --- Slots ----------------------------------------------------------------------------------------
+
+    /// Whether what goes to it goes in slots now.
+    pub(super) fn speaks_in_slots(&self) -> bool {
+        self.slots.as_ref().is_some_and(|slots| slots.due() != Time::NEVER)
+    }
+}

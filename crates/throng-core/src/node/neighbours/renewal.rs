@@ -1,0 +1,103 @@
+//! Other keys for a link that is up, while it is in use.
+//!
+//! Whoever began the handshake of the keys in use offers others when they are old, by a message under them. The answer
+//! comes the same way. The one who asked uses the new keys at once and says something under them; the one who was asked
+//! does so as soon as it hears that. Datagrams that were still under way under the old ones are opened for a while.
+
+use super::Neighbours;
+use super::keys::{Answered, Asked, Renewal};
+use super::neighbour::Neighbour;
+use super::session::{Session, Side};
+use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, OFFER_BYTES, Suite};
+use crate::id::NeighbourKey;
+use crate::limits::{SESSION_AGE, SETUP_RETRY_LATER, SETUP_SENDS_MAX};
+use crate::node::context::Cx;
+use crate::refused::Refused;
+use crate::silence::retry_after;
+use crate::time::Time;
+use crate::wire::control::Control;
+
+impl<S: Suite> Neighbours<S> {
+    /// Our side of a session that we begin now. Keys of links that began together are not renewed together.
+    pub(super) fn our_side(cx: &mut Cx<'_>) -> Side {
+        let renew_after = SESSION_AGE.mul_f64(0.75 + cx.chance.timing.unit() / 4.0);
+        Side::Initiator { renew_after }
+    }
+
+    /// Offers other keys (again). When to look again.
+    pub(super) fn renew(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> Time {
+        let is_asked = |link: &Neighbour<S>| matches!(link.keys.renewal.as_deref(), Some(Renewal::Asked(_)));
+        if self.links.get(key).is_some_and(|link| !is_asked(link)) {
+            let ours = self.links.fresh_session(&mut cx.chance.keys);
+            let initiation = Initiation::new(&mut cx.chance.keys);
+            let asked = Asked { initiation, ours, sends: 0, again_at: Time::ZERO };
+            self.links.set_renewal(key, Some(Renewal::Asked(asked)));
+        }
+        let renewal = self.links.get_mut(key).and_then(|link| link.keys.renewal.as_deref_mut());
+        let Some(Renewal::Asked(asked)) = renewal else { return Time::NEVER };
+        asked.sends += 1;
+        let wait = if asked.sends < SETUP_SENDS_MAX { retry_after(asked.sends) } else { SETUP_RETRY_LATER };
+        asked.again_at = cx.now + wait;
+        cx.say_at_once(key, &Control::Renew { session: asked.ours, offer: asked.initiation.offer() });
+        asked.again_at
+    }
+
+    /// The neighbour offers other keys.
+    pub(in crate::node) fn receive_renew(
+        &mut self,
+        key: NeighbourKey,
+        theirs: u32,
+        offer: &[u8; OFFER_BYTES],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let link = self.links.get(key).ok_or(Refused::UnknownSession)?;
+        if link.is_initiator() || theirs == 0 {
+            return Err(Refused::OutOfPlace);
+        }
+        let is_known = match link.keys.renewal.as_deref() {
+            Some(Renewal::Answered(answered)) => answered.theirs == theirs && answered.offer == *offer,
+            Some(Renewal::Changed { .. }) => return Err(Refused::OutOfPlace), // not so soon again
+            _ => false,
+        };
+        if !is_known {
+            self.may_ask(key, cx.now)?;
+            let ours = self.links.fresh_session(&mut cx.chance.keys);
+            let purpose = HandshakePurpose::Link { initiator: theirs, responder: ours };
+            let (secret, answer) = cx.answer::<S>(purpose, offer)?;
+            let next = Session::new((ours, theirs), Side::Responder, &secret, cx.now);
+            let answered = Answered { next, theirs, offer: *offer, answer };
+            self.links.set_renewal(key, Some(Renewal::Answered(answered)));
+        }
+        let renewal = self.links.get(key).and_then(|link| link.keys.renewal.as_deref());
+        if let Some(Renewal::Answered(Answered { next, theirs, answer, .. })) = renewal {
+            cx.say_at_once(key, &Control::Renewed { initiator: *theirs, responder: next.ours, answer });
+        }
+        Ok(())
+    }
+
+    /// Our offer of other keys was answered: they are in use from now on.
+    pub(in crate::node) fn receive_renewed(
+        &mut self,
+        key: NeighbourKey,
+        (initiator, responder): (u32, u32),
+        answer: &[u8; ANSWER_BYTES],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
+        let (Some(Renewal::Asked(asked)), Some(record)) = (link.keys.renewal.as_deref(), &link.paths.record)
+        else {
+            return Err(Refused::OutOfPlace);
+        };
+        if asked.ours != initiator || responder == 0 {
+            return Err(Refused::OutOfPlace);
+        }
+        let node = record.description();
+        let purpose = HandshakePurpose::Link { initiator, responder };
+        let secret = asked.initiation.finish(purpose, &node.identity.0, &node.link_key, answer)?;
+        link.keys.renewal = None;
+        link.keys
+            .change_to(Session::new((initiator, responder), Self::our_side(cx), &secret, cx.now), cx.now);
+        cx.say_at_once(key, &Control::Ping { token: 0 });
+        Ok(())
+    }
+}
