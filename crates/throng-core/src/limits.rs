@@ -4,8 +4,13 @@ use core::time::Duration;
 
 // --- What is on the wire -------------------------------------------------------------------------------
 
-/// Shortest datagram: a hybrid handshake's first message and its envelope fill it exactly.
-pub const DATAGRAM_BYTES_MIN: usize = 1280;
+/// Shortest datagram: a record through a circuit takes [`PARTS_MAX`](crate::wire::parts::PARTS_MAX) cells or fewer.
+pub const DATAGRAM_BYTES_MIN: usize = 256;
+/// The usual datagram: a hybrid handshake's first message and its envelope fill it exactly.
+pub const DATAGRAM_BYTES_USUAL: usize = 1280;
+/// Packets of so many bytes can be sent through every circuit, in parts where a cell carries less. QUIC asks for 1200
+/// (RFC 9000, section 14).
+pub const PACKET_BYTES_MIN: usize = 1224;
 /// Longest datagram: one Ethernet jumbo frame less the IPv6 and UDP headers, rounded down.
 pub const DATAGRAM_BYTES_MAX: usize = 8192;
 /// Longest signed record.
@@ -59,6 +64,13 @@ pub const HELD_CELLS_MAX: usize = 16_384;
 /// Most bodies of cells whose memory is kept for the next ones.
 pub const SPARE_BODIES_MAX: usize = 512;
 
+/// Messages of neighbours of which some parts are there, and others are not.
+pub const GATHERED_CONTROLS_MAX: usize = 1024;
+/// Messages through circuits of which that is so: at a node's circuits through it, and at its own.
+pub const GATHERED_MESSAGES_MAX: usize = 4096;
+/// Offers of strangers of which that is so.
+pub const GATHERED_OFFERS_MAX: usize = 256;
+
 // --- Replay windows ------------------------------------------------------------------------------------
 
 /// Datagrams of one session that may overtake each other.
@@ -68,6 +80,9 @@ pub const CIRCUIT_WINDOW_CELLS: usize = 2048;
 const _: () =
     assert!(CIRCUIT_WINDOW_CELLS >= 2 * HELD_CELLS_PER_CIRCUIT_MAX, "mixing must not outrun the window");
 
+/// Answers to questions of a set-up that may overtake each other: the cells of all sends of one.
+pub const REPLY_WINDOW_CELLS: usize = 128;
+const _: () = assert!(REPLY_WINDOW_CELLS >= SETUP_SENDS_MAX as usize * crate::wire::parts::PARTS_MAX);
 /// Numbers that a circuit's cells may leave out in a direction, at once: as many as an end may have under way when all
 /// of them are lost. Whoever chooses numbers could write messages into the gaps; every cell that comes earns a quarter
 /// of a number, so that they hold little more than dropped cells would.

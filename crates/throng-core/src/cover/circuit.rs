@@ -13,21 +13,42 @@ use crate::limits::{
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::Geometry;
+use crate::wire::message::{Message, Piece};
+use crate::wire::parts::{self, Part};
 
 /// One end's slots of a covered circuit.
 pub(crate) struct CircuitPace {
     slots: Slots,
     /// Of the slots, this share is for loops.
     loops: f64,
-    queue: VecDeque<Box<[u8]>>,
+    queue: VecDeque<Parcel>,
+    /// How many packets were taken in.
+    packets: u32,
     is_heard: bool,
     turns: u64,
 }
 
+/// A packet that waits, or a part of one.
+pub(crate) struct Parcel {
+    part: Part,
+    name: u32,
+    bytes: Box<[u8]>,
+}
+
+impl Parcel {
+    /// What the cell carries.
+    pub(crate) fn message(&self) -> Message<'_> {
+        match self.part.is_whole() {
+            true => Message::Payload(&self.bytes),
+            false => Message::Piece(Piece::of_payload(self.part, self.name, &self.bytes)),
+        }
+    }
+}
+
 /// What a slot carries.
 pub(crate) enum Turn {
-    /// A payload that waited.
-    Payload(Box<[u8]>),
+    /// Something that waited.
+    Payload(Parcel),
     /// A dummy, which the other end drops.
     Dummy,
     /// A question to the other end, which comes back: nobody on the way can tell it from a payload and its answer.
@@ -56,7 +77,7 @@ impl CircuitPace {
             CircuitCover::Poisson { rate, .. } => (Schedule::poisson(rate.gap(geometry)), 0.0),
         };
         let slots = Slots::new(Some(schedule), (chance, grid), now);
-        Some(Self { slots, loops, queue: VecDeque::new(), is_heard: false, turns: 0 })
+        Some(Self { slots, loops, queue: VecDeque::new(), packets: 0, is_heard: false, turns: 0 })
     }
 
     /// The mean from one slot to the next.
@@ -69,14 +90,19 @@ impl CircuitPace {
         self.slots.due()
     }
 
-    /// Lets a payload wait for a slot; whether there was room.
-    pub(crate) fn push(&mut self, payload: &[u8]) -> bool {
+    /// Lets a packet wait for a slot, or for as many as it needs. How many cells of it were too many.
+    pub(crate) fn push(&mut self, packet: &[u8], geometry: Geometry) -> u64 {
         let most = (SLOT_QUEUE_SPAN.as_nanos() / self.gap().as_nanos().max(1)) as usize;
-        let has_room = self.queue.len() < most.clamp(SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_CELLS_MAX);
-        if has_room {
-            self.queue.push_back(payload.into());
+        let cells = Message::Payload(packet).cells(geometry);
+        if self.queue.len() + cells > most.clamp(SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_CELLS_MAX) {
+            return cells as u64;
         }
-        has_room
+        let name = self.packets;
+        self.packets = name.wrapping_add(1);
+        let parcels =
+            parts::cut(packet, cells).map(|(part, bytes)| Parcel { part, name, bytes: bytes.into() });
+        self.queue.extend(parcels);
+        0
     }
 
     /// The other end spoke without being asked: it knows the schedule.

@@ -79,9 +79,9 @@ impl Design {
 }
 
 fn geometry(text: &str) -> Result<Geometry, InvalidValue> {
-    const _: () = assert!(DATAGRAM_BYTES_MIN == 1280 && DATAGRAM_BYTES_MAX == 8192, "as the words below say");
+    const _: () = assert!(DATAGRAM_BYTES_MIN == 256 && DATAGRAM_BYTES_MAX == 8192, "as the words below say");
     let bytes = text.parse().ok().and_then(Geometry::new);
-    bytes.ok_or_else(|| InvalidValue::new(text, "bytes of a datagram, 1280 to 8192"))
+    bytes.ok_or_else(|| InvalidValue::new(text, "bytes of a datagram, 256 to 8192"))
 }
 
 fn route(text: &str) -> Result<(), InvalidValue> {
@@ -187,7 +187,7 @@ mod tests {
     fn what_is_wrong_is_named_with_the_way_out() {
         for (text, words) in [
             ("hops = 9", "`hops`: invalid value `9`: expected mixes in a circuit, 1 to 8"),
-            ("datagram = 100", "1280 to 8192"),
+            ("datagram = 100", "256 to 8192"),
             ("colour = red", "unknown axis `colour`: expected format, datagram"),
             ("hops = 2\nhops = 2", "`hops` is chosen twice"),
             ("mixing", "`mixing` is no choice: expected axis = value"),

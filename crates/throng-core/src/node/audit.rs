@@ -23,6 +23,9 @@ impl<S: Suite> Rooms<S> {
         if self.relays.len() > RELAYED_CIRCUITS_MAX || self.origins.len() > OWN_CIRCUITS_MAX {
             problems.push("more circuits than there may be".into());
         }
+        if !self.relays.has_few_parts() || !self.origins.has_few_parts() {
+            problems.push("more messages in parts than there may be".into());
+        }
         self.neighbours.audit(&common.slots, &mut problems);
         self.audit_circuits(&mut problems);
         self.audit_timers(common, &mut problems);

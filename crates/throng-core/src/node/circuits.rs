@@ -1,12 +1,16 @@
 //! What happens when a circuit is set up, grows, or ends: it concerns the circuit's own room and its neighbours.
 
+use alloc::sync::Arc;
+
 use super::context::Cx;
 use super::neighbours::{Asked, Reach};
-use super::relays::Extension;
+use super::origins::Build;
+use super::relays::{Extension, To, Wanted};
 use super::routing::Rooms;
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, Suite};
-use crate::id::{End, Fingerprint, NeighbourKey, OriginKey, RelayKey};
+use crate::id::{End, NeighbourKey, OriginKey, RelayKey};
 use crate::layers::Layers;
+use crate::membership::Record;
 use crate::mixing::{Company, WITHIN};
 use crate::refused::Refused;
 use crate::route::NoRoute;
@@ -66,37 +70,47 @@ impl<S: Suite> Rooms<S> {
     }
 
     /// The origin of a circuit wants it to go on behind us.
-    pub(super) fn extend(
-        &mut self,
-        relay: RelayKey,
-        request: u32,
-        next: Fingerprint,
-        offer: &[u8; OFFER_BYTES],
-        cx: &mut Cx<'_>,
-    ) -> Result<(), Refused> {
-        match self.relays.extend(relay, request, offer, cx)? {
+    pub(super) fn extend(&mut self, relay: RelayKey, wanted: Wanted, cx: &mut Cx<'_>) -> Result<(), Refused> {
+        match self.relays.extend(relay, &wanted, cx)? {
             Extension::Answered => return Ok(()),
             Extension::Asked => {}
             Extension::New => {
-                let Some(record) = self.members.valid(next, cx.now) else {
-                    self.relays.refuse_extension(relay, request, Ended::UnknownHop, cx);
+                let Some(record) = self.next_hop(relay, &wanted.to, cx)? else {
+                    self.relays.refuse_extension(relay, &wanted.numbers, Ended::UnknownHop, cx);
                     return Ok(());
                 };
                 let link = self.neighbours.link_to(&record, cx);
                 let name = link.and_then(|link| self.neighbours.name_circuit(link, End::Next(relay), cx));
                 let Some(place) = link.zip(name) else {
-                    self.relays.refuse_extension(relay, request, Ended::Busy, cx);
+                    self.relays.refuse_extension(relay, &wanted.numbers, Ended::Busy, cx);
                     return Ok(());
                 };
-                self.relays.extending(relay, place, request, offer);
+                self.relays.extending(relay, place, wanted, record);
             }
         }
         self.ask_next(relay, cx);
         Ok(())
     }
 
+    /// The hop that a circuit goes on to behind us, if there is one.
+    fn next_hop(
+        &mut self,
+        relay: RelayKey,
+        to: &To,
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Arc<Record>>, Refused> {
+        let Some((previous, _)) = self.relays.previous(relay) else { return Ok(None) };
+        self.neighbours.may_ask(previous, cx.now)?;
+        let before = self.neighbours.peer(previous);
+        Ok(match to {
+            To::Named(name) => self.members.valid(*name, cx.now),
+            To::Described(record) => self.members.admit::<S>(record, cx)?,
+            To::OurChoice => self.members.any(|record| Some(record.description().identity) != before, cx),
+        })
+    }
+
     /// Has the next hop of a circuit asked (again), now or when its link is up.
-    fn ask_next(&mut self, relay: RelayKey, cx: &mut Cx<'_>) {
+    pub(super) fn ask_next(&mut self, relay: RelayKey, cx: &mut Cx<'_>) {
         let Some(link) = self.relays.asks_on(relay) else { return };
         match self.neighbours.reach(link, End::Next(relay)) {
             Reach::Up => self.relays.ask_next(relay, cx),
@@ -132,8 +146,19 @@ impl<S: Suite> Rooms<S> {
             return Err(why);
         }
         let path = self.origins.draw_path(port, &self.members.view, cx)?;
-        let link = self.neighbours.link_to(&path[0], cx).ok_or(NoRoute::NoFirstHop)?;
-        let origin = self.origins.begin(path, link, cx);
+        let first = Arc::clone(&path[0]);
+        self.build(Build::telescope(path), &first, cx)
+    }
+
+    /// Begins a circuit that is built so and whose first hop this is.
+    pub(super) fn build(
+        &mut self,
+        build: Build,
+        first: &Arc<Record>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), NoRoute> {
+        let link = self.neighbours.link_to(first, cx).ok_or(NoRoute::NoFirstHop)?;
+        let origin = self.origins.begin(build, link, cx);
         let Some(name) = self.neighbours.name_circuit(link, End::Origin(origin), cx) else {
             self.origins.forget(origin);
             return Err(NoRoute::NoFirstHop);
@@ -173,7 +198,7 @@ impl<S: Suite> Rooms<S> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         match self.neighbours.circuit(link, name)? {
-            End::Origin(origin) => self.origins.hop_joined(origin, 0, answer, company, cx),
+            End::Origin(origin) => self.origins.hop_joined(origin, (0, None), answer, company, cx),
             End::Next(relay) => self.relays.next_joined(relay, answer, company, cx),
             End::Previous(_) => Err(Refused::OutOfPlace),
         }

@@ -17,7 +17,8 @@ use crate::rng::Rng;
 use crate::time::Time;
 use crate::timers::Timers;
 use crate::wire::cell::CellHeader;
-use crate::wire::control::Control;
+use crate::wire::control::{Control, ControlPiece};
+use crate::wire::parts;
 
 /// What all rooms of a node have in common.
 pub(super) struct Common {
@@ -73,17 +74,35 @@ impl Common {
 impl Cx<'_> {
     /// Puts a message between neighbours on its way like any other cell.
     pub(super) fn say(&mut self, link: NeighbourKey, message: &Control<'_>) {
-        let mut body = self.out.body();
-        message.write(&mut body);
-        let departure = Departure::soon(link, CellHeader::CONTROL);
-        self.out.outgoing.push_back(Outgoing::Cell(Source::Link, departure, body));
+        self.write(message, |cx, body| {
+            let departure = Departure::soon(link, CellHeader::CONTROL);
+            cx.out.outgoing.push_back(Outgoing::Cell(Source::Link, departure, body));
+        });
     }
 
     /// The same, but past the strategy: a link's own questions and answers about itself.
     pub(super) fn say_at_once(&mut self, link: NeighbourKey, message: &Control<'_>) {
-        let mut body = self.out.body();
-        message.write(&mut body);
-        self.send_at_once(Departure::soon(link, CellHeader::CONTROL), body);
+        self.write(message, |cx, body| {
+            cx.send_at_once(Departure::soon(link, CellHeader::CONTROL), body);
+        });
+    }
+
+    /// Writes a message into a cell, or its parts into more of them.
+    fn write(&mut self, message: &Control<'_>, mut each: impl FnMut(&mut Self, Box<[u8]>)) {
+        let geometry = self.design.geometry;
+        if message.long() <= geometry.body() {
+            let mut body = self.out.body();
+            message.write(&mut body);
+            return each(self, body);
+        }
+        let mut whole = alloc::vec![0; message.long()];
+        message.write(&mut whole);
+        let (name, of) = (Control::name_of(&whole), parts::needed(whole.len(), geometry.control_part()));
+        for (part, bytes) in parts::cut(&whole, of) {
+            let mut body = self.out.body();
+            Control::Piece(ControlPiece { part, name, bytes }).write(&mut body);
+            each(self, body);
+        }
     }
 
     /// A cell past the strategy.

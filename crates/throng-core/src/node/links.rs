@@ -101,7 +101,7 @@ impl<S: Suite> Rooms<S> {
             return;
         }
         let neighbour = if cx.me.relays_for_others {
-            self.members.any(cx)
+            self.members.any(|_| true, cx)
         } else {
             self.origins.first_hop_to_tell(&self.members.view, cx)
         };

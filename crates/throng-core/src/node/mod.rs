@@ -69,7 +69,8 @@ pub enum Command<'a> {
     Learn(Arc<Record>),
     /// Use this network document if it is newer than the one in force.
     Document(Arc<Document>),
-    /// Send a payload of at most [`Geometry::payload`](crate::wire::Geometry::payload) bytes to the other end of a circuit. It may get lost.
+    /// Send a packet of at most [`Geometry::packet`](crate::wire::Geometry::packet) bytes to the other end of a circuit. It may
+    /// get lost.
     Send {
         /// A circuit of our own that is ready, or one that delivered something here.
         circuit: CircuitId,

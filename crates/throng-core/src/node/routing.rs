@@ -66,11 +66,11 @@ impl<S: Suite> Rooms<S> {
                 self.arrive(arrived, cx)
             }
             Datagram::Offer(offer) => self.neighbours.receive_offer(from, bytes, &offer, cx),
-            Datagram::Answer { initiator, responder, answer } => {
-                self.neighbours.receive_answer(from, (initiator, responder), answer, cx)
+            Datagram::Answer { initiator, responder, part, bytes } => {
+                self.neighbours.receive_answer(from, (initiator, responder), (part, bytes), cx)
             }
-            Datagram::Cookie { initiator, nonce, sealed, tag } => {
-                self.neighbours.receive_cookie(initiator, nonce, sealed, tag, cx)
+            Datagram::Cookie { initiator, part, nonce, sealed, tag } => {
+                self.neighbours.receive_cookie((initiator, part), nonce, sealed, tag, cx)
             }
         }
     }
@@ -78,12 +78,19 @@ impl<S: Suite> Rooms<S> {
     fn arrive(&mut self, arrived: Arrived<'_>, cx: &mut Cx<'_>) -> Result<(), Refused> {
         let Arrived { link, header, body, end } = arrived;
         if header.circuit == 0 {
-            return self.heed(link, Control::parse(body)?, cx);
+            return match Control::parse(body)? {
+                Control::Piece(piece) => match self.neighbours.gather(link, &piece) {
+                    Some(whole) => self.heed(link, Control::parse(&whole)?, cx),
+                    None => Ok(()),
+                },
+                message => self.heed(link, message, cx),
+            };
         }
         match end.ok_or(Refused::UnknownCircuit)? {
             End::Previous(relay) => match self.relays.forward(relay, header, body, cx)? {
                 Forwarded::Onward(source, departure) => self.depart(source, departure, body, cx),
-                Forwarded::Extend(request, next, offer) => self.extend(relay, request, next, offer, cx)?,
+                Forwarded::Extend(wanted) => self.extend(relay, wanted, cx)?,
+                Forwarded::AskAgain => self.ask_next(relay, cx),
                 Forwarded::Done => {}
             },
             End::Next(relay) => {
@@ -123,6 +130,7 @@ impl<S: Suite> Rooms<S> {
                 let turned = self.members.receive_part::<S>(link, digest, part, bytes, cx)?;
                 turned.into_iter().for_each(|turned| self.follow(turned, cx));
             }
+            Control::Piece(_) => return Err(Refused::Malformed), // a part of a part
         }
         Ok(())
     }
@@ -152,9 +160,9 @@ impl<S: Suite> Rooms<S> {
         }
     }
 
-    /// A payload for the other end of a circuit.
+    /// A packet for the other end of a circuit.
     fn send(&mut self, circuit: CircuitId, payload: &[u8], cx: &mut Cx<'_>) {
-        if payload.len() > cx.design.geometry.payload() {
+        if payload.len() > cx.design.geometry.packet() {
             return;
         }
         if let Some(origin) = circuit.to_origin() {

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::parts::Part;
 use super::told::Told;
 use super::{Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
@@ -87,6 +88,8 @@ pub enum Control<'a> {
         /// Its bytes; behind those of the last part zeros follow.
         bytes: &'a [u8],
     },
+    /// A part of a longer message.
+    Piece(ControlPiece<'a>),
 }
 
 /// Who opened a link.
@@ -119,6 +122,20 @@ impl<'a> Introduced<'a> {
         }
     }
 }
+
+/// A part of a message between neighbours that is longer than a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlPiece<'a> {
+    /// Which part this is.
+    pub part: Part,
+    /// Of which message.
+    pub name: u32,
+    /// What is in it.
+    pub bytes: &'a [u8],
+}
+
+/// Kind, name, part and length of a piece, bytes.
+pub(crate) const CONTROL_PART_BYTES: usize = 4 + 4 + 1 + 2;
 
 /// Why a circuit ended or could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -201,6 +218,10 @@ impl<'a> Control<'a> {
             13 => {
                 Self::Renewed { initiator: fields.u32()?, responder: fields.u32()?, answer: fields.array()? }
             }
+            14 => {
+                let (name, part, length) = (fields.u32()?, Part::from_byte(fields.u8()?)?, fields.u16()?);
+                Self::Piece(ControlPiece { part, name, bytes: fields.take(length.into())? })
+            }
             _ => return Err(Malformed),
         })
     }
@@ -220,10 +241,26 @@ impl<'a> Control<'a> {
         }
     }
 
+    /// Its length, bytes: of those that may be longer than a cell, with a handshake in them; 0 for all others.
+    pub(crate) fn long(&self) -> usize {
+        match self {
+            Self::Create { .. } | Self::Renew { .. } => 8 + OFFER_BYTES,
+            Self::Created { .. } => 8 + ANSWER_BYTES + Told::BYTES,
+            Self::Renewed { .. } => 12 + ANSWER_BYTES,
+            _ => 0,
+        }
+    }
+
+    /// A name for the parts of a long one, written down, that it has whenever it is sent: bytes that belong to a random key
+    /// of the handshake in it.
+    pub(crate) fn name_of(bytes: &[u8]) -> u32 {
+        bytes.get(12..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    }
+
     /// Writes the body of a control cell, zeros to its end.
     ///
     /// # Panics
-    /// If `body` is shorter than [`Geometry::body`](super::Geometry::body) of the least geometry.
+    /// If `body` is too short for it. Only those with a handshake in them are longer than a cell of the least geometry.
     pub fn write(&self, body: &mut [u8]) {
         let mut fields = Writer::new(body);
         match *self {
@@ -250,6 +287,10 @@ impl<'a> Control<'a> {
             Self::Renewed { initiator, responder, answer } => {
                 fields.u32(13).u32(initiator).u32(responder).put(answer)
             }
+            Self::Piece(ControlPiece { part, name, bytes }) => {
+                let length = u16::try_from(bytes.len()).expect("it fits a datagram");
+                fields.u32(14).u32(name).u8(part.to_byte()).u16(length).put(bytes)
+            }
         };
         fields.finish();
     }
@@ -263,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_parses_or_is_refused(kind in 0..15u32, rest in proptest::collection::vec(any::<u8>(), 0..1300)) {
+        fn any_body_parses_or_is_refused(kind in 0..16u32, rest in proptest::collection::vec(any::<u8>(), 0..1300)) {
             let mut body = kind.to_le_bytes().to_vec();
             body.extend(rest);
             let _ = Control::parse(&body);
@@ -275,6 +316,7 @@ mod tests {
                 Control::Filler { gap: None },
                 Control::Filler { gap: Some(Duration::from_nanos(u64::from(circuit) + 1)) },
                 Control::Uncover,
+                Control::Piece(ControlPiece { part: Part::WHOLE, name: circuit, bytes: &vec![fill; 100] }),
                 Control::Ping { token: circuit.into() },
                 Control::Pong { token: circuit.into() },
                 Control::Introduce(Introduced::Client),

@@ -2,29 +2,39 @@
 //!
 //! ```text
 //! sealed:  session u32 (never 0) · counter u64 · cell, encrypted · tag 16
-//! offer:   0 u32 · kind 1 · version 1 · 0 u16 · initiator u32 · offer 1216 · mac1 16 · mac2 16 · zeros
-//! answer:  0 u32 · kind 2 · version 1 · 0 u16 · initiator u32 · responder u32 · answer 1152 · zeros
-//! cookie:  0 u32 · kind 3 · version 1 · 0 u16 · initiator u32 · nonce 12 · cookie 16 + tag 16 · zeros
+//! offer:   0 u32 · kind 1 · version 2 · part u8 · 0 u8 · initiator u32 · offer 1216 · mac1 16 · mac2 16 · zeros
+//! answer:  0 u32 · kind 2 · version 2 · part u8 · 0 u8 · initiator u32 · responder u32 · answer 1152 · zeros
+//! cookie:  0 u32 · kind 3 · version 2 · part u8 · 0 u8 · initiator u32 · nonce 12 · cookie 16 + tag 16 · zeros
 //! ```
 //!
-//! A session identifier is chosen at random by the side that will read it.
+//! A session identifier is chosen at random by the side that will read it. Where a datagram is too short for a handshake,
+//! offers and answers go in [parts](super::parts), each with codes of its own; a cookie says to which part it belongs.
 
+use super::parts::{self, Part};
 use super::{Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
-use crate::limits::DATAGRAM_BYTES_MIN;
+use crate::limits::DATAGRAM_BYTES_USUAL;
 
 /// Session identifier and counter before a sealed cell, bytes.
 pub const LINK_HEADER_BYTES: usize = 12;
 /// Authentication tag behind it, bytes.
 pub const LINK_TAG_BYTES: usize = 16;
-/// The wire's version.
-pub const VERSION: u8 = 1;
+/// The wire's version. A datagram of another one is refused: whoever sent it needs the same version of Throng.
+pub const VERSION: u8 = 2;
 
 const ENVELOPE_BYTES: usize = 12;
-/// An offer up to its first code: what the code covers.
-pub(crate) const OFFER_COVERED_BYTES: usize = ENVELOPE_BYTES + OFFER_BYTES;
-const _: () = assert!(OFFER_COVERED_BYTES + 32 <= DATAGRAM_BYTES_MIN);
-const _: () = assert!(ENVELOPE_BYTES + 4 + ANSWER_BYTES <= DATAGRAM_BYTES_MIN);
+const CODES_BYTES: usize = 16 + 16;
+const _: () = assert!(ENVELOPE_BYTES + OFFER_BYTES + CODES_BYTES <= DATAGRAM_BYTES_USUAL);
+
+/// In how many parts an offer goes where datagrams are so long.
+pub(crate) fn offer_parts(datagram: usize) -> usize {
+    parts::needed(OFFER_BYTES, datagram - ENVELOPE_BYTES - CODES_BYTES)
+}
+
+/// In how many an answer does.
+pub(crate) fn answer_parts(datagram: usize) -> usize {
+    parts::needed(ANSWER_BYTES, datagram - ENVELOPE_BYTES - 4)
+}
 
 /// A datagram, told by its first bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,13 +54,17 @@ pub enum Datagram<'a> {
         initiator: u32,
         /// The responder's.
         responder: u32,
-        /// The handshake's second message.
-        answer: &'a [u8; ANSWER_BYTES],
+        /// Which part of the handshake's second message this is.
+        part: Part,
+        /// What is in it.
+        bytes: &'a [u8],
     },
     /// Our offer was not looked at yet: prove first that you are at your address.
     Cookie {
         /// The initiator's name for the session.
         initiator: u32,
+        /// Which part of the offer it is for.
+        part: Part,
         /// Nonce of the encrypted cookie.
         nonce: &'a [u8; 12],
         /// The cookie, encrypted.
@@ -60,17 +74,26 @@ pub enum Datagram<'a> {
     },
 }
 
-/// The first message of a link's handshake.
+/// The first message of a link's handshake, or a part of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Offer<'a> {
     /// The initiator's name for the session.
     pub initiator: u32,
-    /// The handshake's first message.
-    pub offer: &'a [u8; OFFER_BYTES],
+    /// Which part this is.
+    pub part: Part,
+    /// What is in it.
+    pub bytes: &'a [u8],
     /// Shows that the sender knows the responder's keys.
     pub mac1: &'a [u8; 16],
     /// Shows that the sender got our cookie (zeros: it has none).
     pub mac2: &'a [u8; 16],
+}
+
+impl Offer<'_> {
+    /// Bytes from the datagram's first to the first code: what the code covers.
+    pub(crate) const fn covered(&self) -> usize {
+        ENVELOPE_BYTES + self.bytes.len()
+    }
 }
 
 const KIND_OFFER: u8 = 1;
@@ -88,10 +111,11 @@ impl<'a> Datagram<'a> {
         if session != 0 {
             return Ok(Self::Sealed { session, counter: fields.u64()? });
         }
-        let [kind, version, 0, 0] = *fields.array()? else { return Err(Malformed) };
+        let [kind, version, part, 0] = *fields.array()? else { return Err(Malformed) };
         if version != VERSION {
             return Err(Malformed);
         }
+        let part = Part::from_byte(part)?;
         let initiator = fields.u32()?;
         if initiator == 0 {
             return Err(Malformed); // no session is called so
@@ -99,13 +123,20 @@ impl<'a> Datagram<'a> {
         match kind {
             KIND_OFFER => Ok(Self::Offer(Offer {
                 initiator,
-                offer: fields.array()?,
+                part,
+                bytes: fields.take(part.place(OFFER_BYTES).len())?,
                 mac1: fields.array()?,
                 mac2: fields.array()?,
             })),
-            KIND_ANSWER => Ok(Self::Answer { initiator, responder: fields.u32()?, answer: fields.array()? }),
+            KIND_ANSWER => Ok(Self::Answer {
+                initiator,
+                responder: fields.u32()?,
+                part,
+                bytes: fields.take(part.place(ANSWER_BYTES).len())?,
+            }),
             KIND_COOKIE => Ok(Self::Cookie {
                 initiator,
+                part,
                 nonce: fields.array()?,
                 sealed: fields.array()?,
                 tag: fields.array()?,
@@ -117,21 +148,21 @@ impl<'a> Datagram<'a> {
     /// Writes a set-up message into a datagram's full length. (Sealed cells are written by the link, in place.)
     pub(crate) fn write(&self, out: &mut [u8]) {
         let mut fields = Writer::new(out);
-        let envelope = |fields: &mut Writer<'_>, kind, initiator| {
-            fields.u32(0).u8(kind).u8(VERSION).u16(0).u32(initiator);
+        let envelope = |fields: &mut Writer<'_>, kind, part: Part, initiator| {
+            fields.u32(0).u8(kind).u8(VERSION).u8(part.to_byte()).u8(0).u32(initiator);
         };
         match *self {
             Self::Sealed { .. } => unreachable!("sealed cells are written by their link"),
-            Self::Offer(Offer { initiator, offer, mac1, mac2 }) => {
-                envelope(&mut fields, KIND_OFFER, initiator);
-                fields.put(offer).put(mac1).put(mac2);
+            Self::Offer(Offer { initiator, part, bytes, mac1, mac2 }) => {
+                envelope(&mut fields, KIND_OFFER, part, initiator);
+                fields.put(bytes).put(mac1).put(mac2);
             }
-            Self::Answer { initiator, responder, answer } => {
-                envelope(&mut fields, KIND_ANSWER, initiator);
-                fields.u32(responder).put(answer);
+            Self::Answer { initiator, responder, part, bytes } => {
+                envelope(&mut fields, KIND_ANSWER, part, initiator);
+                fields.u32(responder).put(bytes);
             }
-            Self::Cookie { initiator, nonce, sealed, tag } => {
-                envelope(&mut fields, KIND_COOKIE, initiator);
+            Self::Cookie { initiator, part, nonce, sealed, tag } => {
+                envelope(&mut fields, KIND_COOKIE, part, initiator);
                 fields.put(nonce).put(sealed).put(tag);
             }
         }
@@ -142,6 +173,7 @@ impl<'a> Datagram<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::DATAGRAM_BYTES_MIN;
     use proptest::prelude::*;
 
     proptest! {
@@ -152,20 +184,29 @@ mod tests {
                 bytes[..4].fill(0);
                 bytes[4] %= 4;
                 bytes[5] = VERSION;
-                bytes[6..8].fill(0);
+                bytes[6] &= 0x11;
+                bytes[7] = 0;
             }
             let _ = Datagram::parse(&bytes);
         }
 
         #[test]
-        fn set_up_messages_round_trip(initiator in 1..u32::MAX, responder: u32, fill: u8) {
-            let messages = [
-                Datagram::Offer(Offer { initiator, offer: &[fill; OFFER_BYTES], mac1: &[1; 16], mac2: &[2; 16] }),
-                Datagram::Answer { initiator, responder, answer: &[fill; ANSWER_BYTES] },
-                Datagram::Cookie { initiator, nonce: &[fill; 12], sealed: &[3; 16], tag: &[4; 16] },
-            ];
-            for message in messages {
-                let mut bytes = [0xAA; DATAGRAM_BYTES_MIN];
+        fn set_up_messages_round_trip(initiator in 1..u32::MAX, responder: u32, fill: u8, length in DATAGRAM_BYTES_MIN..2000) {
+            let (offer, answer) = ([fill; OFFER_BYTES], [fill; ANSWER_BYTES]);
+            let offers = parts::cut(&offer, offer_parts(length)).map(|(part, bytes)| {
+                Datagram::Offer(Offer { initiator, part, bytes, mac1: &[1; 16], mac2: &[2; 16] })
+            });
+            let answers = parts::cut(&answer, answer_parts(length))
+                .map(|(part, bytes)| Datagram::Answer { initiator, responder, part, bytes });
+            let cookie = Datagram::Cookie {
+                initiator,
+                part: Part::WHOLE,
+                nonce: &[fill; 12],
+                sealed: &[3; 16],
+                tag: &[4; 16],
+            };
+            for message in offers.chain(answers).chain([cookie]) {
+                let mut bytes = vec![0xAA; length];
                 message.write(&mut bytes);
                 prop_assert_eq!(Datagram::parse(&bytes), Ok(message));
             }

@@ -1,10 +1,14 @@
 //! All lengths of a network follow from one.
 
 use super::cell::CELL_HEADER_BYTES;
+use super::control::CONTROL_PART_BYTES;
 use super::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
-use super::message::{MESSAGE_AUTH_BYTES, MESSAGE_HEADER_BYTES};
-use crate::crypto::OFFER_BYTES;
-use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN};
+use super::message::{MESSAGE_AUTH_BYTES, MESSAGE_HEADER_BYTES, MESSAGE_NAME_BYTES};
+use super::parts::{PARTS_MAX, needed};
+use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
+use crate::limits::{
+    DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, DATAGRAM_BYTES_USUAL, PACKET_BYTES_MIN, RECORD_BYTES_MAX,
+};
 
 /// The one length of a network's datagrams, and what fits inside.
 ///
@@ -20,7 +24,7 @@ pub struct Geometry {
 
 impl Geometry {
     /// 1280 bytes of UDP payload.
-    pub const DEFAULT: Self = Self { datagram: DATAGRAM_BYTES_MIN };
+    pub const DEFAULT: Self = Self { datagram: DATAGRAM_BYTES_USUAL };
 
     /// A network whose datagrams have `datagram` bytes, or nothing if that is below
     /// [`DATAGRAM_BYTES_MIN`] or above [`DATAGRAM_BYTES_MAX`].
@@ -51,7 +55,27 @@ impl Geometry {
         self.body() - (4 + 32 + 4)
     }
 
-    /// Most bytes that a message through a circuit carries.
+    /// Most bytes that can be sent through a circuit at once, in one cell or in parts.
+    pub const fn packet(self) -> usize {
+        if self.payload() < PACKET_BYTES_MIN { PACKET_BYTES_MIN } else { self.payload() }
+    }
+
+    /// In how many cells such a packet travels.
+    pub fn packet_cells(self) -> usize {
+        if self.payload() < PACKET_BYTES_MIN { needed(PACKET_BYTES_MIN, self.message_part()) } else { 1 }
+    }
+
+    /// Bytes of a part of a message through a circuit that one cell carries.
+    pub(crate) const fn message_part(self) -> usize {
+        self.payload() - MESSAGE_NAME_BYTES
+    }
+
+    /// Bytes of a part of a message between neighbours that one cell carries.
+    pub(crate) const fn control_part(self) -> usize {
+        self.body() - CONTROL_PART_BYTES
+    }
+
+    /// Most bytes that one cell of a circuit carries.
     pub const fn payload(self) -> usize {
         self.body() - MESSAGE_AUTH_BYTES - MESSAGE_HEADER_BYTES
     }
@@ -64,6 +88,14 @@ impl Default for Geometry {
 }
 
 /// QUIC asks for packets of at least 1200 bytes (RFC 9000, section 14).
-const _: () = assert!(Geometry::DEFAULT.payload() >= 1200);
-/// An extension names the next hop with 8 bytes and carries an offer.
+const _: () = assert!(PACKET_BYTES_MIN >= 1200 && Geometry::DEFAULT.packet() == Geometry::DEFAULT.payload());
+/// In the usual geometry an extension names the next hop with 8 bytes and carries an offer, in one cell.
 const _: () = assert!(Geometry::DEFAULT.payload() >= 8 + OFFER_BYTES);
+/// In the least one, every message has parts enough.
+const LEAST: Geometry = Geometry { datagram: DATAGRAM_BYTES_MIN };
+const _: () = assert!(LEAST.message_part() * PARTS_MAX >= OFFER_BYTES + RECORD_BYTES_MAX + 2);
+const _: () = assert!(LEAST.message_part() * PARTS_MAX >= ANSWER_BYTES + 16 + RECORD_BYTES_MAX + 2);
+const _: () = assert!(LEAST.message_part() * PARTS_MAX >= PACKET_BYTES_MIN);
+const _: () = assert!(LEAST.control_part() * PARTS_MAX >= 8 + OFFER_BYTES);
+/// A part of a document has its digest before it.
+const _: () = assert!(LEAST.document_part() >= 64);

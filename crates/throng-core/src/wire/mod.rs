@@ -6,6 +6,7 @@ pub mod control;
 pub mod datagram;
 mod geometry;
 pub mod message;
+pub mod parts;
 pub mod told;
 
 pub use geometry::Geometry;

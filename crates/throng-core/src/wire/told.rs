@@ -16,6 +16,9 @@ pub struct Told {
 }
 
 impl Told {
+    /// Its length, bytes.
+    pub(crate) const BYTES: usize = 16;
+
     pub(crate) fn read(fields: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self { users: fields.u32()?, circuits: fields.u32()?, set: fields.u32()?, bits: fields.u32()? })
     }

@@ -258,7 +258,7 @@ impl Overhead {
 
     /// What an application gets into it, bits.
     pub(crate) fn useful_bits(&self) -> f64 {
-        (self.geometry().payload() as f64 - self.quic_bytes) * 8.0
+        (self.geometry().packet() as f64 - self.quic_bytes) * 8.0 / self.geometry().packet_cells() as f64
     }
 
     /// An acknowledgement answers so many packets: as many as come before it is due, at least one.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use throng_core::ClientConfig;
-use throng_core::limits::{CIRCUIT_USE_MAX, FIRST_HOPS, IDLE_PROBE, LINK_AGE_FRESH};
+use throng_core::limits::{CIRCUIT_USE_MAX, FIRST_HOPS, IDLE_PROBE, SESSION_AGE};
 use throng_core::wire::Geometry;
 
 use super::Invalid;
@@ -222,7 +222,7 @@ pub struct Overhead {
     /// where its formula gives 500 000). It multiplies all that users cause, as the paper does; with cover all day, which
     /// has no peaks, 1 is nearer.
     pub peak_factor: f64,
-    /// UDP payload of every datagram, bytes: 1280 to 8192 (default 1280).
+    /// UDP payload of every datagram, bytes: 256 to 8192 (default 1280).
     pub datagram_bytes: usize,
     /// IP and UDP headers, bytes: 0 to 1000 (default 28 for IPv4; IPv6 has 48).
     pub ip_udp_bytes: f64,
@@ -267,7 +267,7 @@ impl Default for Overhead {
             circuits_per_online_hour: 3600.0 / CIRCUIT_USE_MAX.as_secs_f64(),
             spare_circuits: ClientConfig::default().spare as f64,
             probe_seconds: IDLE_PROBE.as_secs_f64(),
-            link_handshakes_per_online_hour: FIRST_HOPS as f64 * 3600.0 / LINK_AGE_FRESH.as_secs_f64(),
+            link_handshakes_per_online_hour: FIRST_HOPS as f64 * 3600.0 / SESSION_AGE.as_secs_f64(),
             filler_kbps: 0.0,
             filler_links: 20.0,
         }

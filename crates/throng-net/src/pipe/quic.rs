@@ -51,7 +51,7 @@ const IDLE_MAX: Duration = Duration::from_secs(7200);
 /// Those of the library at its start.
 pub fn endpoint(pipe: Arc<Pipe>, geometry: Geometry, server: Option<ServerConfig>) -> io::Result<Endpoint> {
     let mut config = EndpointConfig::default();
-    let largest = u16::try_from(geometry.payload()).unwrap_or(u16::MAX);
+    let largest = u16::try_from(geometry.packet()).unwrap_or(u16::MAX);
     config.max_udp_payload_size(largest).map_err(io::Error::other)?;
     config.rng_seed(Some(entropy::secret()));
     config.cid_generator(|| Box::new(PlainIds(RandomConnectionIdGenerator::default())));
@@ -84,7 +84,7 @@ pub fn server_config(design: &Design, keys: &NodeKeys) -> ServerConfig {
 }
 
 fn transport(design: &Design) -> TransportConfig {
-    let packet = u16::try_from(design.geometry.payload()).unwrap_or(u16::MAX);
+    let packet = u16::try_from(design.geometry.packet()).unwrap_or(u16::MAX);
     let mut acknowledge = AckFrequencyConfig::default();
     acknowledge
         .ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGE_PACKETS))
@@ -115,7 +115,7 @@ fn congestion(design: &Design) -> BbrConfig {
     // What covered links carry in a second, if that is less.
     let slots = design.cover.widest_gap(design.geometry).map_or(f64::INFINITY, |gap| 1.0 / gap.as_secs_f64());
     let packets = FIRST_WINDOW_PACKETS.min(slots as u64).max(FIRST_WINDOW_PACKETS_MIN);
-    config.initial_window(packets * design.geometry.payload() as u64);
+    config.initial_window(packets * design.geometry.packet() as u64);
     config
 }
 

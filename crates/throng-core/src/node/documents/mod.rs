@@ -4,6 +4,7 @@ mod exchange;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 pub(super) use self::exchange::Turned;
 use self::exchange::{Arrived, Exchange, Heard, Teller};
@@ -41,10 +42,20 @@ impl Members {
         self.view.by_fingerprint(name).filter(|record| record.description().until > now).cloned()
     }
 
-    /// Any mix that is valid now, drawn at random.
-    pub(super) fn any(&self, cx: &mut Cx<'_>) -> Option<Arc<Record>> {
-        let valid: alloc::vec::Vec<_> =
-            self.view.records().filter(|record| record.description().until > cx.now).collect();
+    /// The node that says this of itself, as a next hop for one circuit. Where operators sign who is a mix, nobody else is
+    /// one.
+    pub(super) fn admit<S: Suite>(&self, record: &[u8], cx: &Cx<'_>) -> Result<Option<Arc<Record>>, Refused> {
+        if self.exchange.is_some() {
+            return Ok(None);
+        }
+        let record = Record::verify::<S>(record, cx.now)?;
+        Ok((record.description().identity != cx.me.id).then(|| Arc::new(record)))
+    }
+
+    /// Any mix that is valid now and `fits`, drawn at random.
+    pub(super) fn any(&self, fits: impl Fn(&Record) -> bool, cx: &mut Cx<'_>) -> Option<Arc<Record>> {
+        let is_valid = |record: &&Arc<Record>| record.description().until > cx.now && fits(record);
+        let valid: Vec<_> = self.view.records().filter(is_valid).collect();
         cx.chance.timing.pick(&valid).map(|record| Arc::clone(record))
     }
 

@@ -22,6 +22,7 @@ impl<S: Suite> Neighbours<S> {
             }
         };
         check(self.links.len() <= LINKS_MAX, "more links than there may be");
+        check(self.parts.is_within_bound(), "more messages in parts than there may be");
         for (key, link) in self.links.iter() {
             check(link.circuits.len() <= CIRCUITS_PER_LINK_MAX, "more circuits on a link than there may be");
             check(link.waiting.len() <= WAITING_CREATES_MAX, "more set-ups wait for a link than may");

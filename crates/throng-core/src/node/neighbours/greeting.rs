@@ -4,19 +4,23 @@
 //! to, so scanners get silence; the second shows that it can read what is sent to its address, so that a
 //! flood from forged addresses costs us one hash each.
 
+use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-use crate::crypto::{LinkCipher as _, Suite};
-use crate::limits::{COOKIE_SECRET_LIFE, HANDSHAKES_PER_SECOND_CALM, HANDSHAKES_PER_SECOND_MAX};
+use crate::crypto::{LinkCipher as _, OFFER_BYTES, Suite};
+use crate::limits::{
+    COOKIE_SECRET_LIFE, GATHERED_OFFERS_MAX, HANDSHAKES_PER_SECOND_CALM, HANDSHAKES_PER_SECOND_MAX,
+};
 use crate::membership::Record;
 use crate::rate::Bucket;
 use crate::refused::Refused;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::datagram::{Datagram, OFFER_COVERED_BYTES, Offer};
+use crate::wire::datagram::{Datagram, Offer};
+use crate::wire::parts::{Gathering, Part};
 
 /// What keys the codes of offers to one responder. Everybody who knows its record has it.
 pub(crate) struct CodeKey([u8; 32]);
@@ -41,22 +45,21 @@ impl CodeKey {
     }
 }
 
-/// Writes an offer with its codes into a datagram.
+/// Writes a part of an offer with its codes into a datagram.
 pub(crate) fn write_offer<S: Suite>(
     code: &CodeKey,
     initiator: u32,
-    offer: &[u8; crate::crypto::OFFER_BYTES],
+    (part, bytes): (Part, &[u8]),
     cookie: Option<&[u8; 16]>,
     out: &mut [u8],
 ) {
-    let message = |mac1: &[u8; 16], mac2: &[u8; 16], out: &mut [u8]| {
-        Datagram::Offer(Offer { initiator, offer, mac1, mac2 }).write(out);
-    };
-    message(&[0; 16], &[0; 16], out);
-    let covered = &out[..OFFER_COVERED_BYTES];
-    let mac1 = code.mac1::<S>(covered);
-    let mac2 = cookie.map_or([0; 16], |cookie| mac2::<S>(cookie, covered));
-    message(&mac1, &mac2, out);
+    let offer = |mac1, mac2| Offer { initiator, part, bytes, mac1, mac2 };
+    let zeros = offer(&[0; 16], &[0; 16]);
+    let covered = zeros.covered();
+    Datagram::Offer(zeros).write(out);
+    let mac1 = code.mac1::<S>(&out[..covered]);
+    let mac2 = cookie.map_or([0; 16], |cookie| mac2::<S>(cookie, &out[..covered]));
+    Datagram::Offer(offer(&mac1, &mac2)).write(out);
 }
 
 fn mac2<S: Suite>(cookie: &[u8; 16], covered: &[u8]) -> [u8; 16] {
@@ -76,15 +79,18 @@ pub(crate) fn open_cookie<S: Suite>(
     Ok(cookie)
 }
 
-/// What the first code of this offer is.
+/// What the first code of this part of an offer is, where datagrams are so long.
 pub(crate) fn offer_mac1<S: Suite>(
     code: &CodeKey,
     initiator: u32,
-    offer: &[u8; crate::crypto::OFFER_BYTES],
+    (part, bytes): (Part, &[u8]),
+    length: usize,
 ) -> [u8; 16] {
-    let mut datagram = [0; crate::limits::DATAGRAM_BYTES_MIN];
-    Datagram::Offer(Offer { initiator, offer, mac1: &[0; 16], mac2: &[0; 16] }).write(&mut datagram);
-    code.mac1::<S>(&datagram[..OFFER_COVERED_BYTES])
+    let mut datagram = alloc::vec![0; length];
+    let offer = Offer { initiator, part, bytes, mac1: &[0; 16], mac2: &[0; 16] };
+    let covered = offer.covered();
+    Datagram::Offer(offer).write(&mut datagram);
+    code.mac1::<S>(&datagram[..covered])
 }
 
 /// A responder's judgement of offers.
@@ -95,13 +101,17 @@ pub(crate) struct Greeter {
     changed: Time,
     calm: Bucket,
     most: Bucket,
+    /// Offers of which some parts are there, by where they come from.
+    parts: Gathering<SocketAddr>,
 }
 
 /// What to do with an offer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Do the handshake.
-    Welcome,
+    Welcome(Box<[u8; OFFER_BYTES]>),
+    /// Wait for the rest of it.
+    Wait,
     /// Send this cookie first.
     Cookie { nonce: [u8; 12], sealed: [u8; 16], tag: [u8; 16] },
 }
@@ -115,10 +125,11 @@ impl Greeter {
             changed: now,
             calm: Bucket::new(HANDSHAKES_PER_SECOND_CALM, now),
             most: Bucket::new(HANDSHAKES_PER_SECOND_MAX, now),
+            parts: Gathering::new(GATHERED_OFFERS_MAX),
         }
     }
 
-    /// Judges an offer that came in `datagram` from `from`.
+    /// Judges an offer, or a part of one, that came in `datagram` from `from`. The first part that comes is judged for all.
     pub(crate) fn judge<S: Suite>(
         &mut self,
         from: SocketAddr,
@@ -127,22 +138,29 @@ impl Greeter {
         rng: &mut Rng,
         now: Time,
     ) -> Result<Verdict, Refused> {
-        let covered = datagram.get(..OFFER_COVERED_BYTES).ok_or(Refused::Malformed)?;
+        let covered = datagram.get(..offer.covered()).ok_or(Refused::Malformed)?;
         if !bool::from(self.code.mac1::<S>(covered).ct_eq(offer.mac1)) {
             return Err(Refused::Forged);
         }
-        if self.calm.take(now) {
-            return Ok(Verdict::Welcome);
+        if self.parts.has(from, offer.initiator) || self.calm.take(now) {
+            return self.take_in(from, offer);
         }
         self.refresh(rng, now);
         let right = |secret| mac2::<S>(&cookie::<S>(secret, from), covered).ct_eq(offer.mac2);
         if bool::from(right(&self.secret) | right(&self.former_secret)) {
-            return if self.most.take(now) { Ok(Verdict::Welcome) } else { Err(Refused::TooMany) };
+            return if self.most.take(now) { self.take_in(from, offer) } else { Err(Refused::TooMany) };
         }
         let nonce = rng.bytes();
         let mut sealed = cookie::<S>(&self.secret, from);
         let tag = self.code.cookie_key::<S>().seal(&nonce, offer.mac1, &mut sealed);
         Ok(Verdict::Cookie { nonce, sealed, tag })
+    }
+
+    fn take_in(&mut self, from: SocketAddr, offer: &Offer<'_>) -> Result<Verdict, Refused> {
+        let whole = self.parts.add((from, offer.initiator), offer.part, 0, offer.bytes);
+        let Some(whole) = whole else { return Ok(Verdict::Wait) };
+        let offer = whole.bytes.into_boxed_slice().try_into().map_err(|_| Refused::Malformed)?;
+        Ok(Verdict::Welcome(offer))
     }
 
     fn refresh(&mut self, rng: &mut Rng, now: Time) {
@@ -176,7 +194,7 @@ fn truncate(hash: &[u8; 32]) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::{OFFER_BYTES, Portable};
+    use crate::crypto::Portable;
     use crate::rng::{Purpose, Seed};
 
     const FROM: &str = "127.1.0.1:9000";
@@ -189,7 +207,7 @@ mod tests {
     ) -> Result<Verdict, Refused> {
         let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
         let mut datagram = [0; 1280];
-        write_offer::<Portable>(&code, 7, &[9; OFFER_BYTES], cookie, &mut datagram);
+        write_offer::<Portable>(&code, 7, (Part::WHOLE, &[9; OFFER_BYTES]), cookie, &mut datagram);
         let Ok(Datagram::Offer(offer)) = Datagram::parse(&datagram) else { panic!("an offer was written") };
         greeter.judge::<Portable>(from.parse().unwrap(), &datagram, &offer, rng, Time::ZERO)
     }
@@ -199,15 +217,15 @@ mod tests {
         let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
         let mut greeter = Greeter::new::<Portable>(&[1; 32], &[2; 32], &mut rng, Time::ZERO);
         for _ in 0..HANDSHAKES_PER_SECOND_CALM {
-            assert_eq!(judged(&mut greeter, FROM, None, &mut rng), Ok(Verdict::Welcome));
+            assert!(matches!(judged(&mut greeter, FROM, None, &mut rng), Ok(Verdict::Welcome(_))));
         }
         let Ok(Verdict::Cookie { nonce, sealed, tag }) = judged(&mut greeter, FROM, None, &mut rng) else {
             panic!("one more is asked for a cookie");
         };
         let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
-        let mac1 = offer_mac1::<Portable>(&code, 7, &[9; OFFER_BYTES]);
+        let mac1 = offer_mac1::<Portable>(&code, 7, (Part::WHOLE, &[9; OFFER_BYTES]), 1280);
         let cookie = open_cookie::<Portable>(&code, &mac1, &nonce, &sealed, &tag).unwrap();
-        assert_eq!(judged(&mut greeter, FROM, Some(&cookie), &mut rng), Ok(Verdict::Welcome));
+        assert!(matches!(judged(&mut greeter, FROM, Some(&cookie), &mut rng), Ok(Verdict::Welcome(_))));
         let elsewhere = judged(&mut greeter, "127.2.0.1:9000", Some(&cookie), &mut rng);
         assert!(matches!(elsewhere, Ok(Verdict::Cookie { .. })), "a cookie is for one address");
     }

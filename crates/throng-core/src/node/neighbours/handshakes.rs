@@ -8,14 +8,15 @@ use super::greeting::{CodeKey, Verdict, offer_mac1, open_cookie, write_offer};
 use super::neighbour::{Neighbour, Stage, Unconfirmed};
 use super::paths::Paths;
 use super::session::{Session, Side};
-use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
+use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, OFFER_BYTES, Suite};
 use crate::effect::{Effect, LinkUp};
 use crate::id::NeighbourKey;
 use crate::membership::Record;
 use crate::node::context::Cx;
 use crate::refused::Refused;
 use crate::wire::control::Ended;
-use crate::wire::datagram::{Datagram, Offer};
+use crate::wire::datagram::{Datagram, Offer, answer_parts, offer_parts};
+use crate::wire::parts::{self, Part};
 
 impl<S: Suite> Neighbours<S> {
     /// The link to a node: an existing one, or one that is being opened. None if the table is full.
@@ -41,12 +42,14 @@ impl<S: Suite> Neighbours<S> {
         link.paths.choose(link.paths.in_turn(opening.sends));
         opening.sends += 1;
         let (offer, cookie) = (opening.initiation.offer(), opening.cookie.as_ref());
-        cx.post(link.paths.chosen(), |datagram| {
-            write_offer::<S>(&code, key.session(), offer, cookie, datagram);
-        });
+        for part in parts::cut(offer, offer_parts(cx.design.geometry.datagram())) {
+            cx.post(link.paths.chosen(), |datagram| {
+                write_offer::<S>(&code, key.session(), part, cookie, datagram);
+            });
+        }
     }
 
-    /// Somebody wants a link.
+    /// Somebody wants a link. An offer is known by a hash: all repeats of it get one answer.
     pub(in crate::node) fn receive_offer(
         &mut self,
         from: SocketAddr,
@@ -57,35 +60,39 @@ impl<S: Suite> Neighbours<S> {
         let Some(greeter) = self.greeter.as_mut().filter(|_| cx.me.relays_for_others) else {
             return Err(Refused::NotAMix);
         };
-        match greeter.judge::<S>(from, datagram, offer, &mut cx.chance.keys, cx.now)? {
-            Verdict::Welcome => {}
+        let (initiator, part) = (offer.initiator, offer.part);
+        let whole = match greeter.judge::<S>(from, datagram, offer, &mut cx.chance.keys, cx.now)? {
+            Verdict::Welcome(whole) => whole,
+            Verdict::Wait => return Ok(()),
             Verdict::Cookie { nonce, sealed, tag } => {
-                let initiator = offer.initiator;
-                let cookie = Datagram::Cookie { initiator, nonce: &nonce, sealed: &sealed, tag: &tag };
+                let cookie = Datagram::Cookie { initiator, part, nonce: &nonce, sealed: &sealed, tag: &tag };
                 cx.post(from, |datagram| cookie.write(datagram));
                 return Ok(());
             }
-        }
-        let key = match self.links.by_offer(offer.mac1) {
-            Some(known) => known,
-            None => self.answer_offer(from, offer, cx)?,
         };
-        self.send_answer(key, from, offer.initiator, cx);
+        let known_by = S::hash(&[&initiator.to_le_bytes(), &whole[..]]);
+        let key = match self.links.by_offer(&known_by) {
+            Some(known) => known,
+            None => self.answer_offer(from, initiator, &whole, known_by, cx)?,
+        };
+        self.send_answer(key, from, initiator, cx);
         Ok(())
     }
 
     fn answer_offer(
         &mut self,
         from: SocketAddr,
-        offer: &Offer<'_>,
+        initiator: u32,
+        offer: &[u8; OFFER_BYTES],
+        known_by: [u8; 32],
         cx: &mut Cx<'_>,
     ) -> Result<NeighbourKey, Refused> {
         self.make_room(cx).ok_or(Refused::TooMany)?;
         let ours = self.links.fresh_session(&mut cx.chance.keys);
-        let purpose = HandshakePurpose::Link { initiator: offer.initiator, responder: ours };
-        let (secret, answer) = cx.answer::<S>(purpose, offer.offer)?;
-        let session = Session::new((ours, offer.initiator), Side::Responder, &secret, cx.now);
-        let unconfirmed = Unconfirmed { offer: *offer.mac1, answer: *answer };
+        let purpose = HandshakePurpose::Link { initiator, responder: ours };
+        let (secret, answer) = cx.answer::<S>(purpose, offer)?;
+        let session = Session::new((ours, initiator), Side::Responder, &secret, cx.now);
+        let unconfirmed = Unconfirmed { offer: known_by, answer: *answer };
         let neighbour = Neighbour::from(Paths::at(from), unconfirmed, session, cx.now);
         let key = self.links.insert(ours, neighbour);
         self.look(key, cx);
@@ -94,9 +101,12 @@ impl<S: Suite> Neighbours<S> {
 
     fn send_answer(&mut self, key: NeighbourKey, to: SocketAddr, initiator: u32, cx: &mut Cx<'_>) {
         if let Some(Stage::Answered(unconfirmed)) = self.links.get(key).map(|link| &link.stage) {
-            let (responder, answer) = (key.session(), &unconfirmed.answer);
-            let message = Datagram::Answer { initiator, responder, answer };
-            cx.post(to, |datagram| message.write(datagram));
+            let responder = key.session();
+            let of = answer_parts(cx.design.geometry.datagram());
+            for (part, bytes) in parts::cut(&unconfirmed.answer, of) {
+                let message = Datagram::Answer { initiator, responder, part, bytes };
+                cx.post(to, |datagram| message.write(datagram));
+            }
         }
     }
 
@@ -105,13 +115,16 @@ impl<S: Suite> Neighbours<S> {
         &mut self,
         from: SocketAddr,
         (initiator, responder): (u32, u32),
-        answer: &[u8; ANSWER_BYTES],
+        (part, bytes): (Part, &[u8]),
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let (key, link) = self.links.by_session(initiator).ok_or(Refused::UnknownSession)?;
         let (Stage::Opening(opening), Some(record)) = (&link.stage, &link.paths.record) else {
             return Err(Refused::OutOfPlace);
         };
+        // Nothing of it is proved before all of it is there: a part that somebody made up spoils it, and it comes again.
+        let Some(whole) = self.parts.add((key, responder), part, 0, bytes) else { return Ok(()) };
+        let answer = whole.bytes.first_chunk::<ANSWER_BYTES>().ok_or(Refused::Malformed)?;
         let node = record.description();
         let peer = node.identity;
         let purpose = HandshakePurpose::Link { initiator, responder };
@@ -129,7 +142,7 @@ impl<S: Suite> Neighbours<S> {
     /// The responder is under load and wants to see that we are at our address.
     pub(in crate::node) fn receive_cookie(
         &mut self,
-        initiator: u32,
+        (initiator, part): (u32, Part),
         nonce: &[u8; 12],
         sealed: &[u8; 16],
         tag: &[u8; 16],
@@ -140,7 +153,12 @@ impl<S: Suite> Neighbours<S> {
             return Err(Refused::OutOfPlace);
         };
         let code = CodeKey::of::<S>(record);
-        let mac1 = offer_mac1::<S>(&code, initiator, opening.initiation.offer());
+        let length = cx.design.geometry.datagram();
+        if part.of() != offer_parts(length) {
+            return Err(Refused::Malformed);
+        }
+        let bytes = &opening.initiation.offer()[part.place(OFFER_BYTES)];
+        let mac1 = offer_mac1::<S>(&code, initiator, (part, bytes), length);
         let is_first = opening.cookie.is_none();
         opening.cookie = Some(open_cookie::<S>(&code, &mac1, nonce, sealed, tag)?);
         if is_first {

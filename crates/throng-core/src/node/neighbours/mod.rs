@@ -32,14 +32,17 @@ use crate::crypto::Suite;
 use crate::departure::Departure;
 use crate::effect::{Effect, LinkGone};
 use crate::id::{End, NeighbourKey, NodeId};
-use crate::limits::{CIRCUITS_PER_LINK_MAX, MESH_AT_ONCE_MAX, MESH_EVERY, WAITING_CREATES_MAX};
+use crate::limits::{
+    CIRCUITS_PER_LINK_MAX, GATHERED_CONTROLS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY, WAITING_CREATES_MAX,
+};
 use crate::membership::{Record, View};
 use crate::refused::Refused;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::cell::{CELL_HEADER_BYTES, CellHeader};
-use crate::wire::control::{Control, Ended};
+use crate::wire::control::{Control, ControlPiece, Ended};
+use crate::wire::parts::Gathering;
 
 /// All neighbours of a node.
 pub(super) struct Neighbours<S: Suite> {
@@ -50,6 +53,8 @@ pub(super) struct Neighbours<S: Suite> {
     demand: Option<Box<Demand>>,
     defences: Option<Arc<dyn Defences>>,
     mesh: Due,
+    /// Messages longer than a cell of which some parts are there.
+    parts: Gathering<NeighbourKey>,
 }
 
 /// A cell that came in: authentic, and not seen before.
@@ -90,7 +95,14 @@ impl<S: Suite> Neighbours<S> {
         if relays && cx.design.cover.mix_links != MixLinkCover::None {
             cx.timers.set(&mut mesh, cx.now, Timer::Mesh);
         }
-        Self { links: Links::new(), greeter, demand: None, defences, mesh }
+        Self {
+            links: Links::new(),
+            greeter,
+            demand: None,
+            defences,
+            mesh,
+            parts: Gathering::new(GATHERED_CONTROLS_MAX),
+        }
     }
 
     // --- Cells ----------------------------------------------------------------------------------------
@@ -118,6 +130,11 @@ impl<S: Suite> Neighbours<S> {
             self.probe(key, from, cx);
         }
         Ok(Arrived { link: key, header, body, end })
+    }
+
+    /// A part of a message that is longer than a cell. All of it, if it was the last part that was missing.
+    pub(super) fn gather(&mut self, key: NeighbourKey, piece: &ControlPiece<'_>) -> Option<Vec<u8>> {
+        Some(self.parts.add((key, piece.name), piece.part, 0, piece.bytes)?.bytes)
     }
 
     /// Sends a cell: at once, or in one of its neighbour's slots.

@@ -83,8 +83,8 @@ pub(crate) struct Opening<S: Suite> {
 }
 
 pub(crate) struct Unconfirmed {
-    /// The offer's first code, which stands for all of it.
-    pub(super) offer: [u8; 16],
+    /// The offer's hash.
+    pub(super) offer: [u8; 32],
     pub(super) answer: [u8; ANSWER_BYTES],
 }
 

@@ -24,10 +24,10 @@ pub(crate) struct Links<S: Suite> {
     answered: Option<Box<Answered>>,
 }
 
-/// Handshakes that were answered and not confirmed, by the first code of their offer, and in their order.
+/// Handshakes that were answered and not confirmed, by the hash of their offer, and in their order.
 #[derive(Default)]
 struct Answered {
-    offers: BTreeMap<[u8; 16], NeighbourKey>,
+    offers: BTreeMap<[u8; 32], NeighbourKey>,
     unconfirmed: VecDeque<NeighbourKey>,
 }
 
@@ -172,8 +172,8 @@ impl<S: Suite> Links<S> {
         self.links.by_session(session)
     }
 
-    pub(crate) fn by_offer(&self, code: &[u8; 16]) -> Option<NeighbourKey> {
-        self.answered.as_ref()?.offers.get(code).copied()
+    pub(crate) fn by_offer(&self, hash: &[u8; 32]) -> Option<NeighbourKey> {
+        self.answered.as_ref()?.offers.get(hash).copied()
     }
 
     /// The neighbour that is this mix.
@@ -223,9 +223,9 @@ impl<S: Suite> Links<S> {
                 problems.push("a mix's neighbour is gone, or another".into());
             }
         }
-        for (code, key) in self.answered.iter().flat_map(|answered| &answered.offers) {
+        for (hash, key) in self.answered.iter().flat_map(|answered| &answered.offers) {
             let is_of = |link: &Neighbour<S>| match &link.stage {
-                Stage::Answered(unconfirmed) => unconfirmed.offer == *code,
+                Stage::Answered(unconfirmed) => unconfirmed.offer == *hash,
                 Stage::Opening(_) | Stage::Up => false,
             };
             if !self.links.get(*key).is_some_and(is_of) {

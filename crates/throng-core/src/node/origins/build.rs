@@ -5,7 +5,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Origins;
-use super::origin::{Building, Origin, Stage};
+use super::origin::{Origin, Stage};
+use super::way::{Build, Step};
 use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
 use crate::id::{CircuitId, NeighbourKey, OriginKey};
 use crate::layers::Layers;
@@ -40,18 +41,13 @@ impl<S: Suite> Origins<S> {
         path
     }
 
-    /// Begins a circuit over this path, whose first hop is at the other end of `link`.
-    pub(in crate::node) fn begin(
-        &mut self,
-        path: Vec<Arc<Record>>,
-        link: NeighbourKey,
-        cx: &mut Cx<'_>,
-    ) -> OriginKey {
+    /// Begins a circuit that is built so, whose first hop is at the other end of `link`.
+    pub(in crate::node) fn begin(&mut self, build: Build, link: NeighbourKey, cx: &mut Cx<'_>) -> OriginKey {
         let initiation = Initiation::new(&mut cx.chance.keys);
         let number = cx.chance.keys.u32();
         let idle = IDLE_PROBE.mul_f64(0.75 + cx.chance.timing.unit() / 2.0);
         cx.chance.timing.forget();
-        let origin = Origin::new(path, link, initiation, number, (idle, cx.design.detour()), cx.now);
+        let origin = Origin::new(build, link, initiation, number, (idle, cx.design.detour()), cx.now);
         self.origins.insert(Box::new(origin))
     }
 
@@ -80,54 +76,97 @@ impl<S: Suite> Origins<S> {
             building.asked_at = cx.now;
         }
         let retry = cx.now + retry_after(building.sends) + detour;
-        let offer = *building.initiation.offer();
-        let done = origin.hops_done();
         cx.timers.set(&mut origin.due, retry.min(end), Timer::Origin(key));
-        if done == 0 {
-            cx.say(origin.link, &Control::Create { circuit: origin.name, offer: &offer });
-        } else {
-            let next = origin.path[done].description().identity.fingerprint();
-            self.send_message(key, &Message::Extend { next, offer: &offer }, Time::ZERO, cx);
+        let Step::Ask(hop) = building.build.next() else { return };
+        let offer = building.initiation.offer();
+        if origin.path.is_empty() {
+            return cx.say(origin.link, &Control::Create { circuit: origin.name, offer });
+        }
+        let ask = Message::Extend { offer, next: hop.as_next() };
+        match ask.long(cx.design.geometry) {
+            None => {
+                let offer = *offer;
+                let hop = hop.clone();
+                self.send_message(
+                    key,
+                    &Message::Extend { offer: &offer, next: hop.as_next() },
+                    Time::ZERO,
+                    cx,
+                );
+            }
+            Some(content) => {
+                for piece in content.pieces(content.name()) {
+                    self.send_message(key, &Message::Piece(piece), Time::ZERO, cx);
+                }
+            }
         }
     }
 
-    /// A hop joined: the first one told us over the link, the others through the circuit.
+    /// A hop joined: the first one told us over the link, the others through the circuit. `record`: of one that the hop
+    /// before it chose.
     pub(in crate::node) fn hop_joined(
         &mut self,
         key: OriginKey,
-        place: usize,
+        (place, record): (usize, Option<&[u8]>),
         answer: &[u8; ANSWER_BYTES],
         company: Told,
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let origin = self.origins.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let Stage::Building(building) = &origin.stage else { return Err(Refused::OutOfPlace) };
-        if place != origin.hops_done() {
+        let Stage::Building(building) = &mut origin.stage else { return Err(Refused::OutOfPlace) };
+        if place != origin.path.len() {
             return Err(Refused::OutOfPlace); // an answer that we have had already
         }
-        let hop = origin.path[place].description();
-        let finished =
-            building.initiation.finish(HandshakePurpose::Circuit, &hop.identity.0, &hop.link_key, answer);
-        let Ok(secret) = finished else {
+        let Step::Ask(hop) = building.build.next() else { return Err(Refused::OutOfPlace) };
+        let joined = match (hop.record(), record) {
+            (Some(known), None) => Some(Arc::clone(known)),
+            (None, Some(record)) => chosen::<S>(record, &origin.path, cx),
+            _ => None,
+        };
+        let finished = joined.and_then(|mix| {
+            let hop = mix.description();
+            let (identity, link_key) = (&hop.identity.0, &hop.link_key);
+            let secret = building.initiation.finish(HandshakePurpose::Circuit, identity, link_key, answer);
+            secret.ok().map(|secret| (mix, secret))
+        });
+        let Some((mix, secret)) = finished else {
             // Only a hop of this circuit could say that, and it will not say anything better.
             self.end(key, Ended::Broken, cx);
             return Err(Refused::Forged);
         };
+        building.build.joined();
         let was_repeated = building.sends > 1;
-        origin.add_hop(Layers::new(&secret), company, cx.now);
-        if origin.hops_done() < origin.path.len() {
-            let initiation = Initiation::new(&mut cx.chance.keys);
-            origin.stage = Stage::Building(Box::new(Building { initiation, sends: 0, asked_at: cx.now }));
+        origin.add_hop(mix, Layers::new(&secret), company, cx.now);
+        self.go_on(key, was_repeated, cx);
+        Ok(())
+    }
+
+    /// A hop joined: what now?
+    fn go_on(&mut self, key: OriginKey, was_repeated: bool, cx: &mut Cx<'_>) {
+        let Some(origin) = self.origins.get_mut(key) else { return };
+        let Stage::Building(building) = &mut origin.stage else { return };
+        if building.build.next() != Step::Ready {
+            building.initiation = Initiation::new(&mut cx.chance.keys);
+            (building.sends, building.asked_at) = (0, cx.now);
+            return self.request_hop(key, cx);
+        }
+        origin.stage = Stage::Ready;
+        self.is_ready_now(key, cx);
+        if was_repeated {
+            // How long the way is, is not known from a set-up that was asked for twice.
+            self.ask(key, cx);
+        }
+    }
+
+    /// The last hop cannot reach the next one.
+    pub(super) fn hop_refused(&mut self, key: OriginKey, why: Ended, cx: &mut Cx<'_>) {
+        let Some(origin) = self.origins.get_mut(key) else { return };
+        let Stage::Building(building) = &mut origin.stage else { return };
+        if building.build.refused(why) {
             self.request_hop(key, cx);
         } else {
-            origin.stage = Stage::Ready;
-            self.is_ready_now(key, cx);
-            if was_repeated {
-                // How long the way is, is not known from a set-up that was asked for twice.
-                self.ask(key, cx);
-            }
+            self.end(key, why, cx);
         }
-        Ok(())
     }
 
     fn is_ready_now(&mut self, key: OriginKey, cx: &mut Cx<'_>) {
@@ -142,4 +181,12 @@ impl<S: Suite> Origins<S> {
         self.serve_waiting(cx);
         self.hurry_supply(cx);
     }
+}
+
+/// The mix that a hop chose as the next one; none if it is none, is there already, or is we.
+fn chosen<S: Suite>(record: &[u8], path: &[Arc<Record>], cx: &Cx<'_>) -> Option<Arc<Record>> {
+    let record = Record::verify::<S>(record, cx.now).ok()?;
+    let identity = record.description().identity;
+    let is_there = path.iter().any(|mix| mix.description().identity == identity);
+    (!is_there && identity != cx.me.id).then(|| Arc::new(record))
 }

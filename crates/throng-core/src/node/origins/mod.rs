@@ -6,6 +6,7 @@ mod serve;
 mod slots;
 mod supply;
 mod watch;
+mod way;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -16,11 +17,15 @@ use slotmap::SlotMap;
 
 pub(super) use self::origin::Origin;
 use self::supply::Supply;
+pub(super) use self::way::Build;
+#[cfg(test)]
+pub(super) use self::way::Hop;
 use super::context::Cx;
 use crate::config::ClientConfig;
 use crate::crypto::Suite;
 use crate::departure::{Departure, Source};
 use crate::id::{CircuitId, End, NeighbourKey, NodeId, OriginKey};
+use crate::limits::GATHERED_MESSAGES_MAX;
 use crate::membership::{Record, View};
 use crate::refused::Refused;
 use crate::route::{FirstHops, PathRules, Resting};
@@ -29,6 +34,7 @@ use crate::timers::{Due, Timer};
 use crate::wire::cell::CellHeader;
 use crate::wire::control::Ended;
 use crate::wire::message::Message;
+use crate::wire::parts::Gathering;
 use crate::wire::told::Told;
 
 /// All circuits of a node's own, and what it knows about having more.
@@ -40,6 +46,8 @@ pub(super) struct Origins<S: Suite> {
     /// None before a circuit fell silent.
     resting: Option<Box<Resting>>,
     supply: Supply,
+    /// Messages longer than a cell of which some parts are there.
+    parts: Gathering<OriginKey>,
 }
 
 /// A circuit of our own, as the meter sees it.
@@ -66,6 +74,7 @@ impl<S: Suite> Origins<S> {
             first_hops: FirstHops::new(first_hops),
             resting: None,
             supply,
+            parts: Gathering::new(GATHERED_MESSAGES_MAX),
         }
     }
 
@@ -80,29 +89,15 @@ impl<S: Suite> Origins<S> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let origin = self.origins.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let hops = origin.path.len();
         let was_doubtful = origin.is_doubtful(cx.now);
         let (place, message) = origin.unwrap(header, body, cx.now)?;
         let recovered = was_doubtful && origin.is_ready() && !origin.is_doubtful(cx.now);
         let outcome = match message {
-            Message::Payload(payload) if place + 1 == hops => {
-                cx.out.deliver(CircuitId::origin(key), payload);
-                Ok(())
-            }
-            Message::Alive { token } if place + 1 == hops => {
-                origin.answered(token, cx.now);
-                Ok(())
-            }
-            Message::Dummy => {
-                origin.pace.iter_mut().for_each(|pace| pace.hear());
-                Ok(())
-            }
-            Message::Extended { answer, company } => self.hop_joined(key, place + 1, answer, company, cx),
-            Message::NotExtended(why) if !origin.is_ready() => {
-                self.end(key, why, cx);
-                Ok(())
-            }
-            _ => Err(Refused::OutOfPlace),
+            Message::Piece(piece) => match self.parts.add((key, piece.name), piece.part, 0, piece.bytes) {
+                Some(whole) => self.heed(key, place, piece.whole(&whole.bytes)?, cx),
+                None => Ok(()),
+            },
+            message => self.heed(key, place, message, cx),
         };
         if recovered {
             self.serve_waiting(cx);
@@ -110,16 +105,49 @@ impl<S: Suite> Origins<S> {
         outcome
     }
 
-    /// A payload of a stream, to the last hop.
-    pub(super) fn send(&mut self, key: OriginKey, payload: &[u8], cx: &mut Cx<'_>) {
+    /// A hop of a circuit of ours says something.
+    fn heed(
+        &mut self,
+        key: OriginKey,
+        place: usize,
+        message: Message<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let origin = self.origins.get_mut(key).ok_or(Refused::UnknownCircuit)?;
+        let is_ready = origin.is_ready();
+        let is_far_end = is_ready && place + 1 == origin.path.len();
+        match message {
+            Message::Payload(payload) if is_far_end => cx.out.deliver(CircuitId::origin(key), payload),
+            Message::Alive { token } if is_far_end => origin.answered(token, cx.now),
+            Message::Dummy => origin.pace.iter_mut().for_each(|pace| pace.hear()),
+            Message::Extended { answer, company, record } => {
+                return self.hop_joined(key, (place + 1, record), answer, company, cx);
+            }
+            Message::NotExtended(why) if !is_ready => self.hop_refused(key, why, cx),
+            _ => return Err(Refused::OutOfPlace),
+        }
+        Ok(())
+    }
+
+    /// A packet of a stream, to the last hop.
+    pub(super) fn send(&mut self, key: OriginKey, packet: &[u8], cx: &mut Cx<'_>) {
         let Some(origin) = self.origins.get_mut(key).filter(|origin| origin.is_ready()) else { return };
-        match &mut origin.pace {
-            Some(pace) => cx.counts.cells_dropped += u64::from(!pace.push(payload)),
-            None => self.send_message(key, &Message::Payload(payload), Time::ZERO, cx),
+        if let Some(pace) = &mut origin.pace {
+            cx.counts.cells_dropped += pace.push(packet, cx.design.geometry);
+            return;
+        }
+        match Message::Payload(packet).long(cx.design.geometry) {
+            None => self.send_message(key, &Message::Payload(packet), Time::ZERO, cx),
+            Some(content) => {
+                let name = origin.next_number();
+                for piece in content.pieces(name) {
+                    self.send_message(key, &Message::Piece(piece), Time::ZERO, cx);
+                }
+            }
         }
     }
 
-    /// Sends a message to the last hop so far, `at` a slot of the circuit.
+    /// Sends a message to the last hop so far in one cell, `at` a slot of the circuit.
     fn send_message(&mut self, key: OriginKey, message: &Message<'_>, at: Time, cx: &mut Cx<'_>) {
         let Some(origin) = self.origins.get_mut(key) else { return };
         let mut body = cx.out.body();
@@ -140,6 +168,10 @@ impl<S: Suite> Origins<S> {
     }
 
     // --- Audit ----------------------------------------------------------------------------------------
+
+    pub(super) fn has_few_parts(&self) -> bool {
+        self.parts.is_within_bound()
+    }
 
     /// Where all circuits are.
     pub(super) fn places(&self) -> impl Iterator<Item = (End, (NeighbourKey, u32))> {

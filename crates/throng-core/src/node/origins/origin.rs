@@ -5,12 +5,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::way::Build;
 use crate::cover::CircuitPace;
 use crate::crypto::{Initiation, Suite};
 use crate::id::NeighbourKey;
 use crate::layers::Layers;
 use crate::limits::{
-    BUILD_TIME_MAX, CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE, SILENCE_PROBE_EVERY,
+    BUILD_TIME_MAX, CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, REPLY_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE,
+    SILENCE_PROBE_EVERY,
 };
 use crate::membership::Record;
 use crate::refused::Refused;
@@ -24,6 +26,7 @@ use crate::wire::told::Told;
 
 /// A circuit of our own.
 pub(crate) struct Origin<S: Suite> {
+    /// The hops that have joined.
     pub(crate) path: Vec<Arc<Record>>,
     pub(crate) link: NeighbourKey,
     /// What cells on the link call it; 0 before it is entered there.
@@ -38,7 +41,7 @@ pub(crate) struct Origin<S: Suite> {
     next_number: u32,
     cells_sent: u32,
     seen_stream: Window<CIRCUIT_WINDOW_CELLS>,
-    seen_reply: Window<64>,
+    seen_reply: Window<REPLY_WINDOW_CELLS>,
     silence: Silence,
     /// An idle circuit is asked after this.
     idle: Duration,
@@ -63,6 +66,7 @@ pub(crate) enum Stage<S: Suite> {
 }
 
 pub(crate) struct Building<S: Suite> {
+    pub(crate) build: Build,
     pub(crate) initiation: Initiation<S>,
     pub(crate) sends: u32,
     /// When it was asked first.
@@ -84,7 +88,7 @@ pub(crate) struct Use {
 
 impl<S: Suite> Origin<S> {
     pub(crate) fn new(
-        path: Vec<Arc<Record>>,
+        build: Build,
         link: NeighbourKey,
         first: Initiation<S>,
         number: u32,
@@ -92,10 +96,10 @@ impl<S: Suite> Origin<S> {
         now: Time,
     ) -> Self {
         Self {
-            path,
+            path: Vec::new(),
             link,
             name: 0,
-            stage: Stage::Building(Box::new(Building { initiation: first, sends: 0, asked_at: now })),
+            stage: Stage::Building(Box::new(Building { build, initiation: first, sends: 0, asked_at: now })),
             due: Due::NONE,
             started: now,
             use_: Use::default(),
@@ -124,8 +128,26 @@ impl<S: Suite> Origin<S> {
         self.hops.len()
     }
 
+    /// Its mixes, those that are still to be asked as well, as far as they are known.
+    pub(crate) fn mixes(&self) -> Vec<Arc<Record>> {
+        let planned = match &self.stage {
+            Stage::Building(building) => building.build.planned().flatten().cloned().collect(),
+            Stage::Ready => Vec::new(),
+        };
+        self.path.iter().cloned().chain(planned).collect()
+    }
+
+    /// Its last mix, if it is known which one that will be.
+    pub(crate) fn exit(&self) -> Option<&Arc<Record>> {
+        match &self.stage {
+            Stage::Building(building) => building.build.planned().next_back()?,
+            Stage::Ready => self.path.last(),
+        }
+    }
+
     /// The circuit is one hop longer.
-    pub(crate) fn add_hop(&mut self, layers: Layers<S>, company: Told, now: Time) {
+    pub(crate) fn add_hop(&mut self, mix: Arc<Record>, layers: Layers<S>, company: Told, now: Time) {
+        self.path.push(mix);
         self.hops.push(layers);
         self.told.push(company);
         self.silence.hear(now);
@@ -157,6 +179,11 @@ impl<S: Suite> Origin<S> {
     /// Whether its numbers are used up.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.cells_sent >= CIRCUIT_CELLS_MAX
+    }
+
+    /// The number that its next cell will have.
+    pub(crate) fn next_number(&self) -> u32 {
+        self.next_number
     }
 
     /// Writes a message for the last hop so far into `body`, under all layers.

@@ -205,7 +205,7 @@ impl<S: Suite> Origins<S> {
 }
 
 fn exit_serves<S: Suite>(origin: &Origin<S>, port: Option<u16>) -> bool {
-    origin.path.last().is_some_and(|record| record.description().serves(port))
+    origin.exit().is_some_and(|record| record.description().serves(port))
 }
 
 fn has_exit_for(view: &View, port: Option<u16>, now: Time) -> bool {

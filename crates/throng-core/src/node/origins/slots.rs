@@ -53,9 +53,7 @@ impl<S: Suite> Origins<S> {
             cx.slots.pay(cx.now);
         }
         match turn {
-            Some(CircuitTurn::Payload(payload)) => {
-                self.send_message(key, &Message::Payload(&payload), at, cx);
-            }
+            Some(CircuitTurn::Payload(payload)) => self.send_message(key, &payload.message(), at, cx),
             Some(CircuitTurn::Dummy) => self.send_message(key, &Message::Dummy, at, cx),
             Some(CircuitTurn::Loop) => {
                 let token = cx.chance.keys.u32();

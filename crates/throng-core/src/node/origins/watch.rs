@@ -99,7 +99,7 @@ impl<S: Suite> Origins<S> {
             cx.counts.circuits_failed += 1;
             self.supply.failed(cx.now);
             if origin.hops_done() == 0
-                && let Some(first) = origin.path.first()
+                && let Some(first) = origin.mixes().first()
             {
                 self.first_hops.failed(first.description().identity, cx.now);
             }
@@ -116,7 +116,7 @@ impl<S: Suite> Origins<S> {
         cx: &mut Cx<'_>,
     ) {
         let unused = self.origins.iter().filter(|(_, origin)| origin.use_.isolation.is_none());
-        let unwanted = unused.filter(|(_, origin)| unwanted(&origin.path, view));
+        let unwanted = unused.filter(|(_, origin)| unwanted(&origin.mixes(), view));
         let ended: Vec<_> = unwanted.map(|(key, _)| key).collect();
         ended.into_iter().for_each(|key| self.end(key, Ended::Finished, cx));
     }

@@ -3,19 +3,26 @@
 pub(super) mod relay;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use slotmap::SlotMap;
 
 use self::relay::{Answered, Extending, Next, Peeled, Relay};
+pub(super) use self::relay::{To, Wanted};
 use super::context::Cx;
 use crate::cover::{CircuitPace, CircuitTurn, Speaker, Timing};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
 use crate::departure::{Departure, Source};
 use crate::effect::Effect;
-use crate::id::{CircuitId, End, Fingerprint, NeighbourKey, RelayKey};
+use crate::id::{CircuitId, End, NeighbourKey, RelayKey};
 use crate::layers::Layers;
-use crate::limits::{CIRCUIT_SILENT_MIN, EVICTIONS_PER_SECOND_MAX, RELAYED_CIRCUITS_MAX, SLOTS_SILENT_MAX};
+use crate::limits::{
+    CIRCUIT_SILENT_MIN, EVICTIONS_PER_SECOND_MAX, GATHERED_MESSAGES_MAX, RELAYED_CIRCUITS_MAX,
+    SLOTS_SILENT_MAX,
+};
+use crate::membership::Record;
 use crate::output::Event;
 use crate::rate::Bucket;
 use crate::refused::Refused;
@@ -23,21 +30,26 @@ use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::control::{Control, Ended};
-use crate::wire::message::Message;
+use crate::wire::message::{Message, Piece};
+use crate::wire::parts::Gathering;
 use crate::wire::told::Told;
 
 /// All circuits through a node.
 pub(super) struct Relays<S: Suite> {
     relays: SlotMap<RelayKey, Box<Relay<S>>>,
     evictions: Bucket,
+    /// Messages longer than a cell of which some parts are there.
+    parts: Gathering<RelayKey>,
 }
 
 /// What became of a cell that came from a previous hop.
-pub(super) enum Forwarded<'b> {
+pub(super) enum Forwarded {
     /// It goes on.
     Onward(Source, Departure),
-    /// The origin wants the circuit to go on behind us: its request, the next hop, the offer for that.
-    Extend(u32, Fingerprint, &'b [u8; OFFER_BYTES]),
+    /// The origin wants the circuit to go on behind us.
+    Extend(Wanted),
+    /// It still does.
+    AskAgain,
     /// It was for us, and that is all.
     Done,
 }
@@ -54,7 +66,11 @@ pub(super) enum Extension {
 
 impl<S: Suite> Relays<S> {
     pub(super) fn new(now: Time) -> Self {
-        Self { relays: SlotMap::with_key(), evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now) }
+        Self {
+            relays: SlotMap::with_key(),
+            evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now),
+            parts: Gathering::new(GATHERED_MESSAGES_MAX),
+        }
     }
 
     // --- Set-up ---------------------------------------------------------------------------------------
@@ -77,7 +93,8 @@ impl<S: Suite> Relays<S> {
         answer: &[u8; ANSWER_BYTES],
         cx: &mut Cx<'_>,
     ) -> RelayKey {
-        let answered = Answered { offer_head: head(offer), answer: *answer, company: Told::default() };
+        let offer_head = head(offer);
+        let answered = Answered { offer_head, answer: *answer, company: Told::default(), chosen: None };
         let key = self.relays.insert(Box::new(Relay::new(previous, layers, answered, cx.now)));
         cx.counts.circuits_relayed += 1;
         self.look(key, cx);
@@ -104,23 +121,21 @@ impl<S: Suite> Relays<S> {
     pub(super) fn extend(
         &mut self,
         key: RelayKey,
-        request: u32,
-        offer: &[u8; OFFER_BYTES],
+        wanted: &Wanted,
         cx: &mut Cx<'_>,
     ) -> Result<Extension, Refused> {
         let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
         if let Next::Extending(extending) = &mut relay.next {
-            // The question came again: its answer goes back under the number that came last.
-            if extending.offer != *offer {
+            // The question came again: its answer goes back under the numbers that came last.
+            if extending.offer != wanted.offer {
                 return Err(Refused::OutOfPlace);
             }
-            extending.request = request;
+            extending.numbers.clone_from(&wanted.numbers);
             return Ok(Extension::Asked);
         }
         let Next::Hop { answer, .. } = &relay.next else { return Ok(Extension::New) };
-        let again = answer.as_ref().filter(|answered| answered.offer_head == head(offer));
-        let Answered { answer, company, .. } = &**again.ok_or(Refused::OutOfPlace)?;
-        relay.reply(key, request, &Message::Extended { answer, company: *company }, cx);
+        let again = answer.as_ref().filter(|answered| answered.offer_head == head(&wanted.offer));
+        relay.reply(key, &wanted.numbers, &again.ok_or(Refused::OutOfPlace)?.message(), cx);
         Ok(Extension::Answered)
     }
 
@@ -129,11 +144,13 @@ impl<S: Suite> Relays<S> {
         &mut self,
         key: RelayKey,
         (link, name): (NeighbourKey, u32),
-        request: u32,
-        offer: &[u8; OFFER_BYTES],
+        wanted: Wanted,
+        next: Arc<Record>,
     ) {
+        let Wanted { numbers, offer, to } = wanted;
+        let chosen = matches!(to, To::OurChoice).then_some(next);
         if let Some(relay) = self.relays.get_mut(key) {
-            relay.next = Next::Extending(Box::new(Extending { link, name, offer: *offer, request }));
+            relay.next = Next::Extending(Box::new(Extending { link, name, offer, numbers, chosen }));
         }
     }
 
@@ -162,41 +179,43 @@ impl<S: Suite> Relays<S> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let Next::Extending(extending) = &relay.next else { return Err(Refused::OutOfPlace) };
-        let Extending { link, name, request, .. } = **extending;
-        let answered = Box::new(Answered { offer_head: head(&extending.offer), answer: *answer, company });
+        let Next::Extending(extending) = &mut relay.next else { return Err(Refused::OutOfPlace) };
+        let (link, name, offer_head) = (extending.link, extending.name, head(&extending.offer));
+        let (numbers, chosen) = (core::mem::take(&mut extending.numbers), extending.chosen.take());
+        let answered = Box::new(Answered { offer_head, answer: *answer, company, chosen });
+        relay.reply(key, &numbers, &answered.message(), cx);
         relay.next = Next::Hop { link, name, answer: Some(answered) };
-        relay.reply(key, request, &Message::Extended { answer, company }, cx);
         Ok(())
     }
 
     /// The next hop cannot be asked.
-    pub(super) fn refuse_extension(&self, key: RelayKey, request: u32, why: Ended, cx: &mut Cx<'_>) {
+    pub(super) fn refuse_extension(&self, key: RelayKey, numbers: &[u32], why: Ended, cx: &mut Cx<'_>) {
         if let Some(relay) = self.relays.get(key) {
-            relay.reply(key, request, &Message::NotExtended(why), cx);
+            relay.reply(key, numbers, &Message::NotExtended(why), cx);
         }
     }
 
     /// The next hop does not answer, says no, or is gone.
     pub(super) fn next_gone(&mut self, key: RelayKey, why: Ended, cx: &mut Cx<'_>) {
         let Some(relay) = self.relays.get_mut(key) else { return };
-        let Next::Extending(extending) = &relay.next else { return self.end(key, why, cx) };
-        let Extending { link, name, request, .. } = **extending;
+        let Next::Extending(extending) = &mut relay.next else { return self.end(key, why, cx) };
+        let (link, name) = (extending.link, extending.name);
+        let numbers = core::mem::take(&mut extending.numbers);
         relay.next = Next::End;
         cx.tell(Effect::CircuitOff { link, name, told: None });
-        relay.reply(key, request, &Message::NotExtended(why), cx);
+        relay.reply(key, &numbers, &Message::NotExtended(why), cx);
     }
 
     // --- Cells ----------------------------------------------------------------------------------------
 
     /// A cell from the previous hop.
-    pub(super) fn forward<'b>(
+    pub(super) fn forward(
         &mut self,
         key: RelayKey,
         header: CellHeader,
-        body: &'b mut [u8],
+        body: &mut [u8],
         cx: &mut Cx<'_>,
-    ) -> Result<Forwarded<'b>, Refused> {
+    ) -> Result<Forwarded, Refused> {
         if header.space != Space::Stream {
             return Err(Refused::Malformed);
         }
@@ -208,6 +227,30 @@ impl<S: Suite> Relays<S> {
             }
             Peeled::Mine(message) => message,
         };
+        match message {
+            Message::Piece(piece) => {
+                if relay.knows_request(piece.name) {
+                    return Ok(relay.asked_again(key, &piece, header.number, cx));
+                }
+                let name = (key, piece.name);
+                let Some(whole) = self.parts.add(name, piece.part, header.number, piece.bytes) else {
+                    return Ok(Forwarded::Done);
+                };
+                self.heed(key, piece.whole(&whole.bytes)?, &whole.with, cx)
+            }
+            message => self.heed(key, message, &[header.number], cx),
+        }
+    }
+
+    /// The origin of a circuit says something to us, in cells of these numbers.
+    fn heed(
+        &mut self,
+        key: RelayKey,
+        message: Message<'_>,
+        numbers: &[u32],
+        cx: &mut Cx<'_>,
+    ) -> Result<Forwarded, Refused> {
+        let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
         let is_last = matches!(relay.next, Next::End);
         match message {
             Message::Dummy if is_last => self.hear_dummy(key, cx),
@@ -219,7 +262,9 @@ impl<S: Suite> Relays<S> {
             Message::Probe { token } if is_last => {
                 self.send_message(key, &Message::Alive { token }, Time::ZERO, cx);
             }
-            Message::Extend { next, offer } => return Ok(Forwarded::Extend(header.number, next, offer)),
+            Message::Extend { next, offer } => {
+                return Ok(Forwarded::Extend(Wanted::new(numbers, offer, next)));
+            }
             _ => return Err(Refused::OutOfPlace),
         }
         Ok(Forwarded::Done)
@@ -239,16 +284,25 @@ impl<S: Suite> Relays<S> {
         Ok((source_of(key, true), Departure::soon(relay.previous.0, onward)))
     }
 
-    /// A payload of our pipe, to the origin.
-    pub(super) fn send(&mut self, key: RelayKey, payload: &[u8], cx: &mut Cx<'_>) {
-        if let Some(pace) = self.relays.get_mut(key).and_then(|relay| relay.pace.as_mut()) {
-            cx.counts.cells_dropped += u64::from(!pace.push(payload));
+    /// A packet of our pipe, to the origin.
+    pub(super) fn send(&mut self, key: RelayKey, packet: &[u8], cx: &mut Cx<'_>) {
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        if let Some(pace) = &mut relay.pace {
+            cx.counts.cells_dropped += pace.push(packet, cx.design.geometry);
             return;
         }
-        self.send_message(key, &Message::Payload(payload), Time::ZERO, cx);
+        match Message::Payload(packet).long(cx.design.geometry) {
+            None => self.send_message(key, &Message::Payload(packet), Time::ZERO, cx),
+            Some(content) => {
+                let name = relay.next_number();
+                for piece in content.pieces(name) {
+                    self.send_message(key, &Message::Piece(piece), Time::ZERO, cx);
+                }
+            }
+        }
     }
 
-    /// Sends a message to the origin, `at` a slot of the circuit.
+    /// Sends a message to the origin in one cell, `at` a slot of the circuit.
     fn send_message(&mut self, key: RelayKey, message: &Message<'_>, at: Time, cx: &mut Cx<'_>) {
         if let Some(relay) = self.relays.get_mut(key).filter(|relay| matches!(relay.next, Next::End)) {
             let mut body = cx.out.body();
@@ -280,7 +334,7 @@ impl<S: Suite> Relays<S> {
 
     /// Other cover is in force: those that spoke in slots speak in other ones, if there are any.
     pub(super) fn cover_anew(&mut self, cx: &mut Cx<'_>) {
-        let spoke: alloc::vec::Vec<RelayKey> =
+        let spoke: Vec<RelayKey> =
             self.relays.iter_mut().filter_map(|(key, relay)| relay.pace.take().map(|_| key)).collect();
         if cx.slots.is_running() {
             spoke.into_iter().for_each(|relay| self.cover(relay, cx));
@@ -299,9 +353,7 @@ impl<S: Suite> Relays<S> {
         cx.slots.schedule(pace.due(), Speaker::Relay(key));
         cx.slots.note(|spent| spent.note_turn(missed, turn.as_ref()));
         match turn {
-            Some(CircuitTurn::Payload(payload)) => {
-                self.send_message(key, &Message::Payload(&payload), at, cx);
-            }
+            Some(CircuitTurn::Payload(payload)) => self.send_message(key, &payload.message(), at, cx),
             Some(_) => self.send_message(key, &Message::Dummy, at, cx),
             None => {}
         }
@@ -339,7 +391,7 @@ impl<S: Suite> Relays<S> {
 
     /// Ends all of them.
     pub(super) fn end_all(&mut self, why: Ended, cx: &mut Cx<'_>) {
-        let keys: alloc::vec::Vec<_> = self.relays.keys().collect();
+        let keys: Vec<_> = self.relays.keys().collect();
         keys.into_iter().for_each(|key| self.end(key, why, cx));
     }
 
@@ -363,6 +415,10 @@ impl<S: Suite> Relays<S> {
     }
 
     // --- Audit ----------------------------------------------------------------------------------------
+
+    pub(super) fn has_few_parts(&self) -> bool {
+        self.parts.is_within_bound()
+    }
 
     /// Where all circuits are, from both sides.
     pub(super) fn places(&self) -> impl Iterator<Item = (End, (NeighbourKey, u32))> {
@@ -395,11 +451,66 @@ impl<S: Suite> Relays<S> {
 }
 
 impl<S: Suite> Relay<S> {
-    /// Our answer to the origin's request of this number.
-    fn reply(&self, key: RelayKey, request: u32, message: &Message<'_>, cx: &mut Cx<'_>) {
+    /// Our answer to the origin's request whose cells had these numbers.
+    fn reply(&self, key: RelayKey, numbers: &[u32], message: &Message<'_>, cx: &mut Cx<'_>) {
+        let Some(content) = message.long(cx.design.geometry) else {
+            return numbers.iter().take(1).for_each(|number| self.reply_cell(key, *number, message, cx));
+        };
+        // A question has as many cells as its answer may take; who asks otherwise gets a part of it.
+        for (number, piece) in numbers.iter().zip(content.pieces(content.name())) {
+            self.reply_cell(key, *number, &Message::Piece(piece), cx);
+        }
+    }
+
+    fn reply_cell(&self, key: RelayKey, number: u32, message: &Message<'_>, cx: &mut Cx<'_>) {
         let mut body = cx.out.body();
-        let header = self.wrap_reply(request, message, &mut body);
+        let header = self.wrap_reply(number, message, &mut body);
         cx.send(source_of(key, true), Departure::soon(self.previous.0, header), body);
+    }
+
+    /// Whether the request of this name was complete here, and the origin may not have heard the answer.
+    fn knows_request(&self, name: u32) -> bool {
+        let head = name.to_le_bytes();
+        match &self.next {
+            Next::End => false,
+            Next::Extending(extending) => extending.offer.starts_with(&head),
+            Next::Hop { answer, .. } => {
+                answer.as_ref().is_some_and(|said| said.offer_head.starts_with(&head))
+            }
+        }
+    }
+
+    /// A part of a request that was complete before came again. Each is worth something by itself: its number for the
+    /// answer, or, if there is one, a part of the answer.
+    fn asked_again(&mut self, key: RelayKey, piece: &Piece<'_>, number: u32, cx: &mut Cx<'_>) -> Forwarded {
+        let place = piece.part.index();
+        if let Next::Extending(extending) = &mut self.next {
+            extending.numbers.get_mut(place).into_iter().for_each(|there| *there = number);
+            return if place == 0 { Forwarded::AskAgain } else { Forwarded::Done };
+        }
+        match &self.next {
+            Next::Hop { answer: Some(answered), .. } => {
+                let message = answered.message();
+                match message.long(cx.design.geometry) {
+                    None if place == 0 => self.reply_cell(key, number, &message, cx),
+                    None => {}
+                    Some(content) => {
+                        let piece = content.pieces(content.name()).nth(place);
+                        piece.iter().for_each(|p| self.reply_cell(key, number, &Message::Piece(*p), cx));
+                    }
+                }
+            }
+            Next::Hop { .. } | Next::Extending(_) | Next::End => {}
+        }
+        Forwarded::Done
+    }
+}
+
+impl Answered {
+    /// What the origin is told.
+    fn message(&self) -> Message<'_> {
+        let record = self.chosen.as_ref().map(|record| record.as_bytes());
+        Message::Extended { answer: &self.answer, company: self.company, record }
     }
 }
 

@@ -1,18 +1,23 @@
 //! One path through us: who comes before and after, our layer, what was seen.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::cover::CircuitPace;
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
-use crate::id::NeighbourKey;
+use crate::id::{Fingerprint, NeighbourKey};
 use crate::layers::Layers;
-use crate::limits::{BUILD_TIME_MAX, CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX};
+use crate::limits::{
+    BUILD_TIME_MAX, CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX, REPLY_WINDOW_CELLS,
+};
+use crate::membership::Record;
 use crate::refused::Refused;
 use crate::time::Time;
 use crate::timers::Due;
 use crate::window::{Rationed, Window};
 use crate::wire::cell::{CellHeader, Space};
-use crate::wire::message::{Message, is_recognised};
+use crate::wire::message::{self as wire, Message, is_recognised};
 use crate::wire::told::Told;
 
 /// A circuit through us.
@@ -30,7 +35,7 @@ pub(crate) struct Relay<S: Suite> {
     next_number: u32,
     seen_forward: Rationed<CIRCUIT_WINDOW_CELLS>,
     seen_stream: Rationed<CIRCUIT_WINDOW_CELLS>,
-    seen_reply: Window<64>,
+    seen_reply: Window<REPLY_WINDOW_CELLS>,
     made: Time,
     heard: Time,
 }
@@ -41,6 +46,8 @@ pub(crate) struct Answered {
     pub(crate) answer: [u8; ANSWER_BYTES],
     /// What the next hop said of its company beside it.
     pub(crate) company: Told,
+    /// Its record, if we chose it.
+    pub(crate) chosen: Option<Arc<Record>>,
 }
 
 /// What comes after us.
@@ -61,9 +68,42 @@ pub(crate) enum Next {
 pub(crate) struct Extending {
     pub(crate) link: NeighbourKey,
     pub(crate) name: u32,
-    pub(crate) offer: [u8; OFFER_BYTES],
-    /// The number of the latest request, under which the answer goes back.
-    pub(crate) request: u32,
+    pub(crate) offer: Box<[u8; OFFER_BYTES]>,
+    /// The numbers of the latest request's cells, under which the answer goes back.
+    pub(crate) numbers: Vec<u32>,
+    /// Its record, if we chose it.
+    pub(crate) chosen: Option<Arc<Record>>,
+}
+
+/// An origin wants one hop more.
+pub(crate) struct Wanted {
+    /// The numbers of the request's cells. Each is good for one cell of an answer.
+    pub(crate) numbers: Vec<u32>,
+    /// The handshake's first message, for the next hop.
+    pub(crate) offer: Box<[u8; OFFER_BYTES]>,
+    /// Which one that is.
+    pub(crate) to: To,
+}
+
+/// Which node an origin wants as the next hop.
+pub(crate) enum To {
+    /// One that we know by this name.
+    Named(Fingerprint),
+    /// One that says this of itself.
+    Described(Vec<u8>),
+    /// Whichever we choose.
+    OurChoice,
+}
+
+impl Wanted {
+    pub(crate) fn new(numbers: &[u32], offer: &[u8; OFFER_BYTES], next: wire::Next<'_>) -> Self {
+        let to = match next {
+            wire::Next::Named(name) => To::Named(name),
+            wire::Next::Described(record) => To::Described(record.to_vec()),
+            wire::Next::YouChoose => To::OurChoice,
+        };
+        Self { numbers: numbers.to_vec(), offer: Box::new(*offer), to }
+    }
 }
 
 impl Next {
@@ -149,6 +189,11 @@ impl<S: Suite> Relay<S> {
         let number = self.layers.number_before(space, number);
         self.layers.backward(space, number, body);
         Ok(CellHeader { circuit: self.previous.1, space, number })
+    }
+
+    /// The number that our next cell, as the last hop, will have.
+    pub(crate) fn next_number(&self) -> u32 {
+        self.next_number
     }
 
     /// Wraps a message of ours, as the last hop.

@@ -1,17 +1,21 @@
 //! A circuit without its links: an origin and three mixes, and what one of the mixes may try.
 
-use super::origins::Origin;
-use super::relays::relay::{Answered, Next, Peeled, Relay};
 use crate::crypto::{HandshakePurpose, Initiation, Portable, Suite, answer};
-use crate::id::NeighbourKey;
+use crate::id::{NeighbourKey, NodeId};
 use crate::layers::Layers;
+use crate::membership::{Description, Record};
+use crate::node::origins::{Build, Origin};
+use crate::node::relays::relay::{Answered, Next, Peeled, Relay};
+use crate::ports::Ports;
 use crate::refused::Refused;
 use crate::rng::{Purpose, Rng, Seed};
+use crate::scrubbed::Scrubbed;
 use crate::time::Time;
 use crate::wire::Geometry;
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::Message;
 use crate::wire::told::Told;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -38,7 +42,7 @@ fn circuit() -> Circuit {
     let mut rng = Seed::from_bytes([3; 32]).rng(Purpose::Keys, 0);
     let first = Initiation::new(&mut rng);
     let mut own = Origin::new(
-        Vec::new(),
+        Build::telescope(Vec::new()),
         NeighbourKey::default(),
         first,
         rng.u32(),
@@ -48,11 +52,12 @@ fn circuit() -> Circuit {
     let mut relays = Vec::new();
     for hop in 0..HOPS {
         let (ours, theirs) = handshake(&mut rng);
-        own.add_hop(ours, Told::default(), NOW);
+        own.add_hop(mix(hop as u8), ours, Told::default(), NOW);
         let answered = Answered {
             offer_head: [0; 32],
             answer: [0; crate::crypto::ANSWER_BYTES],
             company: Told::default(),
+            chosen: None,
         };
         let mut relay = Relay::new((NeighbourKey::default(), 1), theirs, answered, NOW);
         if hop + 1 < HOPS {
@@ -61,6 +66,22 @@ fn circuit() -> Circuit {
         relays.push(relay);
     }
     Circuit { own, relays }
+}
+
+/// A mix that only its record knows.
+fn mix(number: u8) -> Arc<Record> {
+    let secret = [number + 1; 32];
+    let description = Description {
+        identity: NodeId(Portable::sign_public(&secret)),
+        link_key: [number; 32],
+        family: None,
+        capacity: 1,
+        addresses: vec![Scrubbed(([10, 0, 0, number], 9000).into())],
+        exit_ports: Ports::none(),
+        from: NOW,
+        until: Time::from_secs(1),
+    };
+    Arc::new(Record::sign::<Portable>(description, &secret))
 }
 
 fn body() -> Vec<u8> {

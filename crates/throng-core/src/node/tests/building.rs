@@ -1,0 +1,233 @@
+//! Circuits that are built: over hops that their neighbours know, do not know, or choose, in cells of any length.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::config::{ClientConfig, Membership, NodeConfig, NodeKeys};
+use crate::crypto::Portable;
+use crate::design::Design;
+use crate::id::{CircuitId, Family, NodeId};
+use crate::limits::DATAGRAM_BYTES_MIN;
+use crate::membership::{Description, Record};
+use crate::node::origins::{Build, Hop};
+use crate::node::{Command, Input, Node};
+use crate::output::{Event, Outbox};
+use crate::ports::Ports;
+use crate::rng::{Purpose, Rng, Seed};
+use crate::scrubbed::Scrubbed;
+use crate::time::Time;
+use crate::wire::Geometry;
+use crate::wire::control::Ended;
+
+const MIXES: u8 = 5;
+const NO_LOSS: (f64, u8) = (0.0, 0);
+
+/// A client and some mixes, and nothing between them.
+struct Net {
+    nodes: BTreeMap<SocketAddr, Node<Portable>>,
+    records: Vec<Arc<Record>>,
+    under_way: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    geometry: Geometry,
+    now: Time,
+    /// This share of all datagrams is lost.
+    loss: f64,
+    chance: Rng,
+    events: Vec<Event>,
+    delivered: Vec<(SocketAddr, CircuitId, Vec<u8>)>,
+}
+
+fn address(number: u8) -> SocketAddr {
+    ([10, 0, 0, number], 9000).into()
+}
+
+fn client() -> SocketAddr {
+    address(100)
+}
+
+fn keys(number: u8) -> NodeKeys {
+    NodeKeys::new([number; 32], [number + 100; 32])
+}
+
+impl Net {
+    /// `knows`: whether one mix knows another one.
+    fn new(geometry: Geometry, (loss, seed): (f64, u8), knows: impl Fn(u8, u8) -> bool) -> Self {
+        let design = Arc::new(Design { geometry, ..Design::default() });
+        let records: Vec<_> = (1..=MIXES)
+            .map(|number| {
+                let description = Description {
+                    identity: keys(number).id::<Portable>(),
+                    link_key: keys(number).link_public::<Portable>(),
+                    family: Some(Family([number; 16])),
+                    capacity: 1000,
+                    addresses: vec![Scrubbed(address(number))],
+                    exit_ports: Ports::reduced(),
+                    from: Time::ZERO,
+                    until: Time::from_secs(1000),
+                };
+                Arc::new(Record::sign::<Portable>(description, keys(number).identity_secret()))
+            })
+            .collect();
+        let config = |number: u8, client: Option<ClientConfig>, known: Vec<Arc<Record>>| NodeConfig {
+            keys: keys(number),
+            design: Arc::clone(&design),
+            relays: client.is_none(),
+            is_exit: client.is_none(),
+            client,
+            membership: Membership::Given(known),
+            defences: None,
+        };
+        let now = Time::from_secs(1);
+        let start =
+            |number: u8, config| (address(number), Node::new(config, &Seed::from_bytes([number; 32]), now));
+        let mut nodes = BTreeMap::new();
+        for number in 1..=MIXES {
+            let known = records.iter().zip(1..).filter(|(_, other)| knows(number, *other));
+            let known = known.map(|(record, _)| Arc::clone(record)).collect();
+            nodes.extend([start(number, config(number, None, known))]);
+        }
+        let spare = ClientConfig { spare: 0, ..ClientConfig::default() };
+        nodes.extend([start(100, config(100, Some(spare), records.clone()))]);
+        let (under_way, events, delivered) = (VecDeque::new(), Vec::new(), Vec::new());
+        let chance = Seed::from_bytes([seed; 32]).rng(Purpose::World, 0);
+        Self { nodes, records, under_way, geometry, now, loss, chance, events, delivered }
+    }
+
+    /// Begins a circuit and runs until it is there or not. Its path.
+    fn build(&mut self, hops: Vec<Hop>) -> Result<(CircuitId, Vec<NodeId>), Ended> {
+        let Hop::Known(first) = hops[0].clone() else { panic!("the client knows its first hop") };
+        let mut out = Outbox::new(self.geometry);
+        let Node { rooms, common } = self.nodes.get_mut(&client()).unwrap();
+        let cx = &mut common.at(self.now, &mut out);
+        rooms.build(Build::Telescope(hops.into()), &first, cx).unwrap();
+        rooms.settle(cx);
+        self.take(client(), &out);
+        for _ in 0..20_000 {
+            self.run(Duration::from_millis(1));
+            for event in core::mem::take(&mut self.events) {
+                match event {
+                    Event::CircuitReady { circuit, path, .. } => return Ok((circuit, path)),
+                    Event::CircuitNotBuilt { why, .. } => return Err(why),
+                    _ => {}
+                }
+            }
+        }
+        panic!("neither built nor given up");
+    }
+
+    fn run(&mut self, span: Duration) {
+        self.now = self.now + span;
+        let addresses: Vec<_> = self.nodes.keys().copied().collect();
+        addresses.into_iter().for_each(|at| self.step(at, Input::Wake));
+        while let Some((from, to, mut bytes)) = self.under_way.pop_front() {
+            if self.nodes.contains_key(&to) {
+                self.step(to, Input::Datagram { from, bytes: &mut bytes });
+            }
+        }
+    }
+
+    fn step(&mut self, at: SocketAddr, input: Input<'_>) {
+        let mut out = Outbox::new(self.geometry);
+        self.nodes.get_mut(&at).unwrap().step(self.now, input, &mut out);
+        self.take(at, &out);
+    }
+
+    fn take(&mut self, from: SocketAddr, out: &Outbox) {
+        for lane in out.lanes() {
+            for datagram in lane.datagrams.chunks(self.geometry.datagram()) {
+                if self.chance.unit() >= self.loss {
+                    self.under_way.push_back((from, lane.to, datagram.to_vec()));
+                }
+            }
+        }
+        if from == client() {
+            self.events.extend(out.events.iter().cloned());
+        }
+        self.delivered.extend(out.deliveries().map(|(circuit, packet)| (from, circuit, packet.to_vec())));
+    }
+
+    /// Sends a packet to the exit and its echo back.
+    fn echoes(&mut self, circuit: CircuitId) -> bool {
+        let packet: Box<[u8]> = (0..self.geometry.packet()).map(|at| at as u8).collect();
+        self.step(client(), Input::Command(Command::Send { circuit, payload: &packet }));
+        self.run(Duration::from_millis(1));
+        let Some((exit, back, there)) = self.delivered.pop() else { return false };
+        self.step(exit, Input::Command(Command::Send { circuit: back, payload: &there }));
+        self.run(Duration::from_millis(1));
+        let here = self.delivered.pop();
+        there == *packet && here.is_some_and(|(at, _, here)| at == client() && here == *packet)
+    }
+
+    fn known(&self, mix: usize) -> Hop {
+        Hop::Known(Arc::clone(&self.records[mix - 1]))
+    }
+}
+
+fn geometries() -> impl Iterator<Item = Geometry> {
+    [DATAGRAM_BYTES_MIN, 400, 512, 1279, 1280, 1300, 4000].into_iter().filter_map(Geometry::new)
+}
+
+#[test]
+fn circuits_come_up_and_carry_packets_in_cells_of_any_length() {
+    for geometry in geometries() {
+        let mut net = Net::new(geometry, NO_LOSS, |_, _| true);
+        let hops = vec![net.known(1), net.known(2), net.known(3)];
+        let (circuit, path) = net.build(hops).unwrap();
+        assert_eq!(path, [1, 2, 3].map(|number| keys(number).id::<Portable>()));
+        assert!(net.echoes(circuit) && net.echoes(circuit), "{geometry:?}");
+    }
+}
+
+#[test]
+fn a_set_up_in_many_parts_survives_that_some_are_lost() {
+    let mut built = 0;
+    for seed in 0..40 {
+        let mut net = Net::new(Geometry::new(400).unwrap(), (0.05, seed), |_, _| true);
+        let hops = vec![net.known(1), net.known(2), net.known(3)];
+        built += usize::from(net.build(hops).is_ok());
+    }
+    assert!(built >= 38, "{built} of 40 are built although one datagram in twenty is lost");
+}
+
+#[test]
+fn a_hop_links_to_one_of_which_it_never_heard() {
+    for geometry in geometries() {
+        let mut net = Net::new(geometry, NO_LOSS, |_, _| false);
+        // The client learns by the refusal that the second one does not know the third.
+        let hops = vec![net.known(1), Hop::Stranger(Arc::clone(&net.records[1])), net.known(3)];
+        let (circuit, path) = net.build(hops).unwrap();
+        assert_eq!(path, [1, 2, 3].map(|number| keys(number).id::<Portable>()));
+        assert!(net.echoes(circuit), "{geometry:?}");
+        for number in 1..=MIXES {
+            assert!(net.nodes[&address(number)].view().is_empty(), "for this circuit only");
+        }
+    }
+}
+
+#[test]
+fn a_hop_may_choose_the_next_one_and_the_path_grows() {
+    for geometry in geometries() {
+        let mut net = Net::new(geometry, NO_LOSS, |from, to| to == from + 1);
+        let (circuit, path) = net.build(vec![net.known(1), Hop::Any, Hop::Any, Hop::Any]).unwrap();
+        assert_eq!(path, [1, 2, 3, 4].map(|number| keys(number).id::<Portable>()), "each knew one other");
+        assert!(net.echoes(circuit), "{geometry:?}");
+    }
+}
+
+#[test]
+fn a_hop_that_chooses_one_that_is_there_already_ends_the_circuit() {
+    let mut net =
+        Net::new(Geometry::DEFAULT, NO_LOSS, |from, to| (from, to) == (1, 2) || (from, to) == (2, 3));
+    let (_, path) = net.build(vec![net.known(1), Hop::Any, Hop::Any]).unwrap();
+    assert_eq!(path.len(), 3);
+    let mut net =
+        Net::new(Geometry::DEFAULT, NO_LOSS, |from, to| (from, to) == (1, 2) || (from, to) == (3, 1));
+    assert_eq!(net.build(vec![net.known(1), Hop::Any, net.known(3), Hop::Any]), Err(Ended::Broken));
+    // Nobody is left to be chosen but the one before.
+    let mut net =
+        Net::new(Geometry::DEFAULT, NO_LOSS, |from, to| (from, to) == (1, 2) || (from, to) == (2, 1));
+    assert_eq!(net.build(vec![net.known(1), Hop::Any, Hop::Any]), Err(Ended::UnknownHop));
+}
