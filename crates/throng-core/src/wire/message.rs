@@ -352,7 +352,7 @@ mod tests {
             ];
             for message in messages {
                 let Some(content) = message.long(geometry) else { continue };
-                let mut gathering = Gathering::new(1);
+                let mut gathering = Gathering::<(), 1>::new();
                 let mut whole = None;
                 for piece in content.pieces(5) {
                     let mut body = vec![0xAA; geometry.body()];

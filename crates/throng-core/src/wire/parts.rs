@@ -81,10 +81,12 @@ pub(crate) fn cut(message: &[u8], of: usize) -> impl Iterator<Item = (Part, &[u8
     parts.map(|part| (part, &message[part.place(message.len())]))
 }
 
-/// Messages of which some parts are there. Over its bound the one that began first goes.
-pub(crate) struct Gathering<K> {
+/// Messages of which some parts are there, `MOST` at most; over that the one that began first goes. Where all messages fit
+/// into what carries them it takes no memory.
+pub(crate) struct Gathering<K, const MOST: usize>(Option<Box<Messages<K>>>);
+
+struct Messages<K> {
     begun: BTreeMap<(K, u32), Begun>,
-    most: usize,
     /// How many were begun.
     count: u64,
 }
@@ -101,15 +103,14 @@ pub(crate) struct Gathered {
     pub(crate) with: Vec<u32>,
 }
 
-impl<K: Ord + Copy> Gathering<K> {
-    /// Of at most so many messages.
-    pub(crate) const fn new(most: usize) -> Self {
-        Self { begun: BTreeMap::new(), most, count: 0 }
+impl<K: Ord + Copy, const MOST: usize> Gathering<K, MOST> {
+    pub(crate) const fn new() -> Self {
+        Self(None)
     }
 
     /// Whether a part of the message of this owner and name was there.
     pub(crate) fn has(&self, owner: K, name: u32) -> bool {
-        self.begun.contains_key(&(owner, name))
+        self.0.as_ref().is_some_and(|messages| messages.begun.contains_key(&(owner, name)))
     }
 
     /// Takes a part in. All of the message, if it was the last part that was missing.
@@ -120,16 +121,20 @@ impl<K: Ord + Copy> Gathering<K> {
         with: u32,
         bytes: &[u8],
     ) -> Option<Gathered> {
-        let key = (owner, name);
-        if self.begun.get(&key).is_none_or(|begun| begun.parts.len() != part.of()) {
-            self.begin(key, part.of());
+        if part.is_whole() {
+            return Some(Gathered { bytes: bytes.to_vec(), with: alloc::vec![with] });
         }
-        let begun = self.begun.get_mut(&key)?;
+        let messages = self.0.get_or_insert_with(|| Box::new(Messages { begun: BTreeMap::new(), count: 0 }));
+        let key = (owner, name);
+        if messages.begun.get(&key).is_none_or(|begun| begun.parts.len() != part.of()) {
+            messages.begin(key, part.of(), MOST);
+        }
+        let begun = messages.begun.get_mut(&key)?;
         begun.parts[part.index()] = Some((with, bytes.into()));
         if begun.parts.iter().any(Option::is_none) {
             return None;
         }
-        let parts = self.begun.remove(&key)?.parts;
+        let parts = messages.begun.remove(&key)?.parts;
         let mut gathered = Gathered { bytes: Vec::new(), with: Vec::new() };
         for (with, bytes) in parts.into_iter().flatten() {
             gathered.bytes.extend_from_slice(&bytes);
@@ -138,19 +143,26 @@ impl<K: Ord + Copy> Gathering<K> {
         Some(gathered)
     }
 
-    fn begin(&mut self, key: (K, u32), of: usize) {
+    /// How many there are.
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |messages| messages.begun.len())
+    }
+
+    /// Whether there are not more of them than there may be.
+    pub(crate) fn is_within_bound(&self) -> bool {
+        self.len() <= MOST
+    }
+}
+
+impl<K: Ord + Copy> Messages<K> {
+    fn begin(&mut self, key: (K, u32), of: usize, most: usize) {
         self.begun.remove(&key);
-        if self.begun.len() >= self.most {
+        if self.begun.len() >= most {
             let first = self.begun.iter().min_by_key(|(_, begun)| begun.number).map(|(key, _)| *key);
             first.into_iter().for_each(|first| drop(self.begun.remove(&first)));
         }
         self.begun.insert(key, Begun { number: self.count, parts: (0..of).map(|_| None).collect() });
         self.count += 1;
-    }
-
-    /// Whether there are not more of them than there may be.
-    pub(crate) fn is_within_bound(&self) -> bool {
-        self.begun.len() <= self.most
     }
 }
 
@@ -166,7 +178,7 @@ mod tests {
             of in 1..=PARTS_MAX,
             order in proptest::collection::vec(any::<usize>(), 0..40),
         ) {
-            let mut gathering = Gathering::new(4);
+            let mut gathering = Gathering::<u8, 4>::new();
             let parts: Vec<_> = cut(&message, of).collect();
             prop_assert_eq!(parts.len(), of);
             let order: Vec<usize> = order.into_iter().map(|at| at % of).chain(0..of).collect();
@@ -181,13 +193,13 @@ mod tests {
             let whole = whole.unwrap();
             prop_assert_eq!(whole.bytes, message);
             prop_assert_eq!(whole.with, (0..of as u32).collect::<Vec<_>>());
-            prop_assert!(gathering.begun.is_empty());
+            prop_assert_eq!(gathering.len(), 0);
         }
     }
 
     #[test]
     fn whoever_begins_messages_without_end_has_so_many_at_most() {
-        let mut gathering = Gathering::new(4);
+        let mut gathering = Gathering::<u8, 4>::new();
         let part = Part::new(0, 2).unwrap();
         for name in 0..100 {
             assert!(gathering.add((1, name), part, 0, &[1]).is_none());

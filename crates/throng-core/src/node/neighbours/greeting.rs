@@ -102,7 +102,7 @@ pub(crate) struct Greeter {
     calm: Bucket,
     most: Bucket,
     /// Offers of which some parts are there, by where they come from.
-    parts: Gathering<SocketAddr>,
+    parts: Gathering<SocketAddr, GATHERED_OFFERS_MAX>,
 }
 
 /// What to do with an offer.
@@ -125,7 +125,7 @@ impl Greeter {
             changed: now,
             calm: Bucket::new(HANDSHAKES_PER_SECOND_CALM, now),
             most: Bucket::new(HANDSHAKES_PER_SECOND_MAX, now),
-            parts: Gathering::new(GATHERED_OFFERS_MAX),
+            parts: Gathering::new(),
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) struct Neighbours<S: Suite> {
     defences: Option<Arc<dyn Defences>>,
     mesh: Due,
     /// Messages longer than a cell of which some parts are there.
-    parts: Gathering<NeighbourKey>,
+    parts: Gathering<NeighbourKey, GATHERED_CONTROLS_MAX>,
 }
 
 /// A cell that came in: authentic, and not seen before.
@@ -95,14 +95,7 @@ impl<S: Suite> Neighbours<S> {
         if relays && cx.design.cover.mix_links != MixLinkCover::None {
             cx.timers.set(&mut mesh, cx.now, Timer::Mesh);
         }
-        Self {
-            links: Links::new(),
-            greeter,
-            demand: None,
-            defences,
-            mesh,
-            parts: Gathering::new(GATHERED_CONTROLS_MAX),
-        }
+        Self { links: Links::new(), greeter, demand: None, defences, mesh, parts: Gathering::new() }
     }
 
     // --- Cells ----------------------------------------------------------------------------------------

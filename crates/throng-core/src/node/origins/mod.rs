@@ -47,7 +47,7 @@ pub(super) struct Origins<S: Suite> {
     resting: Option<Box<Resting>>,
     supply: Supply,
     /// Messages longer than a cell of which some parts are there.
-    parts: Gathering<OriginKey>,
+    parts: Gathering<OriginKey, GATHERED_MESSAGES_MAX>,
 }
 
 /// A circuit of our own, as the meter sees it.
@@ -74,7 +74,7 @@ impl<S: Suite> Origins<S> {
             first_hops: FirstHops::new(first_hops),
             resting: None,
             supply,
-            parts: Gathering::new(GATHERED_MESSAGES_MAX),
+            parts: Gathering::new(),
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) struct Relays<S: Suite> {
     relays: SlotMap<RelayKey, Box<Relay<S>>>,
     evictions: Bucket,
     /// Messages longer than a cell of which some parts are there.
-    parts: Gathering<RelayKey>,
+    parts: Gathering<RelayKey, GATHERED_MESSAGES_MAX>,
 }
 
 /// What became of a cell that came from a previous hop.
@@ -69,7 +69,7 @@ impl<S: Suite> Relays<S> {
         Self {
             relays: SlotMap::with_key(),
             evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now),
-            parts: Gathering::new(GATHERED_MESSAGES_MAX),
+            parts: Gathering::new(),
         }
     }
 
