@@ -12,7 +12,7 @@ pub(crate) enum Effect {
     /// A link came up, or a neighbour on one proved who it is.
     LinkUp(LinkUp),
     /// Circuits run on another link now: two links were one neighbour's.
-    LinkMoved { ends: Vec<End>, to: NeighbourKey },
+    LinkMoved { from: NeighbourKey, ends: Vec<End>, to: NeighbourKey },
     /// A link is no more, and what ran on it cannot go on.
     LinkGone(LinkGone),
 }

@@ -143,6 +143,14 @@ pub const SESSION_GRACE: Duration = Duration::from_secs(30);
 pub const SETUP_RETRY_LATER: Duration = Duration::from_secs(60);
 /// A neighbour that seems to be at another address is asked there this often at most.
 pub const PATH_PROBE_EVERY: Duration = Duration::from_millis(200);
+/// After so long it may be asked at a third address instead.
+pub const PATH_PROBE_MAX: Duration = Duration::from_secs(1);
+/// Who we are is said again and again until it is believed: this often after the first attempts.
+pub const INTRODUCE_LATER: Duration = Duration::from_secs(5);
+/// A neighbour may want a proof checked or keys renewed this often at most.
+pub const PROOF_EVERY: Duration = Duration::from_millis(100);
+/// Two links that were opened so shortly after each other may have been opened at once.
+pub const CROSSING_MAX: Duration = Duration::from_secs(10);
 
 /// A circuit used for so long gets no new stream.
 pub const CIRCUIT_USE_MAX: Duration = Duration::from_secs(600);

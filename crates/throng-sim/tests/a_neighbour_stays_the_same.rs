@@ -20,10 +20,7 @@ use throng_sim::{HostId, Seen, Verdict, Wire, World, mix_config};
 
 /// Whether a circuit of this host ended since the last question.
 fn has_ended(network: &mut Network, circuit: CircuitId) -> bool {
-    let ended = |(_, event)| {
-        eprintln!("EVENT {event:?}");
-        matches!(event, Event::CircuitEnded { circuit: c, .. } if c == circuit)
-    };
+    let ended = |(_, event)| matches!(event, Event::CircuitEnded { circuit: c, .. } if c == circuit);
     network.world.take_events(network.client).into_iter().any(ended)
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Pace {
     law: LinkSlots,
     rhythm: Rhythm,
     slots: Slots,
-    /// By the circuit's name on the link; 0, messages between neighbours, goes first.
+    /// By the circuit's name on the link; 0, messages between neighbours, has every second turn.
     queue: Queue<Waits>,
     /// The neighbour has shown that it speaks in slots as well.
     is_heard: bool,
@@ -158,6 +158,13 @@ impl Pace {
             }
             Rhythm::Fixed | Rhythm::Common { .. } => true,
         };
+    }
+
+    /// Of two mimics, whether we are the one that sets the rate.
+    pub(crate) fn decide(&mut self, decides: bool) {
+        if let Rhythm::Mimics(mimics) = &mut self.rhythm {
+            mimics.decides = decides;
+        }
     }
 
     /// Demand-driven: what waits, and what was sent since the last question.

@@ -2,6 +2,7 @@
 //! rooms.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::context::Cx;
 use super::documents::Turned;
@@ -31,7 +32,12 @@ impl<S: Suite> Rooms<S> {
     }
 
     /// What ran on one link runs on another one.
-    pub(super) fn moved(&mut self, end: End, to: NeighbourKey) {
+    pub(super) fn link_moved(&mut self, from: NeighbourKey, ends: Vec<End>, to: NeighbourKey) {
+        ends.into_iter().for_each(|end| self.moved(end, to));
+        self.members.moved(from, to);
+    }
+
+    fn moved(&mut self, end: End, to: NeighbourKey) {
         match end {
             End::Origin(origin) => self.origins.moved(origin, to),
             End::Previous(relay) => self.relays.previous_moved(relay, to),
@@ -60,6 +66,7 @@ impl<S: Suite> Rooms<S> {
         let news = self.neighbours.receive_introduction(link, said, cx)?;
         cx.say_at_once(link, &Control::Introduced);
         if let Some(link) = news {
+            self.neighbours.know_addresses(&self.members.view);
             self.neighbours.cover_link(link, &self.members.view, cx);
             self.neighbours.cover_client(link, cx);
             if self.neighbours.peer(link).is_some() {
@@ -127,6 +134,7 @@ impl<S: Suite> Rooms<S> {
         // Another length of datagrams needs another socket: that is for the owner, at the next start.
         if statement.design.geometry == cx.design.geometry {
             self.members.view = statement.records.iter().cloned().collect::<View>().without(cx.me.id);
+            self.neighbours.know_addresses(&self.members.view);
             let is_covered_anew = statement.design.cover != cx.design.cover;
             *cx.design = Arc::new(statement.design.clone());
             if cx.me.relays_for_others {

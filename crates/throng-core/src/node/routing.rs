@@ -139,6 +139,7 @@ impl<S: Suite> Rooms<S> {
         match command {
             Command::Learn(record) => {
                 self.members.view.learn(record);
+                self.neighbours.know_addresses(&self.members.view);
                 self.origins.hurry_supply(cx);
             }
             Command::Document(document) => {
@@ -221,7 +222,7 @@ impl<S: Suite> Rooms<S> {
             match effect {
                 Effect::CircuitOff { link, name, told } => self.neighbours.take_off(link, name, told, cx),
                 Effect::LinkUp(up) => self.link_up(up, cx),
-                Effect::LinkMoved { ends, to } => ends.into_iter().for_each(|end| self.moved(end, to)),
+                Effect::LinkMoved { from, ends, to } => self.link_moved(from, ends, to),
                 Effect::LinkGone(gone) => self.link_gone(gone, cx),
             }
         }

@@ -225,6 +225,12 @@ impl Exchange {
         }
     }
 
+    /// A neighbour that gives a document is another one now, since two turned out to be one.
+    pub(crate) fn link_moved(&mut self, from: NeighbourKey, to: NeighbourKey) {
+        let given = self.fetches.iter_mut().filter(|fetch| fetch.from == from);
+        given.for_each(|fetch| fetch.from = to);
+    }
+
     /// Whom to ask again for which parts of which document, where what was asked for stays away for too long. A neighbour
     /// that goes on giving nothing, or too slowly, is given up and rests.
     pub(crate) fn ask_again(&mut self, now: Time) -> Vec<(NeighbourKey, [u8; 32], Vec<u32>)> {

@@ -156,6 +156,11 @@ impl Members {
         is_round
     }
 
+    /// Two neighbours turned out to be one: what the first one gives, the other one gives.
+    pub(super) fn moved(&mut self, from: NeighbourKey, to: NeighbourKey) {
+        self.exchange.iter_mut().for_each(|exchange| exchange.link_moved(from, to));
+    }
+
     fn ask_parts(&mut self, link: NeighbourKey, digest: &[u8; 32], parts: &[u32], cx: &mut Cx<'_>) {
         for part in parts {
             cx.say(link, &Control::Want { digest, part: *part });

@@ -14,9 +14,10 @@ use crate::crypto::Suite;
 use crate::departure::Departure;
 use crate::effect::{Effect, LinkGone, LinkUp};
 use crate::id::{End, NeighbourKey, NodeId};
-use crate::limits::SESSION_GRACE;
+use crate::limits::{CIRCUITS_PER_LINK_MAX, CROSSING_MAX, INTRODUCE_LATER, SESSION_GRACE, SETUP_SENDS_MAX};
 use crate::node::context::Cx;
 use crate::refused::Refused;
+use crate::silence::retry_after;
 use crate::timers::Timer;
 use crate::wire::cell::CellHeader;
 use crate::wire::control::{Control, Ended, Introduced};
@@ -27,8 +28,9 @@ impl<S: Suite> Neighbours<S> {
     /// Says who we are (again).
     pub(super) fn introduce(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get_mut(key) else { return };
-        let Introduction::Said(sends) = &mut link.introduction else { return };
+        let Introduction::Said(sends, again_at) = &mut link.introduction else { return };
         *sends += 1;
+        *again_at = cx.now + if *sends < SETUP_SENDS_MAX { retry_after(*sends) } else { INTRODUCE_LATER };
         let mut body = cx.out.body();
         match &link.keys.current {
             Some(session) if session.is_initiator() => {
@@ -54,7 +56,7 @@ impl<S: Suite> Neighbours<S> {
     /// The neighbour believes who we are.
     pub(in crate::node) fn believed(&mut self, key: NeighbourKey, cx: &Cx<'_>) -> Result<(), Refused> {
         let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
-        if let Introduction::Said(_) = link.introduction {
+        if let Introduction::Said(..) = link.introduction {
             link.introduction = Introduction::Believed(cx.now);
         }
         Ok(())
@@ -67,7 +69,6 @@ impl<S: Suite> Neighbours<S> {
         said: &Introduced<'_>,
         cx: &mut Cx<'_>,
     ) -> Result<Option<NeighbourKey>, Refused> {
-        self.may_ask(key, cx.now)?;
         let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
         let who = match said {
             Introduced::Client => Who::Client,
@@ -83,6 +84,9 @@ impl<S: Suite> Neighbours<S> {
             link.who = who;
             return Ok(Some(key));
         };
+        if !link.may_prove(cx.now) {
+            return Err(Refused::TooMany);
+        }
         let binding = link.keys.current.as_ref().map(|session| session.binding).ok_or(Refused::OutOfPlace)?;
         S::verify(identity, &[CONTEXT, &binding].concat(), signature)?;
         Ok(Some(self.recognise(key, NodeId(**identity), cx)))
@@ -91,15 +95,15 @@ impl<S: Suite> Neighbours<S> {
     /// A neighbour that opened a link is this mix. If we have a link to it already, one remains.
     fn recognise(&mut self, key: NeighbourKey, peer: NodeId, cx: &mut Cx<'_>) -> NeighbourKey {
         let other = self.links.to_peer(peer);
-        let begun = self.links.get(key).map(|link| link.begun);
+        let Some(begun) = self.links.get(key).map(|link| link.begun) else { return key };
         self.links.identified(key, peer);
         let Some((other, link)) = other.and_then(|other| Some((other, self.links.get(other)?))) else {
             return key;
         };
         let crossed = match link.introduction {
             Introduction::Needless => false,
-            Introduction::Said(_) => true,
-            Introduction::Believed(at) => begun.is_some_and(|begun| begun <= at),
+            Introduction::Said(..) => begun - link.begun < CROSSING_MAX,
+            Introduction::Believed(at) => begun <= at,
         };
         if !crossed {
             // It had our link, or opened that one itself, and opens another: it has begun anew.
@@ -108,10 +112,20 @@ impl<S: Suite> Neighbours<S> {
         } else if link.is_up() && cx.me.id < peer {
             self.links.identified(other, peer);
             self.merge(key, other, cx);
+            self.introduce_soon(other, cx); // it opened a link although it had ours: it does not know whose that is
             other
         } else {
             self.merge(other, key, cx);
             key
+        }
+    }
+
+    /// Says who we are at once, if that is not believed yet.
+    fn introduce_soon(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if let Introduction::Said(..) = link.introduction {
+            link.introduction = Introduction::Said(0, cx.now);
+            cx.timers.no_later_than(&mut link.due, cx.now, Timer::Link(key));
         }
     }
 
@@ -120,22 +134,24 @@ impl<S: Suite> Neighbours<S> {
         let Some(mut gone) = self.links.merge(from, into) else { return };
         cx.timers.unset(&mut gone.due, Timer::Link(from));
         let slots = gone.end_cover(from, cx);
-        let is_unbelieved = gone.keys.current.is_some() && matches!(gone.introduction, Introduction::Said(_));
+        let is_unbelieved =
+            gone.keys.current.is_some() && matches!(gone.introduction, Introduction::Said(..));
         if let Some(previous) = gone.keys.current.take() {
             let until = cx.now + SESSION_GRACE;
             self.links.set_renewal(into, Some(Renewal::Changed { previous, until }));
         }
         let Some(link) = self.links.get_mut(into) else { return };
         link.paths.record = link.paths.record.take().or(gone.paths.record.take());
-        if let Some(slots) = slots.filter(|_| link.slots.is_none()) {
+        if let Some(mut slots) = slots.filter(|_| link.slots.is_none()) {
+            slots.decide(link.is_initiator());
             cx.slots.schedule(slots.due(), Speaker::Link(into));
             link.slots = Some(slots);
         }
         if is_unbelieved {
-            link.introduction = Introduction::Said(0);
+            link.introduction = Introduction::Said(0, cx.now);
         }
         let (moved, doubled) = link.take_over_circuits(&gone);
-        cx.tell(Effect::LinkMoved { ends: moved, to: into });
+        cx.tell(Effect::LinkMoved { from, ends: moved, to: into });
         if !doubled.is_empty() {
             cx.tell(Effect::LinkGone(LinkGone { peer: None, why: Ended::Broken, ends: doubled }));
         }
@@ -148,21 +164,21 @@ impl<S: Suite> Neighbours<S> {
 impl<S: Suite> Neighbour<S> {
     /// Of two links that were opened at once, the neighbour's remained: it must hear on ours, too, whose that was.
     fn introduce_before(&mut self, key: NeighbourKey, body: &mut [u8], cx: &mut Cx<'_>) {
-        let Some(Renewal::Changed { previous, .. }) = self.keys.renewal.as_deref_mut() else {
-            self.introduction = Introduction::Needless;
-            return;
+        let previous = match self.keys.renewal.as_deref_mut() {
+            Some(Renewal::Changed { previous, .. }) if previous.may_seal() => previous,
+            _ => return self.introduction = Introduction::Needless,
         };
         Neighbours::<S>::write_introduction(&previous.binding, body, cx);
         let (to, departure) = (self.paths.chosen(), Departure::soon(key, CellHeader::CONTROL));
         previous.seal_cell(to, departure, body, cx);
     }
 
-    /// Enters the circuits of another link under their names. Which were entered; and which cannot go on since two have
-    /// one name, which honest ends draw once in a thousand million times.
+    /// Enters the circuits of another link under their names. Which were entered; and which cannot go on since there is no
+    /// room, or two have one name, which honest ends draw once in a thousand million times.
     fn take_over_circuits(&mut self, other: &Self) -> (Vec<End>, Vec<End>) {
         let (mut moved, mut doubled) = (Vec::new(), Vec::new());
         for (name, end) in other.circuits.iter() {
-            if self.circuits.insert(name, end) {
+            if self.circuits.len() < CIRCUITS_PER_LINK_MAX && self.circuits.insert(name, end) {
                 moved.push(end);
             } else {
                 doubled.extend([Some(end), self.circuits.remove(name)].into_iter().flatten());

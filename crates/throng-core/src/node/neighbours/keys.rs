@@ -59,6 +59,15 @@ impl<S: Suite> Renewal<S> {
     }
 }
 
+/// A datagram that was opened.
+pub(super) struct Opened<'d> {
+    pub(super) cell: &'d mut [u8],
+    /// Whether it came under the keys in use.
+    pub(super) is_current: bool,
+    /// Whether it did, and none was sent after it.
+    pub(super) is_newest: bool,
+}
+
 /// What is to be done about keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeysDue {
@@ -93,20 +102,20 @@ impl<S: Suite> Keys<S> {
         }
     }
 
-    /// Opens a datagram under the keys that it names. Also: whether no datagram was sent after it.
+    /// Opens a datagram under the keys that it names.
     pub(super) fn open<'d>(
         &mut self,
         (number, counter): (u32, u64),
         datagram: &'d mut [u8],
         now: Time,
-    ) -> Result<(&'d mut [u8], bool), Refused> {
-        match &mut self.current {
-            Some(current) if current.ours == number => {
-                let cell = current.open(counter, datagram)?;
-                Ok((cell, current.is_newest(counter)))
-            }
-            _ => Ok((self.open_beside((number, counter), datagram, now)?, false)),
-        }
+    ) -> Result<Opened<'d>, Refused> {
+        let cell = match &mut self.current {
+            Some(current) if current.ours == number => current.open(counter, datagram)?,
+            _ => self.open_beside((number, counter), datagram, now)?,
+        };
+        let current = self.current.as_ref().filter(|current| current.ours == number);
+        let is_newest = current.is_some_and(|current| current.is_newest(counter));
+        Ok(Opened { cell, is_current: current.is_some(), is_newest })
     }
 
     /// Opens a datagram under keys beside those in use. The next keys come into use with that.

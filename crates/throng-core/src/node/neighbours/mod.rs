@@ -23,6 +23,7 @@ use core::time::Duration;
 
 use self::demand::Demand;
 use self::greeting::Greeter;
+use self::keys::Opened;
 use self::neighbour::{Neighbour, Wish};
 use self::slots::Leaves;
 use self::table::Links;
@@ -109,7 +110,7 @@ impl<S: Suite> Neighbours<S> {
         cx: &mut Cx<'_>,
     ) -> Result<Arrived<'d>, Refused> {
         let (key, link) = self.links.by_session(session).ok_or(Refused::UnknownSession)?;
-        let (cell, is_newest) = link.open((session, counter), datagram, cx.now)?;
+        let Opened { cell, is_newest, .. } = link.open((session, counter), datagram, cx.now)?;
         cx.counts.datagrams_in += 1;
         let header = CellHeader::parse(cell)?;
         let end = link.circuits.get(header.circuit);
@@ -117,9 +118,11 @@ impl<S: Suite> Neighbours<S> {
         if cx.slots.is_running() {
             link.observe(key, header.circuit == 0 && Control::is_filler(body), cx);
         }
+        let is_elsewhere = is_newest && link.may_be_at(from, cx.now);
         if link.is_unconfirmed() {
             self.links.confirm(key);
-        } else if is_newest && link.paths.may_probe(from, cx.now) {
+        }
+        if is_elsewhere {
             self.probe(key, from, cx);
         }
         Ok(Arrived { link: key, header, body, end })
@@ -175,9 +178,12 @@ impl<S: Suite> Neighbours<S> {
             }
             Wish::Introduce => {
                 self.introduce(key, cx);
-                self.asked(key, cx.now)
+                return self.look(key, cx);
             }
-            Wish::Renew => self.renew(key, cx),
+            Wish::Renew => {
+                self.renew(key, cx);
+                return self.look(key, cx);
+            }
             Wish::Expire => {
                 self.links.set_renewal(key, None);
                 return self.look(key, cx);
@@ -190,6 +196,15 @@ impl<S: Suite> Neighbours<S> {
 
     fn asked(&mut self, key: NeighbourKey, now: Time) -> Time {
         self.links.get_mut(key).map_or(Time::NEVER, |link| link.asked(now))
+    }
+
+    /// Every mix is at the addresses that it signed last, as far as we know.
+    pub(super) fn know_addresses(&mut self, view: &View) {
+        for (_, link) in self.links.iter_mut() {
+            if let Some(record) = link.peer().and_then(|peer| view.get(peer)) {
+                link.paths.record = Some(Arc::clone(record));
+            }
+        }
     }
 
     /// A neighbour that is silent may be reached at another of its addresses.

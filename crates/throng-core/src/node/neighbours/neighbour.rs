@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::circuits::Circuits;
-use super::keys::{Keys, KeysDue};
+use super::keys::{Keys, KeysDue, Opened};
 use super::paths::Paths;
 use super::session::Session;
 use crate::cover::{Guard, Pace};
@@ -17,8 +17,8 @@ use crate::crypto::{ANSWER_BYTES, Initiation, Suite};
 use crate::departure::Departure;
 use crate::id::{End, NodeId};
 use crate::limits::{
-    CREATES_PER_LINK_PER_SECOND_MAX, LINK_IDLE_MAX, LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX, SESSION_AGE_MAX,
-    SETUP_SENDS_MAX, SILENCE_PROBE,
+    CREATES_PER_LINK_PER_SECOND_MAX, LINK_IDLE_MAX, LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX, PROOF_EVERY,
+    SESSION_AGE_MAX, SETUP_SENDS_MAX, SILENCE_PROBE,
 };
 use crate::membership::Record;
 use crate::node::context::Cx;
@@ -50,6 +50,8 @@ pub(crate) struct Neighbour<S: Suite> {
     /// When the handshake with it began, or was answered.
     pub(super) begun: Time,
     pub(super) keys: Keys<S>,
+    /// When it wanted a proof checked or a handshake done last.
+    proved: Option<Time>,
     silence: Silence,
     /// How much longer than elsewhere the neighbour may be silent.
     more_patience: Duration,
@@ -93,8 +95,8 @@ pub(crate) struct Unconfirmed {
 pub(crate) enum Introduction {
     /// The neighbour knows whom it called.
     Needless,
-    /// We said so this often, and wait until it is believed.
-    Said(u32),
+    /// We said so this often, and say it again then until it is believed.
+    Said(u32, Time),
     /// It was believed, then.
     Believed(Time),
 }
@@ -125,7 +127,7 @@ impl<S: Suite> Neighbour<S> {
     pub(super) fn to(record: Arc<Record>, initiation: Initiation<S>, now: Time) -> Self {
         let who = Who::Mix(record.description().identity);
         let opening = Opening { initiation, cookie: None, sends: 0 };
-        Self::new(who, Stage::Opening(Box::new(opening)), Paths::of(record), Introduction::Said(0), now)
+        Self::new(who, Stage::Opening(Box::new(opening)), Paths::of(record), Introduction::Said(0, now), now)
     }
 
     /// One that opened a link to us.
@@ -150,6 +152,7 @@ impl<S: Suite> Neighbour<S> {
             guard: None,
             begun: now,
             keys: Keys { current: None, renewal: None },
+            proved: None,
             silence: Silence::new(now),
             more_patience: Duration::ZERO,
         }
@@ -197,16 +200,37 @@ impl<S: Suite> Neighbour<S> {
 
     // --- Cells ----------------------------------------------------------------------------------------
 
-    /// Opens a datagram under the keys that it names. Also: whether no datagram was sent after it.
+    /// Opens a datagram under the keys that it names. Only those in use show that the neighbour lives, and knows us.
     pub(super) fn open<'d>(
         &mut self,
         named: (u32, u64),
         datagram: &'d mut [u8],
         now: Time,
-    ) -> Result<(&'d mut [u8], bool), Refused> {
+    ) -> Result<Opened<'d>, Refused> {
         let opened = self.keys.open(named, datagram, now)?;
-        self.silence.hear(now);
+        if opened.is_current {
+            self.silence.hear(now);
+        }
         Ok(opened)
+    }
+
+    /// Whether the neighbour may be asked at an address that a datagram of its came from. A mix is at one of those that it
+    /// signed, or whoever can hold datagrams up for a moment would stay in between for ever; others move as they like.
+    pub(super) fn may_be_at(&self, address: SocketAddr, now: Time) -> bool {
+        self.paths.may_probe(address, now)
+            && match self.who {
+                Who::Mix(_) => self.paths.is_candidate(address),
+                Who::Client | Who::Unknown => true,
+            }
+    }
+
+    /// Whether the neighbour may want something now that costs us a signature or a handshake.
+    pub(super) fn may_prove(&mut self, now: Time) -> bool {
+        let may = self.proved.is_none_or(|before| now - before >= PROOF_EVERY);
+        if may {
+            self.proved = Some(now);
+        }
+        may
     }
 
     /// Seals a cell into a datagram that leaves `at` its slot.
@@ -258,21 +282,25 @@ impl<S: Suite> Neighbour<S> {
         if pulse == Pulse::Dead {
             return Wish::Dead;
         }
-        if matches!(self.introduction, Introduction::Said(sends) if sends < SETUP_SENDS_MAX) {
+        if pulse == Pulse::Ask {
+            return Wish::Ping; // before all else: whoever is dead must not be waited for
+        }
+        let introduce_at = match self.introduction {
+            Introduction::Said(_, again_at) => again_at,
+            Introduction::Needless | Introduction::Believed(_) => Time::NEVER,
+        };
+        let (renewal_at, due) = self.keys.due();
+        if introduce_at <= now {
             return Wish::Introduce;
         }
-        let (renewal_at, due) = self.keys.due();
         if renewal_at <= now {
             return if due == KeysDue::Renew { Wish::Renew } else { Wish::Expire };
         }
-        match pulse {
-            Pulse::Ask => Wish::Ping,
-            Pulse::Look(at) => Wish::Wait(at.min(renewal_at)),
-            Pulse::Calm | Pulse::Dead => {
-                let idle = (self.silence.heard() + LINK_IDLE_MAX).max(now + LINK_IDLE_MAX / 4);
-                Wish::Wait(idle.min(keys_end).min(renewal_at))
-            }
-        }
+        let next = match pulse {
+            Pulse::Look(at) => at,
+            _ => (self.silence.heard() + LINK_IDLE_MAX).max(now + LINK_IDLE_MAX / 4).min(keys_end),
+        };
+        Wish::Wait(next.min(introduce_at).min(renewal_at))
     }
 
     /// When no datagram may be sealed any more under the keys in use.

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
-use crate::limits::PATH_PROBE_EVERY;
+use crate::limits::{PATH_PROBE_EVERY, PATH_PROBE_MAX};
 use crate::membership::Record;
 use crate::time::Time;
 
@@ -26,6 +26,7 @@ struct Probe {
     address: SocketAddr,
     /// Comes back in the answer; never 0.
     token: u64,
+    begun: Time,
     sent: Time,
 }
 
@@ -70,15 +71,20 @@ impl Paths {
 
     /// Whether the neighbour may be asked at another address now.
     pub(super) fn may_probe(&self, address: SocketAddr, now: Time) -> bool {
-        address != self.chosen && self.probe.as_ref().is_none_or(|probe| now - probe.sent >= PATH_PROBE_EVERY)
+        let may = |probe: &Probe| match probe.address == address {
+            true => now - probe.sent >= PATH_PROBE_EVERY,
+            // An answer from there may be under way, which a datagram from elsewhere must not keep away.
+            false => now - probe.begun >= PATH_PROBE_MAX,
+        };
+        address != self.chosen && self.probe.as_deref().is_none_or(may)
     }
 
     /// The neighbour is asked there (again). With which token: with the one that was drawn now only if it was not asked there
     /// before, since the answer to that may still be under way.
     pub(super) fn probe(&mut self, address: SocketAddr, drawn: u64, now: Time) -> u64 {
         let before = self.probe.as_ref().filter(|probe| probe.address == address);
-        let token = before.map_or(drawn | 1, |probe| probe.token);
-        self.probe = Some(Box::new(Probe { address, token, sent: now }));
+        let (token, begun) = before.map_or((drawn | 1, now), |probe| (probe.token, probe.begun));
+        self.probe = Some(Box::new(Probe { address, token, begun, sent: now }));
         token
     }
 

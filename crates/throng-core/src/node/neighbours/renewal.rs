@@ -24,8 +24,8 @@ impl<S: Suite> Neighbours<S> {
         Side::Initiator { renew_after }
     }
 
-    /// Offers other keys (again). When to look again.
-    pub(super) fn renew(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> Time {
+    /// Offers other keys (again).
+    pub(super) fn renew(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let is_asked = |link: &Neighbour<S>| matches!(link.keys.renewal.as_deref(), Some(Renewal::Asked(_)));
         if self.links.get(key).is_some_and(|link| !is_asked(link)) {
             let ours = self.links.fresh_session(&mut cx.chance.keys);
@@ -34,12 +34,11 @@ impl<S: Suite> Neighbours<S> {
             self.links.set_renewal(key, Some(Renewal::Asked(asked)));
         }
         let renewal = self.links.get_mut(key).and_then(|link| link.keys.renewal.as_deref_mut());
-        let Some(Renewal::Asked(asked)) = renewal else { return Time::NEVER };
+        let Some(Renewal::Asked(asked)) = renewal else { return };
         asked.sends += 1;
         let wait = if asked.sends < SETUP_SENDS_MAX { retry_after(asked.sends) } else { SETUP_RETRY_LATER };
         asked.again_at = cx.now + wait;
         cx.say_at_once(key, &Control::Renew { session: asked.ours, offer: asked.initiation.offer() });
-        asked.again_at
     }
 
     /// The neighbour offers other keys.
@@ -60,7 +59,9 @@ impl<S: Suite> Neighbours<S> {
             _ => false,
         };
         if !is_known {
-            self.may_ask(key, cx.now)?;
+            if !self.links.get_mut(key).is_some_and(|link| link.may_prove(cx.now)) {
+                return Err(Refused::TooMany);
+            }
             let ours = self.links.fresh_session(&mut cx.chance.keys);
             let purpose = HandshakePurpose::Link { initiator: theirs, responder: ours };
             let (secret, answer) = cx.answer::<S>(purpose, offer)?;

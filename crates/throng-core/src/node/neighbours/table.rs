@@ -64,11 +64,12 @@ impl<S: Suite> Links<S> {
     /// the idlest without circuits, else (nothing may go) none.
     pub(crate) fn overfull(&mut self) -> Option<NeighbourKey> {
         let links = self.links.len();
+        let answered_offers = self.answered.as_ref().map_or(0, |answered| answered.offers.len());
         while let Some(unconfirmed) = self.answered.as_mut().map(|answered| &mut answered.unconfirmed)
             && let Some(&oldest) = unconfirmed.front()
         {
             let still = self.links.get(oldest).is_some_and(|link| link.is_unconfirmed());
-            if still && (links >= LINKS_MAX || unconfirmed.len() >= LINKS_UNCONFIRMED_MAX) {
+            if still && (links >= LINKS_MAX || answered_offers >= LINKS_UNCONFIRMED_MAX) {
                 return Some(oldest);
             }
             if still {
