@@ -4,8 +4,10 @@ use core::time::Duration;
 
 // --- What is on the wire -------------------------------------------------------------------------------
 
-/// Shortest datagram: a record through a circuit takes [`PARTS_MAX`](crate::wire::parts::PARTS_MAX) cells or fewer.
+/// Shortest datagram: a record through a circuit takes [`PARTS_MAX`] cells or fewer.
 pub const DATAGRAM_BYTES_MIN: usize = 256;
+/// Most parts of a message that is longer than what carries it.
+pub const PARTS_MAX: usize = 16;
 /// The usual datagram: a hybrid handshake's first message and its envelope fill it exactly.
 pub const DATAGRAM_BYTES_USUAL: usize = 1280;
 /// Packets of so many bytes can be sent through every circuit, in parts where a cell carries less. QUIC asks for 1200
@@ -82,7 +84,7 @@ const _: () =
 
 /// Answers to questions of a set-up that may overtake each other: the cells of all sends of one.
 pub const REPLY_WINDOW_CELLS: usize = 128;
-const _: () = assert!(REPLY_WINDOW_CELLS >= SETUP_SENDS_MAX as usize * crate::wire::parts::PARTS_MAX);
+const _: () = assert!(REPLY_WINDOW_CELLS >= SETUP_SENDS_MAX as usize * PARTS_MAX);
 /// Numbers that a circuit's cells may leave out in a direction, at once: as many as an end may have under way when all
 /// of them are lost. Whoever chooses numbers could write messages into the gaps; every cell that comes earns a quarter
 /// of a number, so that they hold little more than dropped cells would.

@@ -3,12 +3,19 @@
 use super::cell::CELL_HEADER_BYTES;
 use super::control::CONTROL_PART_BYTES;
 use super::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
-use super::message::{MESSAGE_AUTH_BYTES, MESSAGE_HEADER_BYTES, MESSAGE_NAME_BYTES};
-use super::parts::{PARTS_MAX, needed};
+use super::parts::needed;
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
 use crate::limits::{
-    DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, DATAGRAM_BYTES_USUAL, PACKET_BYTES_MIN, RECORD_BYTES_MAX,
+    DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, DATAGRAM_BYTES_USUAL, PACKET_BYTES_MIN, PARTS_MAX,
+    RECORD_BYTES_MAX,
 };
+
+/// The zeros before a message through a circuit, bytes.
+pub const MESSAGE_AUTH_BYTES: usize = 16;
+/// Its kind, part and length, bytes.
+pub const MESSAGE_HEADER_BYTES: usize = 4;
+/// The name of one in parts, bytes.
+const MESSAGE_NAME_BYTES: usize = 4;
 
 /// The one length of a network's datagrams, and what fits inside.
 ///

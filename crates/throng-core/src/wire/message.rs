@@ -15,19 +15,13 @@ use alloc::vec::Vec;
 use subtle::ConstantTimeEq;
 
 use super::control::Ended;
+pub use super::geometry::{MESSAGE_AUTH_BYTES, MESSAGE_HEADER_BYTES};
 use super::parts::{self, Part};
 use super::told::Told;
 use super::{Geometry, Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
 use crate::id::Fingerprint;
 use crate::limits::RECORD_BYTES_MAX;
-
-/// The zeros, bytes.
-pub const MESSAGE_AUTH_BYTES: usize = 16;
-/// Kind, part and length, bytes.
-pub const MESSAGE_HEADER_BYTES: usize = 4;
-/// The name of a message in parts, bytes.
-pub const MESSAGE_NAME_BYTES: usize = 4;
 
 /// A message between the origin of a circuit and one of its hops.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,9 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Malformed;
-
-/// Most parts of a message.
-pub const PARTS_MAX: usize = 16;
+use crate::limits::PARTS_MAX;
 
 /// Which part of a message this is, and how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
