@@ -1,6 +1,6 @@
 //! Strategies and schemes as words: `batch=20ms`, `user-link=64kbps,links`. One grammar for flags, files and documents.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
@@ -9,12 +9,12 @@ use core::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidValue {
     found: String,
-    expected: &'static str,
+    expected: Cow<'static, str>,
 }
 
 impl InvalidValue {
-    pub(crate) fn new(found: &str, expected: &'static str) -> Self {
-        Self { found: found.to_owned(), expected }
+    pub(crate) fn new(found: &str, expected: impl Into<Cow<'static, str>>) -> Self {
+        Self { found: found.to_owned(), expected: expected.into() }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use throng_core::Design;
 use throng_core::cover::{CircuitCover, Cover, LinkSlots, Machines, MixLinkCover, Rate, UserLinkCover};
-use throng_core::mixing::{Fire, MinCompany, Mixing, Pool};
+use throng_core::mixing::{Batch, Exponential, Fire, MinCompany, Mixing, Pool, Slices, Uniform};
 use throng_core::route::Route;
 
 use crate::chance::{Chance, For};
@@ -80,8 +80,8 @@ fn plan(seed: u64) -> Plan {
     let users = draws.from(1, 8) as usize;
     let duration = Duration::from_secs(draws.from(15, 60));
     let mixing = match draws.from(0, 2) {
-        0 => Mixing::Batch { every: Duration::from_millis(draws.from(5, 100)) },
-        _ => Mixing::None,
+        0 => Mixing::Batch(Batch { every: Duration::from_millis(draws.from(5, 100)) }),
+        _ => Mixing::NONE,
     };
     let (wire, traffic) = (draws.wire(), draws.traffic());
     let line = match draws.from(0, 3) {
@@ -194,16 +194,16 @@ impl Draws {
 
     fn mixing(&mut self) -> Mixing {
         match self.from(0, 6) {
-            0 => Mixing::Batch { every: self.ms(5, 100) },
+            0 => Mixing::Batch(Batch { every: self.ms(5, 100) }),
             1 => self.pool(Fire::Threshold(1)),
             2 => {
                 let fire = Fire::Every(self.ms(5, 50));
                 self.pool(fire)
             }
-            3 => Mixing::Slices { every: self.ms(5, 50) },
-            4 => Mixing::Exponential { mean: self.ms(1, 20) },
-            5 => Mixing::Uniform { most: self.ms(1, 50) },
-            _ => Mixing::None,
+            3 => Mixing::Slices(Slices { every: self.ms(5, 50) }),
+            4 => Mixing::Exponential(Exponential { mean: self.ms(1, 20) }),
+            5 => Mixing::Uniform(Uniform { most: self.ms(1, 50) }),
+            _ => Mixing::NONE,
         }
     }
 

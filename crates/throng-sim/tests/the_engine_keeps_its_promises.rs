@@ -9,7 +9,7 @@ use throng_core::config::Membership;
 use throng_core::crypto::Portable;
 use throng_core::limits::OWN_CIRCUITS_MAX;
 use throng_core::membership::Record;
-use throng_core::mixing::Mixing;
+use throng_core::mixing::{Batch, Mixing};
 use throng_core::output::NotAttached;
 use throng_core::{CircuitId, Command, Event, Scrubbed};
 use throng_sim::Wire;
@@ -81,7 +81,7 @@ fn a_machine_that_slept_asks_before_it_gives_its_circuits_up() {
 
 #[test]
 fn mixes_that_batch_delay_and_still_deliver_everything() {
-    let mixing = Mixing::batch(Duration::from_millis(50)).expect("within the bound");
+    let mixing = Mixing::Batch(Batch { every: Duration::from_millis(50) });
     let mut network = Network::new(Plan { mixing, ..Plan::default() });
     let circuit = network.attach(1, 7).expect("a circuit");
     let before = network.world.now();
@@ -95,7 +95,7 @@ fn mixes_that_batch_delay_and_still_deliver_everything() {
 
 #[test]
 fn a_batching_mix_that_takes_leave_says_so_before_it_goes() {
-    let mixing = Mixing::batch(Duration::from_millis(50)).expect("within the bound");
+    let mixing = Mixing::Batch(Batch { every: Duration::from_millis(50) });
     let mut network = Network::new(Plan { mixing, mixes: 3, exits: 1, ..Plan::default() });
     let circuit = network.attach(1, 7).expect("a circuit");
     for mix in network.mixes.clone() {

@@ -44,5 +44,6 @@
 //!
 //! The first hop gets a [`Create`](crate::wire::control::Control::Create) over the link, every further one an
 //! [`Extend`](crate::wire::message::Message::Extend) through the circuit so far, which the hop before it turns
-//! into a `Create`. Each carries the same [handshake](crate::crypto::Initiation). Any of these messages may be
+//! into a `Create`. An `Extend` [names](crate::wire::message::Next) the next hop, carries its record, or leaves the choice to
+//! the hop, which then says whom it chose: the path grows as hops join. Each carries the same [handshake](crate::crypto::Initiation). Any of these messages may be
 //! lost or doubled: the origin asks again, with the same offer, and whoever has answered answers the same.

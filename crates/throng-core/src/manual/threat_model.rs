@@ -2,9 +2,9 @@
 //!
 //! **Somebody on the wire** sees datagrams of one length between addresses, and when. They cannot read, change,
 //! repeat or forge one: a changed or repeated datagram is dropped before anything else happens. With the mixing
-//! strategy [`None`](crate::mixing::Mixing::None), and without cover traffic, *timing tells them everything*: who
+//! strategy [`AtOnce`](crate::mixing::AtOnce), and without cover traffic, *timing tells them everything*: who
 //! watches both ends of a circuit links them after a few dozen datagrams. A
-//! [batch](crate::mixing::Mixing::Batch) makes that harder only as far as others are in the same batch. Where user links and
+//! [batch](crate::mixing::Batch) makes that harder only as far as others are in the same batch. Where user links and
 //! links between mixes are [covered](crate::cover::Cover) at constant rates, what they see does not depend on what users do;
 //! when keys are renewed or circuits end, neither. (The header of a datagram names its session: that keys were renewed shows.)
 //!

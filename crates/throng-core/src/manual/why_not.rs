@@ -20,7 +20,8 @@
 //!
 //! **Why 1280 bytes?** It is what the handshake needs in one datagram: 1216 bytes of keys and their envelope; through
 //! a circuit an extension fills its cell to the last byte. It also fits every path that carries IPv6 with its
-//! usual 1500, and leaves QUIC 1224 bytes where it asks for 1200.
+//! usual 1500, and leaves QUIC 1224 bytes where it asks for 1200. A design may say another length, down to 256: then
+//! handshakes and packets go in [parts](crate::wire::parts), and one lost cell costs more.
 //!
 //! **Why does a circuit's origin, and not its neighbours, notice that a hop is dead?** Both do. Links ask a silent
 //! neighbour; but only the origin can tell a mix that forwards nothing from one that has nothing to forward.

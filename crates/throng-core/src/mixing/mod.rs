@@ -1,152 +1,131 @@
 //! When a held cell leaves: the strategies of a mix.
 //!
-//! A strategy sees [`Ticket`]s, never cells: it cannot treat two of them differently. It is data first ([`Mixing`]), and
-//! states in closed form what it does ([`law`]).
+//! A strategy sees tickets, never cells: it cannot treat two of them differently. It is data first ([`Mixing`]), states in
+//! closed form what it does, and says how it works: all in one file. Another one is another file, and a line of the list
+//! below.
 
+mod at_once;
+mod batch;
 mod company;
-pub mod law;
+mod each;
+mod exponential;
+mod min_company;
 mod mixer;
+mod pool;
+mod slices;
+mod strategy;
+mod uniform;
 
+use alloc::boxed::Box;
+use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
+pub use at_once::AtOnce;
+pub use batch::Batch;
 pub use company::Company;
 pub(crate) use company::{Minute, WITHIN};
-pub(crate) use mixer::{Mixer, Ticket};
+pub use exponential::Exponential;
+pub use min_company::MinCompany;
+pub(crate) use mixer::Mixer;
+pub use pool::{Fire, Pool};
+pub use slices::Slices;
+pub(crate) use strategy::Ticket;
+use strategy::{AtWork, Strategy};
+pub use uniform::Uniform;
 
-use crate::limits::{BATCH_EVERY_MAX, COMPANY_OTHERS_MAX, DELAY_MAX, POOL_CELLS_MAX};
-use crate::text::{InvalidValue, Span, number, span, words};
+use crate::text::{InvalidValue, words};
+use crate::time::Time;
 
-/// A mixing strategy.
-///
-/// As text: `none`, `batch=20ms`, `pool=1:10:200ms`, `slices=50ms`, `exponential=15ms`, `uniform=20ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Mixing {
-    /// A cell leaves at once. No protection against anyone who watches both sides of the mix.
-    #[default]
-    None,
-    /// Cells that arrive within one interval leave together at its end, in random order (a timed mix).
-    Batch {
-        /// The interval. A cell waits for half of it on average.
-        every: Duration,
-    },
-    /// Some cells stay behind when others leave, drawn at random.
-    Pool(Pool),
-    /// Rounds of a cascade: the round ends when every circuit has delivered a cell, or when its time is over; each then
-    /// sends one, in random order. Directions have rounds of their own.
-    Slices {
-        /// How long a round may last. A cell waits for half of it on average where not everybody delivers.
-        every: Duration,
-    },
-    /// Every cell waits on its own, exponentially: of all delays with this mean the one with the greatest entropy.
-    Exponential {
-        /// The mean.
-        mean: Duration,
-    },
-    /// Every cell waits on its own, uniformly between nothing and `most`.
-    Uniform {
-        /// The longest delay; twice the mean.
-        most: Duration,
-    },
+/// All strategies: this list, and a file for each.
+macro_rules! strategies {
+    ($($(#[$attribute:meta])* $strategy:ident),+ $(,)?) => {
+        /// A mixing strategy.
+        ///
+        /// As text: `none`, `batch=20ms`, `pool=1:10:200ms`, `slices=50ms`, `exponential=15ms`, `uniform=20ms`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Mixing {
+            $($(#[$attribute])* $strategy($strategy)),+
+        }
+
+        impl Mixing {
+            /// A time within which nearly every cell (99 of 100) leaves.
+            pub fn long_delay(self) -> Duration {
+                match self { $(Self::$strategy(strategy) => strategy.long_delay()),+ }
+            }
+
+            /// The mean of the delay, where `rate` cells arrive per second.
+            pub fn mean_delay(self, rate: f64) -> Duration {
+                match self { $(Self::$strategy(strategy) => strategy.mean_delay(rate)),+ }
+            }
+
+            /// The probability that a cell has left after `delay`; nothing where time does not say it.
+            pub fn left_within(self, delay: Duration) -> Option<f64> {
+                match self { $(Self::$strategy(strategy) => Strategy::left_within(&strategy, delay)),+ }
+            }
+
+            /// Bits that an observer lacks about one cell, where `rate` cells arrive per second.
+            pub fn entropy_bits(self, rate: f64) -> f64 {
+                match self { $(Self::$strategy(strategy) => strategy.entropy_bits(rate)),+ }
+            }
+
+            fn begin(self, now: Time) -> Box<dyn AtWork> {
+                match self { $(Self::$strategy(strategy) => strategy.begin(now)),+ }
+            }
+
+            /// The strategy of this name with these values.
+            fn read(name: &str, values: &mut dyn Iterator<Item = &str>) -> Option<Self> {
+                match name {
+                    $(<$strategy as Strategy>::NAME => $strategy::read(values).map(Self::$strategy),)+
+                    _ => None,
+                }
+            }
+
+            /// What may be written, with an example of each.
+            fn examples() -> String {
+                [$(<$strategy as Strategy>::EXAMPLE),+].join(", ")
+            }
+        }
+
+        impl fmt::Display for Mixing {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$strategy(strategy) => {
+                        f.write_str(<$strategy as Strategy>::NAME)?;
+                        strategy.write(f)
+                    })+
+                }
+            }
+        }
+    };
 }
 
-/// A pool mix. A dummy takes part where cells stay away, so that nothing stays for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// When some leave.
-    pub fire: Fire,
-    /// How many stay. The pool begins full of dummies.
-    pub keep: u16,
-    /// After this long without a cell a dummy comes in (AN.ON: 200 ms).
-    pub dummy_after: Duration,
-}
-
-/// When cells leave a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fire {
-    /// As soon as so many are there beyond those that stay; so many leave then.
-    Threshold(u16),
-    /// At the end of every interval; all leave beyond those that stay.
-    Every(Duration),
-}
-
-/// What a mix does when a cell is about to leave and fewer than `others` other cells were there with it.
-///
-/// As text: `none`, `fill=3`, `hold=3:20ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum MinCompany {
-    /// Nothing.
-    #[default]
-    Off,
-    /// It sends fillers to neighbours drawn at random, as many as are missing; not to those that hear it in slots.
-    Fill {
-        /// How many others there should be.
-        others: u16,
-    },
-    /// It holds the cell until there are as many, at most so long.
-    Hold {
-        /// How many others there should be.
-        others: u16,
-        /// How long it waits for them.
-        at_most: Duration,
-    },
+strategies! {
+    /// A cell leaves at once.
+    AtOnce,
+    /// Cells that arrive within one interval leave together.
+    Batch,
+    /// Every cell waits on its own, exponentially.
+    Exponential,
+    /// Every cell waits on its own, uniformly.
+    Uniform,
+    /// Rounds in which every circuit has a turn.
+    Slices,
+    /// Some cells stay behind when others leave.
+    Pool,
 }
 
 impl Mixing {
-    /// A timed batch, or nothing if the interval is zero or above [`BATCH_EVERY_MAX`].
-    pub fn batch(every: Duration) -> Option<Self> {
-        (Duration::ZERO < every && every <= BATCH_EVERY_MAX).then_some(Self::Batch { every })
-    }
-
-    /// The pool of AN.ON's mixes: ten cells stay, each that comes sends one away; a dummy comes after 200 ms of silence.
-    pub const AN_ON: Self =
-        Self::Pool(Pool { fire: Fire::Threshold(1), keep: 10, dummy_after: Duration::from_millis(200) });
-
-    /// A time within which nearly every cell (99 of 100) leaves.
-    ///
-    /// For a pool this is the worst case, that nothing but dummies comes: a draw of one of `keep + 1` must hit it.
-    pub fn long_delay(self) -> Duration {
-        match self {
-            Self::None => Duration::ZERO,
-            Self::Batch { every } | Self::Slices { every } => every,
-            Self::Pool(pool) => pool.long_delay(),
-            Self::Exponential { mean } => mean.mul_f64(core::f64::consts::LN_10 * 2.0),
-            Self::Uniform { most } => most,
-        }
-    }
+    /// Cells leave at once.
+    pub const NONE: Self = Self::AtOnce(AtOnce);
 }
 
-impl Pool {
-    fn long_delay(self) -> Duration {
-        let rounds = |leave: f64| {
-            let stay = f64::from(self.keep) / (f64::from(self.keep) + leave);
-            if stay == 0.0 { 1.0 } else { libm::ceil(libm::log(0.01) / libm::log(stay)).max(1.0) }
-        };
-        match self.fire {
-            Fire::Threshold(leave) => self.dummy_after.mul_f64(rounds(leave.into()) * f64::from(leave)),
-            Fire::Every(every) => every.max(self.dummy_after).mul_f64(rounds(1.0)),
-        }
+impl Default for Mixing {
+    fn default() -> Self {
+        Self::NONE
     }
 }
-
-impl MinCompany {
-    /// How many others there should be.
-    pub(crate) fn others(self) -> usize {
-        match self {
-            Self::Off => 0,
-            Self::Fill { others } | Self::Hold { others, .. } => others.into(),
-        }
-    }
-
-    /// How long it holds a cell at most.
-    pub(crate) fn longest(self) -> Duration {
-        if let Self::Hold { at_most, .. } = self { at_most } else { Duration::ZERO }
-    }
-}
-
-const MIXINGS: &str = "none, batch=20ms (to 100ms), exponential=15ms and uniform=20ms (to 10s), slices=50ms (to 100ms), \
-    and pool=1:10:200ms (how many must come or how often some leave; how many stay; after which silence a dummy comes)";
 
 impl FromStr for Mixing {
     type Err = InvalidValue;
@@ -154,73 +133,8 @@ impl FromStr for Mixing {
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let (name, values) = words(text);
         let mut values = values.into_iter().flatten();
-        let value = values.next();
-        let found = match (name, value) {
-            ("none", None) => Some(Self::None),
-            ("batch", Some(every)) => span(every, BATCH_EVERY_MAX).map(|every| Self::Batch { every }),
-            ("slices", Some(every)) => span(every, BATCH_EVERY_MAX).map(|every| Self::Slices { every }),
-            ("exponential", Some(mean)) => span(mean, DELAY_MAX).map(|mean| Self::Exponential { mean }),
-            ("uniform", Some(most)) => span(most, DELAY_MAX).map(|most| Self::Uniform { most }),
-            ("pool", Some(fire)) => pool(fire, values.next(), values.next()).map(Self::Pool),
-            _ => None,
-        };
-        found.filter(|_| values.next().is_none()).ok_or_else(|| InvalidValue::new(text, MIXINGS))
-    }
-}
-
-fn pool(fire: &str, keep: Option<&str>, dummy_after: Option<&str>) -> Option<Pool> {
-    let threshold = number(fire, 1..=POOL_CELLS_MAX).map(Fire::Threshold);
-    let fire = threshold.or_else(|| span(fire, BATCH_EVERY_MAX).map(Fire::Every))?;
-    let keep = number(keep?, 0..=POOL_CELLS_MAX)?;
-    Some(Pool { fire, keep, dummy_after: span(dummy_after.unwrap_or("200ms"), DELAY_MAX)? })
-}
-
-impl fmt::Display for Mixing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::None => f.write_str("none"),
-            Self::Batch { every } => write!(f, "batch={}", Span(every)),
-            Self::Slices { every } => write!(f, "slices={}", Span(every)),
-            Self::Exponential { mean } => write!(f, "exponential={}", Span(mean)),
-            Self::Uniform { most } => write!(f, "uniform={}", Span(most)),
-            Self::Pool(Pool { fire: Fire::Threshold(cells), keep, dummy_after }) => {
-                write!(f, "pool={cells}:{keep}:{}", Span(dummy_after))
-            }
-            Self::Pool(Pool { fire: Fire::Every(every), keep, dummy_after }) => {
-                write!(f, "pool={}:{keep}:{}", Span(every), Span(dummy_after))
-            }
-        }
-    }
-}
-
-impl FromStr for MinCompany {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let (name, values) = words(text);
-        let mut values = values.into_iter().flatten();
-        let others = values.next().and_then(|others| number(others, 1..=COMPANY_OTHERS_MAX));
-        let at_most = values.next();
-        let found = match (name, others, at_most) {
-            ("none", None, None) if text == "none" => Some(Self::Off),
-            ("fill", Some(others), None) => Some(Self::Fill { others }),
-            ("hold", Some(others), Some(at_most)) => {
-                span(at_most, DELAY_MAX).map(|at_most| Self::Hold { others, at_most })
-            }
-            _ => None,
-        };
-        let allowed = "none, fill=3 (fillers to other neighbours), and hold=3:20ms (until others come, at most so long)";
-        found.filter(|_| values.next().is_none()).ok_or_else(|| InvalidValue::new(text, allowed))
-    }
-}
-
-impl fmt::Display for MinCompany {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Off => f.write_str("none"),
-            Self::Fill { others } => write!(f, "fill={others}"),
-            Self::Hold { others, at_most } => write!(f, "hold={others}:{}", Span(at_most)),
-        }
+        let found = Self::read(name, &mut values);
+        found.filter(|_| values.next().is_none()).ok_or_else(|| InvalidValue::new(text, Self::examples()))
     }
 }
 
@@ -242,7 +156,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Mixing>().unwrap().to_string(), text);
         }
-        assert_eq!("pool=1:10".parse(), Ok(Mixing::AN_ON));
+        assert_eq!("pool=1:10".parse(), Ok(Mixing::Pool(Pool::AN_ON)));
         for wrong in
             ["", "batch", "batch=", "batch=101ms", "batch=20", "pool=0:1", "pool=1", "none=1", "batch=1ms:2"]
         {

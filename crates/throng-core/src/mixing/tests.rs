@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
+use core::time::Duration;
+
 use super::*;
+use crate::mixing::{Batch, Exponential, Fire, Uniform};
 use crate::rng::{Purpose, Seed};
 
 const DRAWS: usize = 40_000;
@@ -94,14 +97,10 @@ fn forty_thousand_delays_follow_the_law_that_is_stated() {
         let law = |delay: f64| mixing.left_within(Duration::from_secs_f64(delay)).unwrap();
         let distance = distance(mix.delays(), law);
         // Draws are independent: 1.63/√n is passed by chance once in a hundred. In batches they are not, so more.
-        let most = if matches!(mixing, Mixing::Exponential { .. } | Mixing::Uniform { .. }) {
-            0.0082
-        } else {
-            0.012
-        };
+        let most = if matches!(mixing, Mixing::Exponential(_) | Mixing::Uniform(_)) { 0.0082 } else { 0.012 };
         // A slice lets every source send one: where more come than leave, cells would queue. One source here.
         assert!(
-            distance < most || matches!(mixing, Mixing::Slices { .. }) && distance < 0.012,
+            distance < most || matches!(mixing, Mixing::Slices(_)) && distance < 0.012,
             "{text}: {distance}"
         );
         let (in_order, pairs) = mix.in_order;
@@ -176,16 +175,18 @@ fn an_exponential_mix_hides_log2_of_lambda_e_over_mu_bits_and_no_other_delay_of_
         let rate = ratio / mean;
         let exponential = posterior(&|age| (-age / mean).exp(), rate, 20.0 * mean);
         let uniform = posterior(&|age| f64::from(age <= 2.0 * mean), rate, 2.0 * mean);
-        let stated = Mixing::Exponential { mean: Duration::from_secs_f64(mean) }.entropy_bits(rate);
+        let stated =
+            Mixing::Exponential(Exponential { mean: Duration::from_secs_f64(mean) }).entropy_bits(rate);
         assert!(
             (stated - bits).abs() < 0.01 && (exponential - bits).abs() < 0.12,
             "{exponential} of {stated} bits"
         );
-        let stated = Mixing::Uniform { most: Duration::from_secs_f64(2.0 * mean) }.entropy_bits(rate);
+        let stated =
+            Mixing::Uniform(Uniform { most: Duration::from_secs_f64(2.0 * mean) }).entropy_bits(rate);
         assert!((uniform - stated).abs() < 0.12, "{uniform} of {stated} bits");
         assert!((exponential - uniform - 0.44).abs() < 0.1, "0.44 bits less: {exponential}, {uniform}");
     }
-    assert_eq!(Mixing::None.entropy_bits(1000.0), 0.0);
+    assert_eq!(Mixing::NONE.entropy_bits(1000.0), 0.0);
 }
 
 #[test]
@@ -195,7 +196,7 @@ fn a_batch_hides_the_mean_of_log2_of_its_size() {
     let mut sizes: HashMap<Time, f64> = HashMap::new();
     mix.left.iter().for_each(|(at, _)| *sizes.entry(*at).or_default() += 1.0);
     let bits = sizes.values().map(|size| size * size.log2()).sum::<f64>() / DRAWS as f64;
-    let stated = Mixing::batch(Duration::from_millis(20)).unwrap().entropy_bits(500.0);
+    let stated = Mixing::Batch(Batch { every: Duration::from_millis(20) }).entropy_bits(500.0);
     assert!((bits - stated).abs() < 0.03, "{bits} of {stated}");
 }
 
@@ -285,7 +286,7 @@ fn what_is_held_leaves_when_the_strategy_changes() {
         let mut mix = Mix::new(text, "none");
         let cells: Vec<_> =
             (0..2).map(|_| mix.come(Source::Circuit { number: 1, is_backward: false }, 9)).collect();
-        mix.mixer.change(Mixing::None, MinCompany::Off, mix.now);
+        mix.mixer.change(Mixing::NONE, MinCompany::Off, mix.now);
         mix.pass(mix.now);
         assert!(cells.iter().all(|cell| mix.left.iter().any(|(_, left)| left == cell)), "{text}");
         assert_eq!(mix.mixer.len(), 0, "{text}");

@@ -50,7 +50,7 @@ impl Default for Plan {
             hops: 3,
             spare: 1,
             wire: Wire::default(),
-            mixing: Mixing::None,
+            mixing: Mixing::NONE,
             company: MinCompany::Off,
             cover: Cover::NONE,
             budget: None,

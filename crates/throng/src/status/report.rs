@@ -256,13 +256,13 @@ fn why_low(report: &Report, design: &Design) -> String {
     }
     let covers_links = design.cover.user_links != UserLinkCover::None;
     let covers_circuits = design.cover.circuits != CircuitCover::None;
-    if design.mixing == Mixing::None && !covers_links && !covers_circuits {
+    if design.mixing == Mixing::NONE && !covers_links && !covers_circuits {
         return "cells leave every mix at once and nothing hides when you send: whoever watches both ends of a circuit \
                 can link them"
             .into();
     }
     let least = circuit.hops.iter().map(|hop| hop.bits).fold(f64::INFINITY, f64::min);
-    if design.mixing != Mixing::None && least < FEW_BITS {
+    if design.mixing != Mixing::NONE && least < FEW_BITS {
         return format!(
             "one of your mixes reported that a cell hides among only {:.1} circuits, which is {least:.1} bits",
             circuit.hops.iter().map(|hop| hop.set).fold(f64::INFINITY, f64::min)

@@ -39,7 +39,7 @@ pub(super) enum Released {
 impl Hold {
     pub(super) fn new(design: &Design, chance: Rng, now: Time) -> Self {
         let Design { mixing, company, .. } = *design;
-        if (mixing, company) == (Mixing::None, MinCompany::Off) {
+        if (mixing, company) == (Mixing::NONE, MinCompany::Off) {
             return Self(None);
         }
         let (mixer, held) = (Mixer::new(mixing, company, now), Held::default());

@@ -1,0 +1,87 @@
+//! Cells that arrive within one interval leave together.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::strategy::{AtWork, Strategy, Ticket, end_of_interval, entropy_of_a_batch, share};
+use crate::departure::Source;
+use crate::limits::BATCH_EVERY_MAX;
+use crate::rng::Rng;
+use crate::text::{Span, span};
+use crate::time::Time;
+
+/// Cells that arrive within one interval leave together at its end, in random order (a timed mix).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The interval. A cell waits for half of it on average.
+    pub every: Duration,
+}
+
+impl Strategy for Batch {
+    const NAME: &'static str = "batch";
+    const EXAMPLE: &'static str = "batch=20ms (to 100ms)";
+
+    fn read(values: &mut dyn Iterator<Item = &str>) -> Option<Self> {
+        span(values.next()?, BATCH_EVERY_MAX).map(|every| Self { every })
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "={}", Span(self.every))
+    }
+
+    fn long_delay(&self) -> Duration {
+        self.every
+    }
+
+    fn mean_delay(&self, _: f64) -> Duration {
+        self.every / 2
+    }
+
+    fn left_within(&self, delay: Duration) -> Option<f64> {
+        Some(share(delay, self.every))
+    }
+
+    fn entropy_bits(&self, rate: f64) -> f64 {
+        entropy_of_a_batch(rate * self.every.as_secs_f64())
+    }
+
+    fn begin(&self, now: Time) -> Box<dyn AtWork> {
+        Box::new(Gathering { every: self.every, flush: now, tickets: Vec::new() })
+    }
+}
+
+struct Gathering {
+    every: Duration,
+    /// End of the running interval.
+    flush: Time,
+    tickets: Vec<Ticket>,
+}
+
+impl AtWork for Gathering {
+    fn admit(&mut self, ticket: Ticket, _: Source, _: usize, now: Time, _: &mut Rng) {
+        if self.tickets.is_empty() && self.flush <= now {
+            self.flush = end_of_interval(self.flush, self.every, now);
+        }
+        self.tickets.push(ticket);
+    }
+
+    fn release(&mut self, now: Time, _: &mut Rng, out: &mut Vec<Ticket>) {
+        if self.wake() <= now {
+            out.append(&mut self.tickets);
+        }
+    }
+
+    fn wake(&self) -> Time {
+        if self.tickets.is_empty() { Time::NEVER } else { self.flush }
+    }
+
+    fn len(&self) -> usize {
+        self.tickets.len()
+    }
+
+    fn into_tickets(self: Box<Self>) -> Vec<Ticket> {
+        self.tickets
+    }
+}
