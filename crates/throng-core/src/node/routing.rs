@@ -200,8 +200,16 @@ impl<S: Suite> Rooms<S> {
 
     // --- Out ------------------------------------------------------------------------------------------
 
-    /// What rooms want each other to know is told, and what they want to send goes on its way.
+    /// What rooms want each other to know is told, and what they want to send goes on its way. Mostly that is nothing: a cell
+    /// that goes on is sent at once.
+    #[inline]
     pub(super) fn settle(&mut self, cx: &mut Cx<'_>) {
+        if !cx.out.outgoing.is_empty() || !cx.out.effects.is_empty() {
+            self.settle_all(cx);
+        }
+    }
+
+    fn settle_all(&mut self, cx: &mut Cx<'_>) {
         self.route_effects(cx);
         while let Some(outgoing) = cx.out.outgoing.pop_front() {
             match outgoing {

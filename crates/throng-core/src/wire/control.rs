@@ -316,7 +316,7 @@ mod tests {
                 Control::Filler { gap: None },
                 Control::Filler { gap: Some(Duration::from_nanos(u64::from(circuit) + 1)) },
                 Control::Uncover,
-                Control::Piece(ControlPiece { part: Part::WHOLE, name: circuit, bytes: &vec![fill; 100] }),
+                Control::Piece(ControlPiece { part: Part::WHOLE, name: circuit, bytes: &[fill; 100] }),
                 Control::Ping { token: circuit.into() },
                 Control::Pong { token: circuit.into() },
                 Control::Introduce(Introduced::Client),

@@ -18,6 +18,7 @@ use crate::limits::{CIRCUITS_PER_LINK_MAX, CROSSING_MAX, INTRODUCE_LATER, SESSIO
 use crate::node::context::Cx;
 use crate::refused::Refused;
 use crate::silence::retry_after;
+use crate::time::Time;
 use crate::timers::Timer;
 use crate::wire::cell::CellHeader;
 use crate::wire::control::{Control, Ended, Introduced};
@@ -38,7 +39,7 @@ impl<S: Suite> Neighbours<S> {
                 cx.send_at_once(Departure::soon(key, CellHeader::CONTROL), body);
             }
             _ => {
-                link.introduce_before(key, &mut body, cx);
+                link.introduce_before(&mut body, cx);
                 cx.out.reuse(body);
             }
         }
@@ -163,14 +164,13 @@ impl<S: Suite> Neighbours<S> {
 
 impl<S: Suite> Neighbour<S> {
     /// Of two links that were opened at once, the neighbour's remained: it must hear on ours, too, whose that was.
-    fn introduce_before(&mut self, key: NeighbourKey, body: &mut [u8], cx: &mut Cx<'_>) {
+    fn introduce_before(&mut self, body: &mut [u8], cx: &mut Cx<'_>) {
         let previous = match self.keys.renewal.as_deref_mut() {
             Some(Renewal::Changed { previous, .. }) if previous.may_seal() => previous,
             _ => return self.introduction = Introduction::Needless,
         };
         Neighbours::<S>::write_introduction(&previous.binding, body, cx);
-        let (to, departure) = (self.paths.chosen(), Departure::soon(key, CellHeader::CONTROL));
-        previous.seal_cell(to, departure, body, cx);
+        previous.seal_cell(self.paths.chosen(), CellHeader::CONTROL, body, Time::ZERO, cx);
     }
 
     /// Enters the circuits of another link under their names. Which were entered; and which cannot go on since there is no

@@ -150,10 +150,7 @@ impl<S: Suite> Neighbours<S> {
     /// Seals a cell into a datagram to its neighbour that leaves `at` its slot.
     fn seal(&mut self, departure: Departure, body: &[u8], at: Time, cx: &mut Cx<'_>) {
         match self.links.find(departure.link) {
-            Some((key, link)) => {
-                let departure = Departure { link: key, ..departure };
-                link.seal(link.paths.chosen(), departure, body, at, cx);
-            }
+            Some((key, link)) => link.seal(key, link.paths.chosen(), (departure.header, body), at, cx),
             None => cx.counts.cells_dropped += 1, // its link ended while it was held
         }
     }
@@ -223,7 +220,7 @@ impl<S: Suite> Neighbours<S> {
         let token = link.paths.probe(address, u64::from_le_bytes(cx.chance.keys.bytes()), cx.now);
         let mut body = cx.out.body();
         Control::Ping { token }.write(&mut body);
-        link.seal(address, Departure::soon(key, CellHeader::CONTROL), &body, Time::ZERO, cx);
+        link.seal(key, address, (CellHeader::CONTROL, &body), Time::ZERO, cx);
         cx.out.reuse(body);
     }
 

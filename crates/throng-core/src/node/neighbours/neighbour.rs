@@ -14,8 +14,7 @@ use super::paths::Paths;
 use super::session::Session;
 use crate::cover::{Guard, Pace};
 use crate::crypto::{ANSWER_BYTES, Initiation, Suite};
-use crate::departure::Departure;
-use crate::id::{End, NodeId};
+use crate::id::{End, NeighbourKey, NodeId};
 use crate::limits::{
     CREATES_PER_LINK_PER_SECOND_MAX, LINK_IDLE_MAX, LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX, PROOF_EVERY,
     SESSION_AGE_MAX, SETUP_SENDS_MAX, SILENCE_PROBE,
@@ -27,6 +26,7 @@ use crate::refused::Refused;
 use crate::silence::{Patience, Pulse, Silence, retry_after};
 use crate::time::Time;
 use crate::timers::{Due, Timer};
+use crate::wire::cell::CellHeader;
 use crate::wire::control::Control;
 
 /// How long a neighbour may be silent.
@@ -217,7 +217,8 @@ impl<S: Suite> Neighbour<S> {
     /// Whether the neighbour may be asked at an address that a datagram of its came from. A mix is at one of those that it
     /// signed, or whoever can hold datagrams up for a moment would stay in between for ever; others move as they like.
     pub(super) fn may_be_at(&self, address: SocketAddr, now: Time) -> bool {
-        self.paths.may_probe(address, now)
+        address != self.paths.chosen()
+            && self.paths.may_probe(address, now)
             && match self.who {
                 Who::Mix(_) => self.paths.is_candidate(address),
                 Who::Client | Who::Unknown => true,
@@ -236,9 +237,9 @@ impl<S: Suite> Neighbour<S> {
     /// Seals a cell into a datagram that leaves `at` its slot.
     pub(super) fn seal(
         &mut self,
+        key: NeighbourKey,
         to: SocketAddr,
-        departure: Departure,
-        body: &[u8],
+        (header, body): (CellHeader, &[u8]),
         at: Time,
         cx: &mut Cx<'_>,
     ) {
@@ -246,11 +247,11 @@ impl<S: Suite> Neighbour<S> {
             cx.counts.cells_dropped += 1;
             return;
         };
-        session.seal_cell(to, Departure { at, ..departure }, body, cx);
-        if (departure.header.circuit != 0 || Control::parse(body).is_ok_and(|message| message.asks()))
+        session.seal_cell(to, header, body, at, cx);
+        if (header.circuit != 0 || Control::parse(body).is_ok_and(|message| message.asks()))
             && let Some(look) = self.await_answer(cx.now)
         {
-            cx.timers.no_later_than(&mut self.due, look, Timer::Link(departure.link));
+            cx.timers.no_later_than(&mut self.due, look, Timer::Link(key));
         }
     }
 

@@ -6,12 +6,12 @@ use core::time::Duration;
 use zeroize::Zeroize;
 
 use crate::crypto::{LinkCipher as _, SessionSecret, Suite};
-use crate::departure::Departure;
 use crate::limits::{LINK_WINDOW_DATAGRAMS, SESSION_DATAGRAMS_MAX};
 use crate::node::context::Cx;
 use crate::refused::Refused;
 use crate::time::Time;
 use crate::window::Window;
+use crate::wire::cell::CellHeader;
 use crate::wire::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
 
 /// One set of keys between two neighbours.
@@ -92,9 +92,16 @@ impl<S: Suite> Session<S> {
     ///
     /// # Panics
     /// Unless it [may](Self::may_seal).
-    pub(super) fn seal_cell(&mut self, to: SocketAddr, departure: Departure, body: &[u8], cx: &mut Cx<'_>) {
-        let datagram = cx.out.datagram_around(body, to, departure.at);
-        departure.header.write(&mut datagram[LINK_HEADER_BYTES..]);
+    pub(super) fn seal_cell(
+        &mut self,
+        to: SocketAddr,
+        header: CellHeader,
+        body: &[u8],
+        at: Time,
+        cx: &mut Cx<'_>,
+    ) {
+        let datagram = cx.out.datagram_around(body, to, at);
+        header.write(&mut datagram[LINK_HEADER_BYTES..]);
         self.seal(datagram);
         cx.counts.datagrams_out += 1;
     }
@@ -103,6 +110,7 @@ impl<S: Suite> Session<S> {
     ///
     /// # Panics
     /// Unless it [may](Self::may_seal).
+    #[inline]
     fn seal(&mut self, datagram: &mut [u8]) {
         assert!(self.may_seal(), "no counter comes twice");
         let (header, rest) = datagram.split_at_mut(LINK_HEADER_BYTES);
@@ -117,6 +125,7 @@ impl<S: Suite> Session<S> {
     ///
     /// The counter is looked at before and noted after the tag is checked: a forger can neither make us work
     /// twice nor push the window.
+    #[inline]
     pub(super) fn open<'d>(&mut self, counter: u64, datagram: &'d mut [u8]) -> Result<&'d mut [u8], Refused> {
         let window = LINK_WINDOW_DATAGRAMS as u64;
         // Far jumps forward are possible after an outage; far jumps back would alias in the window.
