@@ -111,7 +111,8 @@ fn a_thief_who_was_on_the_way_for_a_second_is_not_there_afterwards() {
     let own = network.world.node(client).own_circuits(now);
     let first = network.host_of(own.iter().find(|own| own.is_used).unwrap().path[0]);
     let is_there = Rc::new(Cell::new(true));
-    let stolen: Rc<RefCell<Vec<(HostId, Vec<u8>)>>> = Rc::default();
+    type Stolen = Vec<(HostId, Vec<u8>)>;
+    let stolen: Rc<RefCell<Stolen>> = Rc::default();
     let by_thief = Rc::new(Cell::new(0));
     let (there, taken, count) = (Rc::clone(&is_there), Rc::clone(&stolen), Rc::clone(&by_thief));
     network.world.tap(move |datagram: &Seen| {

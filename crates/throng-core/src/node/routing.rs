@@ -238,15 +238,16 @@ impl<S: Suite> Rooms<S> {
 
     /// Hands a cell to the mixing strategy, which lets it leave now or later.
     fn depart(&mut self, source: Source, departure: Departure, body: &[u8], cx: &mut Cx<'_>) {
-        let circuits = self.relays.len() + self.origins.len();
-        if !self.hold.take(source, departure, body, circuits, cx) {
-            self.neighbours.emit(departure, body, cx);
+        if !self.hold.is_at_work() {
+            return self.neighbours.emit(departure, body, cx);
         }
+        let circuits = self.relays.len() + self.origins.len();
+        self.hold.take(source, departure, body, circuits, cx);
     }
 
     /// Lets leave whose time has come.
     pub(super) fn release(&mut self, cx: &mut Cx<'_>) {
-        if !self.hold.release(cx.now) {
+        if !self.hold.is_at_work() || !self.hold.release(cx.now) {
             return;
         }
         while let Some(released) = self.hold.next(cx.now) {
@@ -273,6 +274,9 @@ impl<S: Suite> Rooms<S> {
 
     /// Decides what goes into the slots that come next.
     pub(super) fn speak(&mut self, cx: &mut Cx<'_>) {
+        if !cx.slots.is_running() {
+            return;
+        }
         let is_needed = self.relays.len() + self.origins.len() > 0;
         while let Some(speaker) = cx.slots.pop(cx.now) {
             let mut last = Time::ZERO;

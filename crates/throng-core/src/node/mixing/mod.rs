@@ -54,7 +54,13 @@ impl Hold {
         }
     }
 
-    /// Takes a cell in, or drops it where it holds too many; not if cells leave at once. `circuits`: how many pass the node.
+    /// Whether cells are held at all, and do not leave at once.
+    #[inline]
+    pub(super) fn is_at_work(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Takes a cell in, or drops it where it holds too many. `circuits`: how many pass the node.
     pub(super) fn take(
         &mut self,
         source: Source,
@@ -62,13 +68,12 @@ impl Hold {
         body: &[u8],
         circuits: usize,
         cx: &mut Cx<'_>,
-    ) -> bool {
-        let Some(waiting) = &mut self.0 else { return false };
+    ) {
+        let Some(waiting) = &mut self.0 else { return };
         if let Some(ticket) = waiting.held.hold(departure, body) {
             waiting.mixer.admit(ticket, source, circuits, cx.now, &mut waiting.chance);
         }
         cx.counts.cells_dropped += waiting.held.take_dropped();
-        true
     }
 
     /// Lets go of what has its time. Whether there is any.
@@ -113,6 +118,7 @@ impl Hold {
     }
 
     /// When it has something to let go.
+    #[inline]
     pub(super) fn wake(&self) -> Time {
         self.0.as_ref().map_or(Time::NEVER, |waiting| waiting.mixer.wake())
     }
