@@ -37,7 +37,7 @@ pub const HOPS_MAX: usize = 8;
 
 /// Most records that a node knows.
 pub const RECORDS_MAX: usize = 65_536;
-/// Most links at once; over it the one longest idle goes.
+/// Most links at once; beyond it the longest-idle one without circuits is dropped.
 pub const LINKS_MAX: usize = 16_384;
 /// Most answered but unconfirmed handshakes at once; over it the oldest goes.
 pub const LINKS_UNCONFIRMED_MAX: usize = 1024;
@@ -66,6 +66,12 @@ pub const HELD_CELLS_MAX: usize = 16_384;
 /// Most bodies of cells whose memory is kept for the next ones.
 pub const SPARE_BODIES_MAX: usize = 512;
 
+/// Messages of one owner (a neighbour, a circuit, an address) of which some parts are there.
+pub const GATHERED_EACH_MAX: usize = 4;
+const _: () = assert!(
+    GATHERED_MESSAGES_MAX >= GATHERED_EACH_MAX * OWN_CIRCUITS_MAX,
+    "no last hop of ours crowds another"
+);
 /// Messages of neighbours of which some parts are there, and others are not.
 pub const GATHERED_CONTROLS_MAX: usize = 1024;
 /// Messages through circuits of which that is so: at a node's circuits through it, and at its own.
@@ -96,6 +102,8 @@ pub const CIRCUIT_GAP_MAX: u32 = 16_384;
 pub const HANDSHAKES_PER_SECOND_CALM: u32 = 400;
 /// Handshakes per second that a responder does at all.
 pub const HANDSHAKES_PER_SECOND_MAX: u32 = 2000;
+/// Hops per second of which a mix never heard and to which it links, for one circuit each.
+pub const STRANGERS_PER_SECOND_MAX: u32 = 20;
 /// Circuits per second that one link may ask for.
 pub const CREATES_PER_LINK_PER_SECOND_MAX: u32 = 500;
 

@@ -157,7 +157,7 @@ impl Outbox {
         self.deliveries.iter().map(|(circuit, range)| (*circuit, &self.payloads[range.clone()]))
     }
 
-    /// All payloads of [`deliveries`](Self::deliveries) in a row; none if there are none.
+    /// All payloads of [`deliveries`](Self::deliveries) in a row; `None` if nothing was delivered.
     pub fn payloads(&self) -> Option<&[u8]> {
         (!self.deliveries.is_empty()).then_some(self.payloads.as_slice())
     }

@@ -25,7 +25,7 @@ pub struct Maybenot;
 impl Defences for Maybenot {
     fn build(&self, text: &str, seed: &Seed, now: Time) -> Option<Box<dyn Defence>> {
         let machines = read(text).ok().filter(|machines| !machines.is_empty())?;
-        Some(Box::new(Running::new(machines, seed, now)?))
+        Some(Box::new(MachineDefence::new(machines, seed, now)?))
     }
 
     /// Digests of its machines, as `maybenot` names them.
@@ -82,7 +82,7 @@ impl rand_core::RngCore for Chance {
 }
 
 /// A defence at work.
-struct Running {
+struct MachineDefence {
     framework: Framework<Vec<Machine>, Chance, At>,
     /// Each machine's action and internal timer.
     machines: Vec<Timers>,
@@ -103,7 +103,7 @@ enum Action {
     Block { duration: Duration, bypass: bool, replace: bool },
 }
 
-impl Running {
+impl MachineDefence {
     fn new(machines: Vec<Machine>, seed: &Seed, now: Time) -> Option<Self> {
         let count = machines.len();
         // Fractions of 0 are no bounds of the framework's own: machines have theirs.
@@ -184,7 +184,7 @@ impl Running {
     }
 }
 
-impl Defence for Running {
+impl Defence for MachineDefence {
     fn observe(&mut self, passed: Passed, now: Time) {
         match passed {
             Passed::Queued => self.tell(TriggerEvent::NormalSent, now),

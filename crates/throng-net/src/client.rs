@@ -102,7 +102,8 @@ impl Client {
             circuits: Mutex::default(),
             supply: watch::Sender::default(),
         });
-        let watcher = Watcher { shared: Arc::clone(&shared), orders: orders.clone(), endpoint, design };
+        let watcher =
+            CircuitWatcher { shared: Arc::clone(&shared), orders: orders.clone(), endpoint, design };
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 watcher.heed(event);
@@ -210,14 +211,14 @@ impl Shared {
 }
 
 /// Listens to the node.
-struct Watcher {
+struct CircuitWatcher {
     shared: Arc<Shared>,
     orders: mpsc::Sender<Order>,
     endpoint: Endpoint,
     design: Arc<Design>,
 }
 
-impl Watcher {
+impl CircuitWatcher {
     fn heed(&self, event: Event) {
         match event {
             Event::CircuitReady { circuit, path, took } => {

@@ -46,7 +46,7 @@ pub enum Order {
     Detach(CircuitId),
     /// End a circuit.
     Close(CircuitId),
-    /// Use no circuit of before for new streams.
+    /// Put new streams on fresh circuits only.
     Renew,
     /// Whether cover may cost anything now.
     Spend(bool),

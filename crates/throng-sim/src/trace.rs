@@ -105,7 +105,7 @@ pub enum Unreadable {
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotATrace => write!(f, "this is not such a trace"),
+            Self::NotATrace => write!(f, "not a Throng trace file"),
             Self::UnknownVersion(version) => {
                 write!(f, "this trace has version {version}; known is {VERSION}")
             }

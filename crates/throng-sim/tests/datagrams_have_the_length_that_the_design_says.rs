@@ -33,6 +33,16 @@ fn every_datagram_of_a_world_with_2000_bytes_has_2000() {
     assert!(trace.seen.iter().all(|row| row.length == 2000));
 }
 
+#[test]
+fn a_world_of_512_bytes_browses_and_every_datagram_has_512() {
+    let text = SCENARIO.replace("datagram = 2000", "datagram = 512");
+    let scenario = Scenario::parse("short.toml", &text).unwrap();
+    let (result, trace) = trace(&scenario.variants[0].plan, 1, &|_| {}, &AtomicBool::new(false));
+    assert!(result.problems.is_empty(), "{:?}", result.problems);
+    assert!(trace.seen.len() > 1000, "{} datagrams", trace.seen.len());
+    assert!(trace.seen.iter().all(|row| row.length == 512));
+}
+
 /// The same bytes in fewer cells: a payload of a longer datagram carries more.
 #[test]
 fn longer_datagrams_carry_more() {

@@ -146,7 +146,7 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
     if let Some(available) = available_bytes() {
         check_memory(&scenario, jobs, available)?;
     }
-    let watcher = Watcher::start();
+    let watcher = ProgressDisplay::start();
     let told = |progress: &Progress| watcher.tell(progress);
     let shard = options.shard.unwrap_or(Shard::ALL);
     let results = run_world(&scenario, &Options { jobs, shard, told: &told, stop: stop() });
@@ -189,7 +189,7 @@ fn write_trace(scenario: &Scenario, options: &SimOptions, to: &Path) -> Result<E
         format!("--variant: {} has variants 0 to {}", scenario.name, scenario.variants.len() - 1)
     })?;
     let seed = options.seed.or(scenario.seeds.first().copied()).unwrap_or_default();
-    let watcher = Watcher::start();
+    let watcher = ProgressDisplay::start();
     let told = |progress: &Progress| watcher.tell(progress);
     let (result, trace) = trace(&variant.plan, seed, &told, stop());
     watcher.end();
@@ -247,7 +247,7 @@ fn export(options: &ExportOptions) -> Result<ExitCode> {
 // --- Swarm ---------------------------------------------------------------------------------------------
 
 fn run_swarm(options: &SimOptions) -> Result<ExitCode> {
-    let watcher = Watcher::start();
+    let watcher = ProgressDisplay::start();
     let bar = watcher.bar.clone();
     bar.set_length(options.seeds);
     let next = AtomicU64::new(0);
@@ -323,14 +323,14 @@ fn available_bytes() -> Option<u64> {
 }
 
 /// Shows progress, and listens for Ctrl-C.
-struct Watcher {
+struct ProgressDisplay {
     bar: ProgressBar,
     clock: Clock,
     begun: Time,
     told: AtomicU64,
 }
 
-impl Watcher {
+impl ProgressDisplay {
     fn start() -> Self {
         let bar =
             if std::io::stderr().is_terminal() { ProgressBar::new(1000) } else { ProgressBar::hidden() };

@@ -122,7 +122,7 @@ pub(crate) struct Asked {
 
 /// The result of holding streams.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Held {
+pub(crate) struct OpenConnections {
     pub(crate) opened: usize,
     pub(crate) opened_in_s: f64,
     pub(crate) answered: usize,
@@ -438,7 +438,7 @@ pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
     sorted.get(at.round() as usize).copied().unwrap_or(f64::NAN)
 }
 
-fn hold(way: &Way, streams: usize, users: usize) -> Result<Held> {
+fn hold(way: &Way, streams: usize, users: usize) -> Result<OpenConnections> {
     const OPENERS: usize = 64;
     let (next, errors, held) = (AtomicUsize::new(0), Errors::default(), Mutex::new(Vec::new()));
     let begin = now();
@@ -487,7 +487,7 @@ fn hold(way: &Way, streams: usize, users: usize) -> Result<Held> {
     }
     let answered_in_s = begin.elapsed().as_secs_f64();
     let (errors, error) = errors.take();
-    Ok(Held { opened, opened_in_s, answered, answered_in_s, errors, error })
+    Ok(OpenConnections { opened, opened_in_s, answered, answered_in_s, errors, error })
 }
 
 /// Reads the answer to a request of 1 KiB that was sent before.

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::floor::{self, Chain};
-use super::load::{self, Asked, Got, Held, Mode};
+use super::load::{self, Asked, Got, Mode, OpenConnections};
 use super::machine::Machine;
 use super::process::{Worker, now};
 use super::table::Results;
@@ -570,7 +570,7 @@ impl Field {
         std::thread::sleep(Duration::from_secs(1));
         let loaded = most(&target);
         load.say("ask")?;
-        let held: Held = serde_json::from_str(&load.hear()?).context("reading a result")?;
+        let held: OpenConnections = serde_json::from_str(&load.hear()?).context("reading a result")?;
         self.complain(&target, "1000 streams through three mixes", held.errors, &held.error);
         // The memory of fewer streams is no answer.
         if held.answered < 1000 {
@@ -609,7 +609,7 @@ impl Field {
             self.memory(target, figure, group, account::resident);
         }
         load.say("ask")?;
-        let held: Held = serde_json::from_str(&load.hear()?).context("reading a result")?;
+        let held: OpenConnections = serde_json::from_str(&load.hear()?).context("reading a result")?;
         drop(load);
         let what = format!("{streams} streams ({} opened in {:.1} s)", held.opened, held.opened_in_s);
         self.complain(target, &what, held.errors, &held.error);

@@ -22,7 +22,8 @@ pub(crate) struct CircuitPace {
     /// Of the slots, this share is for loops.
     loops: f64,
     queue: VecDeque<Parcel>,
-    /// How many packets were taken in.
+    /// What names the next packet: counted from another number than that of a pace before, of whose packets parts may be
+    /// under way.
     packets: u32,
     is_heard: bool,
     turns: u64,
@@ -46,7 +47,7 @@ impl Parcel {
 }
 
 /// What a slot carries.
-pub(crate) enum Turn {
+pub(crate) enum CircuitTurn {
     /// Something that waited.
     Payload(Parcel),
     /// A dummy, which the other end drops.
@@ -77,7 +78,14 @@ impl CircuitPace {
             CircuitCover::Poisson { rate, .. } => (Schedule::poisson(rate.gap(geometry)), 0.0),
         };
         let slots = Slots::new(Some(schedule), (chance, grid), now);
-        Some(Self { slots, loops, queue: VecDeque::new(), packets: 0, is_heard: false, turns: 0 })
+        Some(Self {
+            slots,
+            loops,
+            queue: VecDeque::new(),
+            packets: now.as_nanos() as u32,
+            is_heard: false,
+            turns: 0,
+        })
     }
 
     /// The mean from one slot to the next.
@@ -116,7 +124,7 @@ impl CircuitPace {
     }
 
     /// What the next slot carries; the one after it is the next then.
-    pub(crate) fn turn(&mut self, now: Time) -> Turn {
+    pub(crate) fn turn(&mut self, now: Time) -> CircuitTurn {
         self.turns += 1;
         // Kinds are drawn from the stream of slots whatever waits: the draws must not follow the load.
         let is_loop = self.loops > 0.0 && self.slots.draw() < self.loops;
@@ -124,16 +132,16 @@ impl CircuitPace {
         self.slots.advance_from(after);
         let announce = if self.is_heard { ANNOUNCE_AGAIN_EVERY } else { ANNOUNCE_EVERY };
         if is_loop {
-            return Turn::Loop;
+            return CircuitTurn::Loop;
         }
         let is_dummy = self.turns % announce == 1;
         match if is_dummy { None } else { self.queue.pop_front() } {
-            Some(payload) => Turn::Payload(payload),
+            Some(payload) => CircuitTurn::Payload(payload),
             None => {
                 if mutant::has(Mutant::DummyFromSlots) {
                     self.slots.draw();
                 }
-                Turn::Dummy
+                CircuitTurn::Dummy
             }
         }
     }

@@ -9,7 +9,7 @@ use slotmap::Key as _;
 
 use super::IP_UDP_BYTES;
 use super::budget::{Budget, Purse};
-use super::circuit::Turn;
+use super::circuit::CircuitTurn;
 use super::mutant::{self, Mutant};
 use super::schedule::Grid;
 use crate::id::{NeighbourKey, OriginKey, RelayKey};
@@ -61,11 +61,11 @@ pub struct Spent {
 
 impl Spent {
     /// Notes what a circuit's slot carried, or how many of its slots stayed empty.
-    pub(crate) fn note_turn(&mut self, missed: u64, turn: Option<&Turn>) {
+    pub(crate) fn note_turn(&mut self, missed: u64, turn: Option<&CircuitTurn>) {
         self.missed += missed;
         match turn {
-            Some(Turn::Payload(_)) => self.payloads += 1,
-            Some(Turn::Dummy | Turn::Loop) => self.dummies += 1,
+            Some(CircuitTurn::Payload(_)) => self.payloads += 1,
+            Some(CircuitTurn::Dummy | CircuitTurn::Loop) => self.dummies += 1,
             None => {}
         }
     }
@@ -73,9 +73,9 @@ impl Spent {
 
 /// The clock of everything in a node that speaks in slots. A node without cover has none, and no memory for one.
 #[derive(Default)]
-pub(crate) struct SlotClock(Option<Box<Running>>);
+pub(crate) struct SlotClock(Option<Box<Inner>>);
 
-struct Running {
+struct Inner {
     seed: Seed,
     grid: Grid,
     geometry: Geometry,
@@ -94,7 +94,7 @@ impl SlotClock {
         }
         let grid = Grid::new(seed.rng(Purpose::Cover, u64::MAX).seed());
         let (purse, spent) = (budget.map(Purse::new), Spent::default());
-        Self(Some(Box::new(Running { seed, grid, geometry, due, purse, spent })))
+        Self(Some(Box::new(Inner { seed, grid, geometry, due, purse, spent })))
     }
 
     /// Whether anything here may speak in slots.

@@ -19,7 +19,7 @@ use core::str::FromStr;
 use core::time::Duration;
 
 pub use budget::Budget;
-pub(crate) use circuit::{CircuitPace, Turn as CircuitTurn};
+pub(crate) use circuit::{CircuitPace, CircuitTurn};
 pub use clock::Spent;
 pub(crate) use clock::{SlotClock, Speaker, Timing};
 pub use defence::{Act, Defence, Defences, Machines, Passed};
@@ -27,7 +27,7 @@ pub(crate) use defence::{Guard, Pass};
 pub use mutant::Mutant;
 #[cfg(mutants)]
 pub use mutant::plant;
-pub(crate) use pace::{Content, Pace, Turn};
+pub(crate) use pace::{Content, LinkTurn, Pace};
 pub(crate) use schedule::Schedule;
 
 use crate::limits::{RATE_BPS_MAX, RATE_BPS_MIN, SLOT_GRID, SLOT_GUARD};

@@ -57,7 +57,7 @@ struct Mimics {
 }
 
 /// What a slot carries, and when it leaves.
-pub(crate) struct Turn {
+pub(crate) struct LinkTurn {
     pub(crate) at: Time,
     pub(crate) content: Content,
 }
@@ -129,7 +129,7 @@ impl Pace {
     }
 
     /// What the next slot carries; the one after it is the next then.
-    pub(crate) fn turn(&mut self, now: Time) -> Turn {
+    pub(crate) fn turn(&mut self, now: Time) -> LinkTurn {
         let at = if mutant::has(Mutant::DecidedLate) { Time::ZERO } else { self.due() };
         self.turns += 1;
         let announce = if self.is_heard { ANNOUNCE_AGAIN_EVERY } else { ANNOUNCE_EVERY };
@@ -143,7 +143,7 @@ impl Pace {
         if mutant::has(Mutant::CountedFromNow) {
             self.slots.place(now + self.gap());
         }
-        Turn { at, content }
+        LinkTurn { at, content }
     }
 
     /// The neighbour told us how far apart its slots are.

@@ -330,7 +330,7 @@ impl Document {
     /// Whether this one replaces `other`.
     ///
     /// # Errors
-    /// [`Conflict`] if both have one serial and say different things: the operators signed two truths.
+    /// [`Conflict`] if both have one serial and say different things: the operators equivocated.
     pub fn replaces(&self, other: &Self) -> Result<bool, Conflict> {
         let same = self.signed_bytes() == other.signed_bytes();
         if self.statement.serial == other.statement.serial && !same {

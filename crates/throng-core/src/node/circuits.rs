@@ -76,13 +76,13 @@ impl<S: Suite> Rooms<S> {
             Extension::Asked => {}
             Extension::New => {
                 let Some(record) = self.next_hop(relay, &wanted.to, cx)? else {
-                    self.relays.refuse_extension(relay, &wanted.numbers, Ended::UnknownHop, cx);
+                    self.relays.refuse_extension(relay, &wanted, Ended::UnknownHop, cx);
                     return Ok(());
                 };
                 let link = self.neighbours.link_to(&record, cx);
                 let name = link.and_then(|link| self.neighbours.name_circuit(link, End::Next(relay), cx));
                 let Some(place) = link.zip(name) else {
-                    self.relays.refuse_extension(relay, &wanted.numbers, Ended::Busy, cx);
+                    self.relays.refuse_extension(relay, &wanted, Ended::Busy, cx);
                     return Ok(());
                 };
                 self.relays.extending(relay, place, wanted, record);
@@ -104,7 +104,7 @@ impl<S: Suite> Rooms<S> {
         let before = self.neighbours.peer(previous);
         Ok(match to {
             To::Named(name) => self.members.valid(*name, cx.now),
-            To::Described(record) => self.members.admit::<S>(record, cx)?,
+            To::Described(record) => self.members.admit::<S>(record, cx),
             To::OurChoice => self.members.any(|record| Some(record.description().identity) != before, cx),
         })
     }
@@ -147,7 +147,7 @@ impl<S: Suite> Rooms<S> {
         }
         let path = self.origins.draw_path(port, &self.members.view, cx)?;
         let first = Arc::clone(&path[0]);
-        self.build(Build::telescope(path), &first, cx)
+        self.build(Build::telescope(path, self.members.admits_strangers()), &first, cx)
     }
 
     /// Begins a circuit that is built so and whose first hop this is.

@@ -79,7 +79,7 @@ impl<S: Suite> Rooms<S> {
         let Arrived { link, header, body, end } = arrived;
         if header.circuit == 0 {
             return match Control::parse(body)? {
-                Control::Piece(piece) => match self.neighbours.gather(link, &piece) {
+                Control::Piece(piece) => match self.neighbours.gather(link, &piece, cx)? {
                     Some(whole) => self.heed(link, Control::parse(&whole)?, cx),
                     None => Ok(()),
                 },

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A session identifier is chosen at random by the side that will read it. Where a datagram is too short for a handshake,
-//! offers and answers go in [parts](super::parts), each with codes of its own; a cookie says to which part it belongs.
+//! offers and answers go in [`parts`], each with codes of its own; a cookie says to which part it belongs.
 
 use super::parts::{self, Part};
 use super::{Malformed, Reader, Writer};

@@ -77,6 +77,18 @@ impl Geometry {
         self.payload() - MESSAGE_NAME_BYTES
     }
 
+    /// Most parts that a message through a circuit may have.
+    pub(crate) fn message_parts(self) -> usize {
+        let longest = (OFFER_BYTES + RECORD_BYTES_MAX).max(PACKET_BYTES_MIN);
+        if longest <= self.payload() { 1 } else { needed(longest, self.message_part()) }
+    }
+
+    /// Most parts that a message between neighbours may have.
+    pub(crate) fn control_parts(self) -> usize {
+        let longest = 12 + OFFER_BYTES;
+        if longest <= self.body() { 1 } else { needed(longest, self.control_part()) }
+    }
+
     /// Bytes of a part of a message between neighbours that one cell carries.
     pub(crate) const fn control_part(self) -> usize {
         self.body() - CONTROL_PART_BYTES

@@ -7,7 +7,7 @@
 //! The zeros are the authentication (encode, then encipher): after the last layer is off, a body that begins
 //! with anything else was not made for us, or was changed on the way, and is noise from end to end.
 //!
-//! A content that is longer than a cell goes in [parts](super::parts): `part` says which, and the message's name (u32) lies
+//! A content that is longer than a cell goes in [`parts`]: `part` says which, and the message's name (u32) lies
 //! before its bytes.
 
 use alloc::vec::Vec;
@@ -47,7 +47,12 @@ pub enum Message<'a> {
         record: Option<&'a [u8]>,
     },
     /// It could not be made longer.
-    NotExtended(Ended),
+    NotExtended {
+        /// Which request this answers: the first bytes of its offer.
+        request: u32,
+        /// Why not.
+        why: Ended,
+    },
     /// Are you there?
     Probe {
         /// Comes back in the answer.
@@ -144,7 +149,7 @@ impl<'a> Message<'a> {
                 company: Told::read(&mut fields)?,
                 record: Some(record(fields)?),
             },
-            NOT_EXTENDED => Self::NotExtended(Ended::from_byte(fields.u8()?)),
+            NOT_EXTENDED => Self::NotExtended { request: fields.u32()?, why: Ended::from_byte(fields.u8()?) },
             PROBE => Self::Probe { token: fields.u32()? },
             ALIVE => Self::Alive { token: fields.u32()? },
             _ => return Err(Malformed),
@@ -181,7 +186,7 @@ impl<'a> Message<'a> {
             Self::Extend { next: Next::YouChoose, .. } => EXTEND_YOU_CHOOSE,
             Self::Extended { record: None, .. } => EXTENDED,
             Self::Extended { record: Some(_), .. } => EXTENDED_BY,
-            Self::NotExtended(_) => NOT_EXTENDED,
+            Self::NotExtended { .. } => NOT_EXTENDED,
             Self::Probe { .. } => PROBE,
             Self::Alive { .. } => ALIVE,
             Self::Piece(piece) => piece.kind,
@@ -197,7 +202,7 @@ impl<'a> Message<'a> {
             Self::Extend { next: Next::Described(record), .. } => OFFER_BYTES + record.len(),
             Self::Extend { next: Next::YouChoose, .. } => OFFER_BYTES,
             Self::Extended { record, .. } => ANSWER_BYTES + Told::BYTES + record.map_or(0, <[u8]>::len),
-            Self::NotExtended(_) => 1,
+            Self::NotExtended { .. } => 5,
             Self::Probe { .. } | Self::Alive { .. } => 4,
         }
     }
@@ -212,7 +217,7 @@ impl<'a> Message<'a> {
             Self::Extended { answer, company, record } => {
                 company.write(fields.put(*answer)).put(record.unwrap_or_default())
             }
-            Self::NotExtended(why) => fields.u8(*why as u8),
+            Self::NotExtended { request, why } => fields.u32(*request).u8(*why as u8),
             Self::Probe { token } | Self::Alive { token } => fields.u32(*token),
         };
     }
@@ -277,6 +282,11 @@ impl Piece<'_> {
     }
 }
 
+/// What names a request to make a circuit longer: the first bytes of its offer, which are random.
+pub(crate) fn request_name(offer: &[u8; OFFER_BYTES]) -> u32 {
+    offer.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
 /// A record behind other fields.
 fn record(fields: Reader<'_>) -> Result<&[u8], Malformed> {
     if fields.len() > RECORD_BYTES_MAX { Err(Malformed) } else { Ok(fields.rest()) }
@@ -311,7 +321,7 @@ mod tests {
                     company: Told { set: 7, ..Told::default() },
                     record: None,
                 },
-                Message::NotExtended(Ended::from_byte(why)),
+                Message::NotExtended { request: token, why: Ended::from_byte(why) },
                 Message::Probe { token },
                 Message::Alive { token },
             ];

@@ -8,7 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Malformed;
-use crate::limits::PARTS_MAX;
+use crate::limits::{GATHERED_EACH_MAX, PARTS_MAX};
 
 /// Which part of a message this is, and how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +79,15 @@ pub(crate) fn cut(message: &[u8], of: usize) -> impl Iterator<Item = (Part, &[u8
     parts.map(|part| (part, &message[part.place(message.len())]))
 }
 
-/// Messages of which some parts are there, `MOST` at most; over that the one that began first goes. Where all messages fit
+/// Messages of which some parts are there, `MOST` at most and a few of each owner; over that the one that began first goes,
+/// of the same owner if it has too many: nobody's parts make room for one other's. Where all messages fit
 /// into what carries them it takes no memory.
 pub(crate) struct Gathering<K, const MOST: usize>(Option<Box<Messages<K>>>);
 
 struct Messages<K> {
     begun: BTreeMap<(K, u32), Begun>,
+    /// The same, in the order in which they began.
+    order: BTreeMap<u64, (K, u32)>,
     /// How many were begun.
     count: u64,
 }
@@ -125,7 +128,9 @@ impl<K: Ord + Copy, const MOST: usize> Gathering<K, MOST> {
         if part.is_whole() {
             return Some(Gathered { bytes: bytes.to_vec(), with: alloc::vec![with] });
         }
-        let messages = self.0.get_or_insert_with(|| Box::new(Messages { begun: BTreeMap::new(), count: 0 }));
+        let messages = self.0.get_or_insert_with(|| {
+            Box::new(Messages { begun: BTreeMap::new(), order: BTreeMap::new(), count: 0 })
+        });
         let key = (owner, name);
         if messages.begun.get(&key).is_none_or(|begun| begun.parts.len() != part.of()) {
             messages.begin(key, part.of(), MOST);
@@ -135,13 +140,23 @@ impl<K: Ord + Copy, const MOST: usize> Gathering<K, MOST> {
         if begun.parts.iter().any(Option::is_none) {
             return None;
         }
-        let parts = messages.begun.remove(&key)?.parts;
+        let parts = messages.remove(key)?.parts;
         let mut gathered = Gathered { bytes: Vec::new(), with: Vec::new() };
         for (with, bytes) in parts.into_iter().flatten() {
             gathered.bytes.extend_from_slice(&bytes);
             gathered.with.push(with);
         }
         Some(gathered)
+    }
+
+    /// An owner is no more, nor are its messages.
+    pub(crate) fn forget(&mut self, owner: K) {
+        let Some(messages) = &mut self.0 else { return };
+        let own: Vec<_> = messages.begun.range((owner, 0)..=(owner, u32::MAX)).map(|(key, _)| *key).collect();
+        own.into_iter().for_each(|key| drop(messages.remove(key)));
+        if messages.begun.is_empty() {
+            self.0 = None;
+        }
     }
 
     /// How many there are.
@@ -157,13 +172,22 @@ impl<K: Ord + Copy, const MOST: usize> Gathering<K, MOST> {
 
 impl<K: Ord + Copy> Messages<K> {
     fn begin(&mut self, key: (K, u32), of: usize, most: usize) {
-        self.begun.remove(&key);
-        if self.begun.len() >= most {
-            let first = self.begun.iter().min_by_key(|(_, begun)| begun.number).map(|(key, _)| *key);
-            first.into_iter().for_each(|first| drop(self.begun.remove(&first)));
-        }
+        self.remove(key);
+        let own = self.begun.range((key.0, 0)..=(key.0, u32::MAX));
+        let (count, first) = (own.clone().count(), own.min_by_key(|(_, begun)| begun.number));
+        let first = first.map(|(key, _)| *key).filter(|_| count >= GATHERED_EACH_MAX);
+        let crowded = self.begun.len() >= most;
+        let first = first.or_else(|| self.order.first_key_value().map(|(_, key)| *key).filter(|_| crowded));
+        first.into_iter().for_each(|first| drop(self.remove(first)));
         self.begun.insert(key, Begun { number: self.count, parts: (0..of).map(|_| None).collect() });
+        self.order.insert(self.count, key);
         self.count += 1;
+    }
+
+    fn remove(&mut self, key: (K, u32)) -> Option<Begun> {
+        let begun = self.begun.remove(&key)?;
+        self.order.remove(&begun.number);
+        Some(begun)
     }
 }
 
@@ -179,7 +203,7 @@ mod tests {
             of in 1..=PARTS_MAX,
             order in proptest::collection::vec(any::<usize>(), 0..40),
         ) {
-            let mut gathering = Gathering::<u8, 4>::new();
+            let mut gathering = Gathering::<u8, 12>::new();
             let parts: Vec<_> = cut(&message, of).collect();
             prop_assert_eq!(parts.len(), of);
             let order: Vec<usize> = order.into_iter().map(|at| at % of).chain(0..of).collect();
@@ -200,12 +224,21 @@ mod tests {
 
     #[test]
     fn whoever_begins_messages_without_end_has_so_many_at_most() {
-        let mut gathering = Gathering::<u8, 4>::new();
+        let mut gathering = Gathering::<u8, 12>::new();
         let part = Part::new(0, 2).unwrap();
+        assert!(gathering.add((9, 0), part, 0, &[1]).is_none());
         for name in 0..100 {
             assert!(gathering.add((1, name), part, 0, &[1]).is_none());
             assert!(gathering.is_within_bound());
         }
         assert!(!gathering.has(1, 95) && gathering.has(1, 96) && gathering.has(1, 99));
+        assert!(gathering.has(9, 0), "and takes nobody else's place");
+        for owner in 10..30 {
+            assert!(gathering.add((owner, 0), part, 0, &[1]).is_none());
+            assert!(gathering.is_within_bound());
+        }
+        assert!(!gathering.has(9, 0) && gathering.has(29, 0));
+        (10..30).for_each(|owner| gathering.forget(owner));
+        assert_eq!(gathering.len(), 0);
     }
 }

@@ -93,7 +93,7 @@ fn pacing_thread() -> Handle {
         let runtime = Builder::new_current_thread().enable_all().build().ok()?;
         let handle = runtime.handle().clone();
         let wait = move || {
-            come_first();
+            raise_priority();
             runtime.block_on(std::future::pending::<()>());
         };
         std::thread::Builder::new().name("throng-pacer".into()).spawn(wait).ok()?;
@@ -103,7 +103,7 @@ fn pacing_thread() -> Handle {
 }
 
 /// Before all other threads, if the system lets us: it does not let everybody. This thread needs little.
-fn come_first() {
+fn raise_priority() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, NICE); // there, of this thread only
 }
@@ -111,13 +111,13 @@ fn come_first() {
 struct Keeping {
     clock: Clock,
     outlet: Arc<Outlet>,
-    held: Mutex<Held>,
+    held: Mutex<StampedLanes>,
     /// The first moment is another one, or this ends.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct Held {
+struct StampedLanes {
     /// In the order in which they leave. What one step and the next give to one slot lies behind each other.
     lanes: BTreeMap<(Time, SocketAddr), Vec<u8>>,
     bytes: usize,
@@ -127,7 +127,7 @@ struct Held {
 }
 
 impl Keeping {
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, StampedLanes> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -197,7 +197,7 @@ impl Keeping {
     }
 }
 
-impl Held {
+impl StampedLanes {
     /// The first slot for which something is held.
     fn next(&self) -> Time {
         self.lanes.first_key_value().map_or(Time::NEVER, |((at, _), _)| *at)

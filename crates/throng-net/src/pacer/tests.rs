@@ -17,13 +17,13 @@ fn outlet() -> Arc<Outlet> {
     Arc::clone(Socket::bind(address(0), LENGTH).unwrap().outlet())
 }
 
-fn hold(held: &mut Held, millis: u64, port: u16, what: &[u8; LENGTH]) {
+fn hold(held: &mut StampedLanes, millis: u64, port: u16, what: &[u8; LENGTH]) {
     assert!(held.push(Lane { to: address(port), at: at(millis), datagrams: what }));
 }
 
 #[test]
 fn what_is_held_leaves_by_slot_then_by_destination_whatever_came_first() {
-    let mut held = Held::default();
+    let mut held = StampedLanes::default();
     assert_eq!(held.next(), Time::NEVER);
     hold(&mut held, 7, 2, b"seven--2");
     hold(&mut held, 5, 2, b"five---2");
@@ -40,7 +40,7 @@ fn what_is_held_leaves_by_slot_then_by_destination_whatever_came_first() {
 
 #[test]
 fn there_is_an_end_to_what_is_held() {
-    let mut held = Held::default();
+    let mut held = StampedLanes::default();
     let datagrams = vec![0; HELD_BYTES_MAX / 4];
     let lane = |to| Lane { to: address(to), at: at(1), datagrams: &datagrams };
     assert!((1..=4).all(|to| held.push(lane(to))));

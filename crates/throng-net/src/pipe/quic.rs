@@ -11,7 +11,7 @@ use quinn::{
     VarInt,
 };
 use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid, RandomConnectionIdGenerator};
-use throng_core::limits::STREAMS_PER_CIRCUIT_MAX;
+use throng_core::limits::{CIRCUIT_GAP_MAX, STREAMS_PER_CIRCUIT_MAX};
 use throng_core::wire::Geometry;
 use throng_core::{Design, NodeId, NodeKeys};
 
@@ -96,7 +96,7 @@ fn transport(design: &Design) -> TransportConfig {
         .min_mtu(packet)
         .mtu_discovery_config(None)
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .send_window(SEND_WINDOW_BYTES)
+        .send_window(send_window(design))
         .packet_threshold(REORDERED_PACKETS)
         .time_threshold(2.0)
         .initial_rtt(FIRST_RTT + design.detour())
@@ -106,6 +106,12 @@ fn transport(design: &Design) -> TransportConfig {
         .max_idle_timeout(Some(IDLE_MAX.try_into().expect("a few hours fit")))
         .congestion_controller_factory(Arc::new(congestion(design)));
     transport
+}
+
+/// What may be under way. A circuit lives through the loss of all of it: its numbers have a bound on gaps.
+fn send_window(design: &Design) -> u64 {
+    let cells = design.geometry.packet_cells() as u64;
+    SEND_WINDOW_BYTES.min(u64::from(CIRCUIT_GAP_MAX) * design.geometry.packet() as u64 / cells)
 }
 
 /// BBR, since loss is no sign of congestion here: over links that lose 2 % each (some 8 % end to end) it carried 8 MiB

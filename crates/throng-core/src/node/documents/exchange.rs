@@ -25,9 +25,9 @@ use crate::wire::control::Holding;
 /// The document in force, and those that are on their way.
 pub(crate) struct Exchange {
     roots: Roots,
-    held: Held,
-    /// Another valid document of the same serial: evidence that operators signed two truths, for everybody to see.
-    rival: Option<Held>,
+    held: HeldDocument,
+    /// Another valid document of the same serial: evidence of equivocation by the operators, for everybody to see.
+    rival: Option<HeldDocument>,
     fetches: Vec<Fetch>,
     /// Neighbours that did not give what they had announced, and until when they are not asked.
     resting: BTreeMap<NodeId, Time>,
@@ -47,7 +47,7 @@ pub(crate) enum Teller {
 }
 
 /// A document, and what we say of it.
-struct Held {
+struct HeldDocument {
     document: Arc<Document>,
     holding: Holding,
 }
@@ -103,7 +103,7 @@ pub(crate) enum Turned {
 
 impl Exchange {
     pub(crate) fn new<S: Suite>(roots: Roots, document: Arc<Document>, now: Time) -> Self {
-        let held = Held::new::<S>(document);
+        let held = HeldDocument::new::<S>(document);
         let (fetches, resting) = (Vec::new(), BTreeMap::new());
         Self { roots, held, rival: None, fetches, resting, due: Due::NONE, next_round: now }
     }
@@ -113,13 +113,13 @@ impl Exchange {
         &self.held.document
     }
 
-    /// What we say: what we hold, and the other one of two truths.
+    /// What we say: what we hold, and the document that contradicts it.
     pub(crate) fn holdings(&self) -> impl Iterator<Item = Holding> + use<> {
         let rival = self.rival.as_ref().map(|rival| rival.holding);
         [Some(self.held.holding), rival].into_iter().flatten()
     }
 
-    /// Whether operators signed two truths.
+    /// Whether the operators equivocated: signed two documents of one serial.
     pub(crate) const fn is_in_conflict(&self) -> bool {
         self.rival.is_some()
     }
@@ -213,12 +213,12 @@ impl Exchange {
     pub(crate) fn consider<S: Suite>(&mut self, document: Arc<Document>) -> Turned {
         match document.replaces(&self.held.document) {
             Ok(true) => {
-                self.held = Held::new::<S>(Arc::clone(&document));
+                self.held = HeldDocument::new::<S>(Arc::clone(&document));
                 self.rival = None;
                 Turned::InForce(document)
             }
             Err(Conflict { .. }) if self.rival.is_none() => {
-                self.rival = Some(Held::new::<S>(Arc::clone(&document)));
+                self.rival = Some(HeldDocument::new::<S>(Arc::clone(&document)));
                 Turned::Conflict(document)
             }
             Ok(false) | Err(Conflict { .. }) => Turned::Old,
@@ -320,7 +320,7 @@ impl Fetch {
     }
 }
 
-impl Held {
+impl HeldDocument {
     fn new<S: Suite>(document: Arc<Document>) -> Self {
         let holding = Holding {
             serial: document.statement().serial,
@@ -365,7 +365,7 @@ mod tests {
     }
 
     fn holding_of(document: &Document) -> Holding {
-        Held::new::<Portable>(Arc::new(document.clone())).holding
+        HeldDocument::new::<Portable>(Arc::new(document.clone())).holding
     }
 
     /// Gives all parts of these bytes, each twice and the last first; what came of it.

@@ -4,7 +4,7 @@ mod exchange;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 pub(super) use self::exchange::Turned;
 use self::exchange::{Arrived, Exchange, Heard, Teller};
@@ -13,8 +13,9 @@ use crate::config::Membership;
 use crate::crypto::Suite;
 use crate::documents::Document;
 use crate::id::{Fingerprint, NeighbourKey, NodeId};
-use crate::limits::DOCUMENT_ROUND;
+use crate::limits::{DOCUMENT_ROUND, STRANGERS_PER_SECOND_MAX};
 use crate::membership::{Record, View};
+use crate::rate::Bucket;
 use crate::refused::Refused;
 use crate::route::NoRoute;
 use crate::time::Time;
@@ -26,15 +27,20 @@ pub(super) struct Members {
     pub(super) view: View,
     /// None where no document is signed.
     exchange: Option<Box<Exchange>>,
+    /// How often one may be a hop that nobody here knows.
+    strangers: Bucket,
 }
 
 impl Members {
     pub(super) fn new<S: Suite>(membership: Membership, cx: &mut Cx<'_>) -> Self {
         let view = membership.view().without(cx.me.id);
-        let Membership::Signed { roots, document } = membership else { return Self { view, exchange: None } };
+        let strangers = Bucket::new(STRANGERS_PER_SECOND_MAX, cx.now);
+        let Membership::Signed { roots, document } = membership else {
+            return Self { view, exchange: None, strangers };
+        };
         let mut exchange = Exchange::new::<S>(roots, document, cx.now);
         cx.timers.set(&mut exchange.due, cx.now, Timer::Exchange);
-        Self { view, exchange: Some(Box::new(exchange)) }
+        Self { view, exchange: Some(Box::new(exchange)), strangers }
     }
 
     /// The record of a mix that may be a next hop now.
@@ -42,21 +48,34 @@ impl Members {
         self.view.by_fingerprint(name).filter(|record| record.description().until > now).cloned()
     }
 
-    /// The node that says this of itself, as a next hop for one circuit. Where operators sign who is a mix, nobody else is
-    /// one.
-    pub(super) fn admit<S: Suite>(&self, record: &[u8], cx: &Cx<'_>) -> Result<Option<Arc<Record>>, Refused> {
-        if self.exchange.is_some() {
-            return Ok(None);
+    /// Whether one may be a mix of whom the others have not heard. Where operators sign who is one, nobody else is.
+    pub(super) fn admits_strangers(&self) -> bool {
+        self.exchange.is_none()
+    }
+
+    /// The node that says this of itself, as a next hop for one circuit. What we know of it goes before what it says.
+    pub(super) fn admit<S: Suite>(&mut self, record: &[u8], cx: &Cx<'_>) -> Option<Arc<Record>> {
+        if !self.admits_strangers() || !self.strangers.take(cx.now) {
+            return None;
         }
-        let record = Record::verify::<S>(record, cx.now)?;
-        Ok((record.description().identity != cx.me.id).then(|| Arc::new(record)))
+        let record = Record::verify::<S>(record, cx.now).ok()?;
+        let node = record.description();
+        if let Some(known) = self.view.get(node.identity) {
+            return Some(Arc::clone(known));
+        }
+        let is_somewhere = node.addresses.iter().all(|address| is_one_host(address.0));
+        (node.identity != cx.me.id && is_somewhere).then(|| Arc::new(record))
     }
 
     /// Any mix that is valid now and `fits`, drawn at random.
     pub(super) fn any(&self, fits: impl Fn(&Record) -> bool, cx: &mut Cx<'_>) -> Option<Arc<Record>> {
-        let is_valid = |record: &&Arc<Record>| record.description().until > cx.now && fits(record);
-        let valid: Vec<_> = self.view.records().filter(is_valid).collect();
-        cx.chance.timing.pick(&valid).map(|record| Arc::clone(record))
+        let now = cx.now;
+        let valid = || self.view.records().filter(|record| record.description().until > now && fits(record));
+        let count = valid().count();
+        if count == 0 {
+            return None;
+        }
+        valid().nth(cx.chance.timing.below(count)).cloned()
     }
 
     /// Why no path may be chosen now, if the network document is the reason.
@@ -179,4 +198,11 @@ impl Members {
             cx.timers.set(&mut exchange.due, next, Timer::Exchange);
         }
     }
+}
+
+/// Whether an address is that of one host, to which a datagram may go because somebody says so.
+fn is_one_host(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    let is_broadcast = matches!(address, SocketAddr::V4(v4) if v4.ip().is_broadcast());
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
 }

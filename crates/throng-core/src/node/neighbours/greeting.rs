@@ -19,7 +19,7 @@ use crate::rate::Bucket;
 use crate::refused::Refused;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::datagram::{Datagram, Offer};
+use crate::wire::datagram::{Datagram, Offer, offer_parts};
 use crate::wire::parts::{Gathering, Part};
 
 /// What keys the codes of offers to one responder. Everybody who knows its record has it.
@@ -138,6 +138,10 @@ impl Greeter {
         rng: &mut Rng,
         now: Time,
     ) -> Result<Verdict, Refused> {
+        // An offer has as many parts as it needs, or a part that never comes would let others pass uncounted.
+        if offer.part.of() != offer_parts(datagram.len()) {
+            return Err(Refused::Malformed);
+        }
         let covered = datagram.get(..offer.covered()).ok_or(Refused::Malformed)?;
         if !bool::from(self.code.mac1::<S>(covered).ct_eq(offer.mac1)) {
             return Err(Refused::Forged);
@@ -235,5 +239,25 @@ mod tests {
         let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
         let mut greeter = Greeter::new::<Portable>(&[3; 32], &[2; 32], &mut rng, Time::ZERO);
         assert_eq!(judged(&mut greeter, FROM, None, &mut rng), Err(Refused::Forged));
+    }
+
+    #[test]
+    fn a_part_of_an_offer_lets_no_others_pass_uncounted() {
+        let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
+        let mut greeter = Greeter::new::<Portable>(&[1; 32], &[2; 32], &mut rng, Time::ZERO);
+        let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
+        let mut judge = |(part, bytes): (Part, &[u8]), length: usize| {
+            let mut datagram = alloc::vec![0; length];
+            write_offer::<Portable>(&code, 7, (part, bytes), None, &mut datagram);
+            let Ok(Datagram::Offer(offer)) = Datagram::parse(&datagram) else {
+                panic!("an offer was written")
+            };
+            greeter.judge::<Portable>(FROM.parse().unwrap(), &datagram, &offer, &mut rng, Time::ZERO)
+        };
+        let half = Part::new(0, 2).unwrap();
+        assert_eq!(judge((half, &[9; OFFER_BYTES / 2]), 1280), Err(Refused::Malformed), "it needs no parts");
+        let welcome = (0..1000)
+            .filter(|_| matches!(judge((Part::WHOLE, &[9; OFFER_BYTES]), 1280), Ok(Verdict::Welcome(_))));
+        assert_eq!(welcome.count(), HANDSHAKES_PER_SECOND_CALM as usize);
     }
 }

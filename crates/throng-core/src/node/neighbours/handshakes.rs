@@ -122,6 +122,9 @@ impl<S: Suite> Neighbours<S> {
         let (Stage::Opening(opening), Some(record)) = (&link.stage, &link.paths.record) else {
             return Err(Refused::OutOfPlace);
         };
+        if part.of() != answer_parts(cx.design.geometry.datagram()) {
+            return Err(Refused::Malformed);
+        }
         // Nothing of it is proved before all of it is there: a part that somebody made up spoils it, and it comes again.
         let Some(whole) = self.parts.add((key, responder), part, 0, bytes) else { return Ok(()) };
         let answer = whole.bytes.first_chunk::<ANSWER_BYTES>().ok_or(Refused::Malformed)?;

@@ -129,8 +129,16 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// A part of a message that is longer than a cell. All of it, if it was the last part that was missing.
-    pub(super) fn gather(&mut self, key: NeighbourKey, piece: &ControlPiece<'_>) -> Option<Vec<u8>> {
-        Some(self.parts.add((key, piece.name), piece.part, 0, piece.bytes)?.bytes)
+    pub(super) fn gather(
+        &mut self,
+        key: NeighbourKey,
+        piece: &ControlPiece<'_>,
+        cx: &Cx<'_>,
+    ) -> Result<Option<Vec<u8>>, Refused> {
+        if piece.part.of() > cx.design.geometry.control_parts() {
+            return Err(Refused::Malformed);
+        }
+        Ok(self.parts.add((key, piece.name), piece.part, 0, piece.bytes).map(|whole| whole.bytes))
     }
 
     /// Sends a cell: at once, or in one of its neighbour's slots.
@@ -243,6 +251,7 @@ impl<S: Suite> Neighbours<S> {
         let Some(mut link) = self.links.remove(key) else { return };
         cx.timers.unset(&mut link.due, Timer::Link(key));
         link.end_cover(key, cx);
+        self.parts.forget(key);
         cx.tell(Effect::LinkGone(LinkGone { peer: link.peer(), why, ends: link.circuits.ends().collect() }));
     }
 

@@ -8,7 +8,7 @@ use super::Neighbours;
 use super::demand::Demand;
 use super::neighbour::{Neighbour, Who};
 use crate::cover::{
-    Act, Content, Guard, LinkSlots, Pace, Pass, Passed, Rate, Speaker, Timing, Turn, UserLinkCover,
+    Act, Content, Guard, LinkSlots, LinkTurn, Pace, Pass, Passed, Rate, Speaker, Timing, UserLinkCover,
 };
 use crate::crypto::Suite;
 use crate::departure::Departure;
@@ -189,7 +189,7 @@ impl<S: Suite> Neighbours<S> {
 
     /// Fills a neighbour's next slot; when it leaves, if it was not too late for it.
     pub(in crate::node) fn speak(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> Option<Time> {
-        let Turn { at, content } = self.links.get_mut(key)?.turn(key, cx)?;
+        let LinkTurn { at, content } = self.links.get_mut(key)?.turn(key, cx)?;
         match content {
             Content::Cell((departure, body)) => {
                 self.seal(departure, &body, at, cx);
@@ -309,7 +309,7 @@ impl<S: Suite> Neighbour<S> {
     }
 
     /// What the next slot carries; nothing if it is too late for it.
-    fn turn(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> Option<Turn> {
+    fn turn(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> Option<LinkTurn> {
         let slots = self.slots.as_mut()?;
         let missed = slots.skip(cx.now);
         let turn = (missed == 0).then(|| slots.turn(cx.now));

@@ -20,7 +20,7 @@ use crate::silence::retry_after;
 use crate::time::Time;
 use crate::timers::Timer;
 use crate::wire::control::{Control, Ended};
-use crate::wire::message::Message;
+use crate::wire::message::{Message, request_name};
 use crate::wire::told::Told;
 
 impl<S: Suite> Origins<S> {
@@ -120,7 +120,10 @@ impl<S: Suite> Origins<S> {
         let Step::Ask(hop) = building.build.next() else { return Err(Refused::OutOfPlace) };
         let joined = match (hop.record(), record) {
             (Some(known), None) => Some(Arc::clone(known)),
-            (None, Some(record)) => chosen::<S>(record, &origin.path, cx),
+            (None, Some(record)) => {
+                let planned = building.build.planned().flatten();
+                chosen::<S>(record, origin.path.iter().chain(planned), cx)
+            }
             _ => None,
         };
         let finished = joined.and_then(|mix| {
@@ -146,9 +149,7 @@ impl<S: Suite> Origins<S> {
         let Some(origin) = self.origins.get_mut(key) else { return };
         let Stage::Building(building) = &mut origin.stage else { return };
         if building.build.next() != Step::Ready {
-            building.initiation = Initiation::new(&mut cx.chance.keys);
-            (building.sends, building.asked_at) = (0, cx.now);
-            return self.request_hop(key, cx);
+            return self.ask_anew(key, cx);
         }
         origin.stage = Stage::Ready;
         self.is_ready_now(key, cx);
@@ -159,14 +160,33 @@ impl<S: Suite> Origins<S> {
     }
 
     /// The last hop cannot reach the next one.
-    pub(super) fn hop_refused(&mut self, key: OriginKey, why: Ended, cx: &mut Cx<'_>) {
-        let Some(origin) = self.origins.get_mut(key) else { return };
-        let Stage::Building(building) = &mut origin.stage else { return };
+    pub(super) fn hop_refused(
+        &mut self,
+        key: OriginKey,
+        request: u32,
+        why: Ended,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let origin = self.origins.get_mut(key).ok_or(Refused::UnknownCircuit)?;
+        let Stage::Building(building) = &mut origin.stage else { return Err(Refused::OutOfPlace) };
+        if request != request_name(building.initiation.offer()) {
+            return Err(Refused::OutOfPlace); // we ask otherwise by now
+        }
         if building.build.refused(why) {
-            self.request_hop(key, cx);
+            self.ask_anew(key, cx);
         } else {
             self.end(key, why, cx);
         }
+        Ok(())
+    }
+
+    /// Asks for a hop with an offer that is new: answers to others are not taken for its answers.
+    fn ask_anew(&mut self, key: OriginKey, cx: &mut Cx<'_>) {
+        if let Some(Stage::Building(building)) = self.origins.get_mut(key).map(|origin| &mut origin.stage) {
+            building.initiation = Initiation::new(&mut cx.chance.keys);
+            (building.sends, building.asked_at) = (0, cx.now);
+        }
+        self.request_hop(key, cx);
     }
 
     fn is_ready_now(&mut self, key: OriginKey, cx: &mut Cx<'_>) {
@@ -183,10 +203,14 @@ impl<S: Suite> Origins<S> {
     }
 }
 
-/// The mix that a hop chose as the next one; none if it is none, is there already, or is we.
-fn chosen<S: Suite>(record: &[u8], path: &[Arc<Record>], cx: &Cx<'_>) -> Option<Arc<Record>> {
+/// The mix that a hop chose as the next one; none if it is none, is in the path already or will be, or is we.
+fn chosen<'p, S: Suite>(
+    record: &[u8],
+    mut path: impl Iterator<Item = &'p Arc<Record>>,
+    cx: &Cx<'_>,
+) -> Option<Arc<Record>> {
     let record = Record::verify::<S>(record, cx.now).ok()?;
     let identity = record.description().identity;
-    let is_there = path.iter().any(|mix| mix.description().identity == identity);
+    let is_there = path.any(|mix| mix.description().identity == identity);
     (!is_there && identity != cx.me.id).then(|| Arc::new(record))
 }

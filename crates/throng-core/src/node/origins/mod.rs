@@ -46,8 +46,8 @@ pub(super) struct Origins<S: Suite> {
     /// None before a circuit fell silent.
     resting: Option<Box<Resting>>,
     supply: Supply,
-    /// Messages longer than a cell of which some parts are there.
-    parts: Gathering<OriginKey, GATHERED_MESSAGES_MAX>,
+    /// Messages longer than a cell of which some parts are there, by the hop that says them.
+    parts: Gathering<(OriginKey, u8), GATHERED_MESSAGES_MAX>,
 }
 
 /// A circuit of our own, as the meter sees it.
@@ -93,10 +93,17 @@ impl<S: Suite> Origins<S> {
         let (place, message) = origin.unwrap(header, body, cx.now)?;
         let recovered = was_doubtful && origin.is_ready() && !origin.is_doubtful(cx.now);
         let outcome = match message {
-            Message::Piece(piece) => match self.parts.add((key, piece.name), piece.part, 0, piece.bytes) {
-                Some(whole) => self.heed(key, place, piece.whole(&whole.bytes)?, cx),
-                None => Ok(()),
-            },
+            Message::Piece(piece) if piece.part.of() > cx.design.geometry.message_parts() => {
+                Err(Refused::Malformed)
+            }
+            // Each hop says its own: no other one may write a part of it.
+            Message::Piece(piece) => {
+                let name = ((key, place as u8), piece.name);
+                match self.parts.add(name, piece.part, 0, piece.bytes) {
+                    Some(whole) => self.heed(key, place, piece.whole(&whole.bytes)?, cx),
+                    None => Ok(()),
+                }
+            }
             message => self.heed(key, place, message, cx),
         };
         if recovered {
@@ -117,13 +124,18 @@ impl<S: Suite> Origins<S> {
         let is_ready = origin.is_ready();
         let is_far_end = is_ready && place + 1 == origin.path.len();
         match message {
+            Message::Payload(payload) if payload.len() > cx.design.geometry.packet() => {
+                return Err(Refused::Malformed);
+            }
             Message::Payload(payload) if is_far_end => cx.out.deliver(CircuitId::origin(key), payload),
             Message::Alive { token } if is_far_end => origin.answered(token, cx.now),
             Message::Dummy => origin.pace.iter_mut().for_each(|pace| pace.hear()),
             Message::Extended { answer, company, record } => {
                 return self.hop_joined(key, (place + 1, record), answer, company, cx);
             }
-            Message::NotExtended(why) if !is_ready => self.hop_refused(key, why, cx),
+            Message::NotExtended { request, why } if place + 1 == origin.path.len() => {
+                return self.hop_refused(key, request, why, cx);
+            }
             _ => return Err(Refused::OutOfPlace),
         }
         Ok(())

@@ -49,7 +49,7 @@ pub(crate) struct Origin<S: Suite> {
     rtt: Duration,
     /// The latest question: its token, and when it was sent.
     question: (u32, Time),
-    /// What mixing and cover add to the way, nearly at most.
+    /// What mixing and cover add to a round trip: 99 of 100 take less.
     detour: Duration,
     /// None where the circuit speaks when there is something to say.
     pub(crate) pace: Option<Box<CircuitPace>>,
@@ -171,7 +171,7 @@ impl<S: Suite> Origin<S> {
         self.started + SILENCE_DEAD + 3 * self.detour
     }
 
-    /// What mixing and cover add to the way, nearly at most.
+    /// What mixing and cover add to a round trip: 99 of 100 take less.
     pub(crate) fn detour(&self) -> Duration {
         self.detour
     }

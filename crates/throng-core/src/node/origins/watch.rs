@@ -86,6 +86,7 @@ impl<S: Suite> Origins<S> {
         let Some(mut origin) = self.origins.remove(key) else { return };
         cx.timers.unset(&mut origin.due, Timer::Origin(key));
         origin.stop_covering(key, cx);
+        (0..origin.path.len()).for_each(|place| self.parts.forget((key, place as u8)));
         // The hops need not know why: they would know something about us.
         let said = if why == Ended::Leaving { why } else { Ended::Finished };
         cx.tell(Effect::CircuitOff { link: origin.link, name: origin.name, told: Some(said) });

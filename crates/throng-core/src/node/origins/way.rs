@@ -11,7 +11,12 @@ use crate::wire::message::Next;
 /// A way to build a circuit. It says what is to be done next, and hears what came of it.
 pub(crate) enum Build {
     /// Hop by hop, each asked through those before it.
-    Telescope(VecDeque<Hop>),
+    Telescope {
+        /// Those that have not joined.
+        rest: VecDeque<Hop>,
+        /// Whether hops may be told of others that they do not know.
+        may_describe: bool,
+    },
 }
 
 /// A hop that is still to be asked.
@@ -37,26 +42,26 @@ pub(crate) enum Step<'b> {
 
 impl Build {
     /// Over these mixes, hop by hop.
-    pub(crate) fn telescope(path: Vec<Arc<Record>>) -> Self {
-        Self::Telescope(path.into_iter().map(Hop::Known).collect())
+    pub(crate) fn telescope(path: Vec<Arc<Record>>, may_describe: bool) -> Self {
+        Self::Telescope { rest: path.into_iter().map(Hop::Known).collect(), may_describe }
     }
 
     pub(crate) fn next(&self) -> Step<'_> {
-        let Self::Telescope(rest) = self;
+        let Self::Telescope { rest, .. } = self;
         rest.front().map_or(Step::Ready, Step::Ask)
     }
 
     /// The hop that was asked joined.
     pub(crate) fn joined(&mut self) {
-        let Self::Telescope(rest) = self;
+        let Self::Telescope { rest, .. } = self;
         rest.pop_front();
     }
 
     /// The hop before it could not ask it. Whether there is another way to ask.
     pub(crate) fn refused(&mut self, why: Ended) -> bool {
-        let Self::Telescope(rest) = self;
+        let Self::Telescope { rest, may_describe } = self;
         match rest.front_mut() {
-            Some(hop @ Hop::Known(_)) if why == Ended::UnknownHop => {
+            Some(hop @ Hop::Known(_)) if *may_describe && why == Ended::UnknownHop => {
                 if let Hop::Known(record) = hop {
                     *hop = Hop::Stranger(Arc::clone(record));
                 }
@@ -68,7 +73,7 @@ impl Build {
 
     /// The mixes that are still to be asked, as far as they are known.
     pub(crate) fn planned(&self) -> impl DoubleEndedIterator<Item = Option<&Arc<Record>>> {
-        let Self::Telescope(rest) = self;
+        let Self::Telescope { rest, .. } = self;
         rest.iter().map(Hop::record)
     }
 }

@@ -30,7 +30,7 @@ use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::control::{Control, Ended};
-use crate::wire::message::{Message, Piece};
+use crate::wire::message::{Message, Piece, request_name};
 use crate::wire::parts::Gathering;
 use crate::wire::told::Told;
 
@@ -189,9 +189,10 @@ impl<S: Suite> Relays<S> {
     }
 
     /// The next hop cannot be asked.
-    pub(super) fn refuse_extension(&self, key: RelayKey, numbers: &[u32], why: Ended, cx: &mut Cx<'_>) {
+    pub(super) fn refuse_extension(&self, key: RelayKey, wanted: &Wanted, why: Ended, cx: &mut Cx<'_>) {
         if let Some(relay) = self.relays.get(key) {
-            relay.reply(key, numbers, &Message::NotExtended(why), cx);
+            let request = request_name(&wanted.offer);
+            relay.reply(key, &wanted.numbers, &Message::NotExtended { request, why }, cx);
         }
     }
 
@@ -200,10 +201,10 @@ impl<S: Suite> Relays<S> {
         let Some(relay) = self.relays.get_mut(key) else { return };
         let Next::Extending(extending) = &mut relay.next else { return self.end(key, why, cx) };
         let (link, name) = (extending.link, extending.name);
-        let numbers = core::mem::take(&mut extending.numbers);
+        let (numbers, request) = (core::mem::take(&mut extending.numbers), request_name(&extending.offer));
         relay.next = Next::End;
         cx.tell(Effect::CircuitOff { link, name, told: None });
-        relay.reply(key, &numbers, &Message::NotExtended(why), cx);
+        relay.reply(key, &numbers, &Message::NotExtended { request, why }, cx);
     }
 
     // --- Cells ----------------------------------------------------------------------------------------
@@ -232,6 +233,9 @@ impl<S: Suite> Relays<S> {
                 if relay.knows_request(piece.name) {
                     return Ok(relay.asked_again(key, &piece, header.number, cx));
                 }
+                if piece.part.of() > cx.design.geometry.message_parts() {
+                    return Err(Refused::Malformed);
+                }
                 let name = (key, piece.name);
                 let Some(whole) = self.parts.add(name, piece.part, header.number, piece.bytes) else {
                     return Ok(Forwarded::Done);
@@ -255,6 +259,9 @@ impl<S: Suite> Relays<S> {
         match message {
             Message::Dummy if is_last => self.hear_dummy(key, cx),
             Message::Dummy => {}
+            Message::Payload(payload) if payload.len() > cx.design.geometry.packet() => {
+                return Err(Refused::Malformed);
+            }
             Message::Payload(payload) if cx.me.is_exit && is_last => {
                 relay.delivers = true;
                 cx.out.deliver(CircuitId::relayed(key), payload);
@@ -374,6 +381,7 @@ impl<S: Suite> Relays<S> {
     pub(super) fn end(&mut self, key: RelayKey, why: Ended, cx: &mut Cx<'_>) {
         let Some(mut relay) = self.relays.remove(key) else { return };
         cx.timers.unset(&mut relay.due, Timer::Relay(key));
+        self.parts.forget(key);
         if let Some(pace) = &relay.pace {
             cx.slots.unschedule(pace.due(), Speaker::Relay(key));
         }

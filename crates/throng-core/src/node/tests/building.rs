@@ -30,7 +30,9 @@ const NO_LOSS: (f64, u8) = (0.0, 0);
 struct Net {
     nodes: BTreeMap<SocketAddr, Node<Portable>>,
     records: Vec<Arc<Record>>,
-    under_way: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    /// When it arrives, from where, where.
+    under_way: VecDeque<(Time, SocketAddr, SocketAddr, Vec<u8>)>,
+    latency: Duration,
     geometry: Geometry,
     now: Time,
     /// This share of all datagrams is lost.
@@ -93,7 +95,18 @@ impl Net {
         nodes.extend([start(100, config(100, Some(spare), records.clone()))]);
         let (under_way, events, delivered) = (VecDeque::new(), Vec::new(), Vec::new());
         let chance = Seed::from_bytes([seed; 32]).rng(Purpose::World, 0);
-        Self { nodes, records, under_way, geometry, now, loss, chance, events, delivered }
+        Self {
+            nodes,
+            records,
+            under_way,
+            latency: Duration::ZERO,
+            geometry,
+            now,
+            loss,
+            chance,
+            events,
+            delivered,
+        }
     }
 
     /// Begins a circuit and runs until it is there or not. Its path.
@@ -102,7 +115,7 @@ impl Net {
         let mut out = Outbox::new(self.geometry);
         let Node { rooms, common } = self.nodes.get_mut(&client()).unwrap();
         let cx = &mut common.at(self.now, &mut out);
-        rooms.build(Build::Telescope(hops.into()), &first, cx).unwrap();
+        rooms.build(Build::Telescope { rest: hops.into(), may_describe: true }, &first, cx).unwrap();
         rooms.settle(cx);
         self.take(client(), &out);
         for _ in 0..20_000 {
@@ -122,7 +135,7 @@ impl Net {
         self.now = self.now + span;
         let addresses: Vec<_> = self.nodes.keys().copied().collect();
         addresses.into_iter().for_each(|at| self.step(at, Input::Wake));
-        while let Some((from, to, mut bytes)) = self.under_way.pop_front() {
+        while let Some((_, from, to, mut bytes)) = self.under_way.pop_front_if(|(at, ..)| *at <= self.now) {
             if self.nodes.contains_key(&to) {
                 self.step(to, Input::Datagram { from, bytes: &mut bytes });
             }
@@ -139,7 +152,7 @@ impl Net {
         for lane in out.lanes() {
             for datagram in lane.datagrams.chunks(self.geometry.datagram()) {
                 if self.chance.unit() >= self.loss {
-                    self.under_way.push_back((from, lane.to, datagram.to_vec()));
+                    self.under_way.push_back((self.now + self.latency, from, lane.to, datagram.to_vec()));
                 }
             }
         }
@@ -207,6 +220,20 @@ fn a_hop_links_to_one_of_which_it_never_heard() {
     }
 }
 
+/// A request is repeated after 250 ms: on a long way it is refused twice before the other one, with the record, is answered.
+#[test]
+fn a_refusal_that_comes_again_does_not_end_a_circuit_that_is_built_otherwise_by_now() {
+    for latency in [10, 63, 70, 100, 130, 200].map(Duration::from_millis) {
+        for geometry in geometries() {
+            let mut net = Net::new(geometry, NO_LOSS, |from, _| from == 1);
+            net.latency = latency;
+            let hops = vec![net.known(1), net.known(2), net.known(3)];
+            let built = net.build(hops);
+            assert!(built.is_ok(), "{latency:?} {geometry:?}: {built:?}");
+        }
+    }
+}
+
 #[test]
 fn a_hop_may_choose_the_next_one_and_the_path_grows() {
     for geometry in geometries() {
@@ -226,6 +253,9 @@ fn a_hop_that_chooses_one_that_is_there_already_ends_the_circuit() {
     let mut net =
         Net::new(Geometry::DEFAULT, NO_LOSS, |from, to| (from, to) == (1, 2) || (from, to) == (3, 1));
     assert_eq!(net.build(vec![net.known(1), Hop::Any, net.known(3), Hop::Any]), Err(Ended::Broken));
+    // One that is planned as a later hop is no choice either.
+    let mut net = Net::new(Geometry::DEFAULT, NO_LOSS, |from, to| (from, to) == (1, 3));
+    assert_eq!(net.build(vec![net.known(1), Hop::Any, net.known(4), net.known(3)]), Err(Ended::Broken));
     // Nobody is left to be chosen but the one before.
     let mut net =
         Net::new(Geometry::DEFAULT, NO_LOSS, |from, to| (from, to) == (1, 2) || (from, to) == (2, 1));

@@ -42,7 +42,7 @@ fn circuit() -> Circuit {
     let mut rng = Seed::from_bytes([3; 32]).rng(Purpose::Keys, 0);
     let first = Initiation::new(&mut rng);
     let mut own = Origin::new(
-        Build::telescope(Vec::new()),
+        Build::telescope(Vec::new(), true),
         NeighbourKey::default(),
         first,
         rng.u32(),
