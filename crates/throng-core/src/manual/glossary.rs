@@ -6,9 +6,11 @@
 //! |---|---|
 //! | node | one running Throng ([`Node`](crate::Node)); client and mix are roles of it |
 //! | mix | a node that relays for others; an *exit* is one where circuits may end |
-//! | neighbour, link | a node that we exchange datagrams with, and the keys between us |
+//! | neighbour | a node that we exchange datagrams with; there is one *link* to it, which outlives keys and addresses |
+//! | session | one set of keys of a link, and what was seen under it |
 //! | datagram | what is on the wire; a network has one length of them ([`Geometry`](crate::wire::Geometry)) |
 //! | cell | what a datagram carries: [header](crate::wire::cell::CellHeader) and body |
+//! | part | a piece of a message that is longer than a cell or a datagram ([`parts`](crate::wire::parts)) |
 //! | circuit | a chain of mixes, made by its *origin*; each mix is a *hop* of it |
 //! | layer | the keys that an origin shares with one hop |
 //! | stream | a connection of an application through a circuit; a *payload* is one of its packets |

@@ -9,8 +9,10 @@
 //!   [`Refused`](crate::refused::Refused) and forgotten. The peer learns nothing.
 //! - Checks leave proofs: a [`Record`](crate::membership::Record) can only be signed or verified into being, a
 //!   peeled cell only comes from a relay's `peel`.
-//! - A session's counter is used once per key, a circuit's number once per layer and direction: links and circuits
-//!   end long before either could come round ([`limits`](crate::limits)).
+//! - A session's counter is used once per key, a circuit's number once per layer and direction: keys are renewed and
+//!   circuits end long before either could come round ([`limits`](crate::limits)).
+//! - Two nodes have one link; a mix is reached only at addresses that it signed, and at any new address only after an answer
+//!   from there, under the keys of the link.
 //! - The tables of a node agree with each other: what is gone is named nowhere ([`Node::audit`](crate::Node::audit), which
 //!   the simulator's swarm and builds with debug assertions ask).
 //! - Every queue and table has a bound in [`limits`](crate::limits), and every timer's owner has one entry.

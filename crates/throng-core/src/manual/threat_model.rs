@@ -9,7 +9,8 @@
 //! when keys are renewed or circuits end, neither. (The header of a datagram names its session: that keys were renewed shows.)
 //!
 //! **Somebody on the wire who also delays and drops** can still make a gap and look where it comes out: no cover scheme here
-//! defends against that.
+//! defends against that. Who sends datagrams again from elsewhere can draw what a mix says to a client there while he holds up
+//! both directions, but not longer.
 //!
 //! **A mix** knows the one before and the one behind it, how many cells pass, and when. It cannot read them. Tagging
 //! one (changing a bit to see where it comes out changed) turns the whole cell into noise at the next honest hop
