@@ -35,7 +35,7 @@ fn every_field_has_a_range_and_says_so() {
         ("prices.per_mix_per_year", |q| q.prices.per_mix_per_year = -1.0),
         ("prices.per_mbps_per_year", |q| q.prices.per_mbps_per_year = -1.0),
         ("overhead.peak_factor", |q| q.overhead.peak_factor = 0.5),
-        ("overhead.datagram_bytes", |q| q.overhead.datagram_bytes = 1000),
+        ("overhead.datagram_bytes", |q| q.overhead.datagram_bytes = 100),
         ("overhead.ip_udp_bytes", |q| q.overhead.ip_udp_bytes = -1.0),
         ("overhead.quic_bytes", |q| q.overhead.quic_bytes = 501.0),
         ("overhead.packets_per_ack", |q| q.overhead.packets_per_ack = 0.0),
