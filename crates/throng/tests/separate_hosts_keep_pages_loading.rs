@@ -176,7 +176,21 @@ impl Network {
 
     /// Loads a page of 100 kB on a new stream, at the first attempt.
     fn load(&self, user: &str) {
-        let mut stream = self.open(user).expect("a stream");
+        self.load_on(self.open(user).expect("a stream"));
+    }
+
+    /// The same with as many attempts as it needs: exits may be dead of whom nobody knows it yet.
+    fn load_at_last(&self, user: &str, most: Duration) {
+        let begin = self.clock.now();
+        loop {
+            if let Some(stream) = self.open(user) {
+                return self.load_on(stream);
+            }
+            assert!(self.clock.now() - begin < most, "a stream");
+        }
+    }
+
+    fn load_on(&self, mut stream: std::net::TcpStream) {
         stream.write_all(&common::order(7, 100_000)).unwrap();
         assert_eq!(
             noise::drink(&mut stream).unwrap(),
@@ -331,7 +345,7 @@ fn mixes_die_return_are_cut_off_leave_and_move_and_pages_go_on_loading() {
     }
     // Two exits died at once, and nobody has noticed yet: that may take several attempts.
     network.without_service("only the exit that moved is left", common::LIMIT);
-    network.load("n");
+    network.load_at_last("n", common::LIMIT);
 }
 
 /// Idle, and busy, for so long each.
