@@ -1,13 +1,13 @@
 //! A question that has no answer is refused with the field's name and what it may hold, and only such a one.
 
-use throng_lab::plan::{Axis, BandwidthClass, Choice, Cover, Invalid, Kind, Mode, Question};
+use throng_lab::plan::{Axis, BandwidthClass, Choice, CoverScheme, Invalid, Kind, Mode, Question};
 
 type Wrong = (&'static str, fn(&mut Question));
 
 /// A question that is all right, and uses everything.
 fn right() -> Question {
     let mut question =
-        Question { users: Some(1000), mixes: Some(50), cover: Cover::Link, ..Question::default() };
+        Question { users: Some(1000), mixes: Some(50), cover: CoverScheme::Link, ..Question::default() };
     question.adversary.hostile_share = Some(0.1);
     question.require.budget_per_year = Some(1e6);
     question
@@ -119,7 +119,7 @@ fn refused(field: &str, spoil: fn(&mut Question)) {
 #[test]
 fn the_least_cover_rate_that_is_named_is_enough() {
     for mode in [Mode::Bare, Mode::Realistic] {
-        for cover in [Cover::Link, Cover::EndToEnd] {
+        for cover in [CoverScheme::Link, CoverScheme::EndToEnd] {
             let slow = Question { cover_rate_kbps: 0.5, cover, mode, ..right() };
             let allowed = slow.answer().expect_err("too slow").allowed;
             let least: f64 = allowed["at least ".len()..]
@@ -140,7 +140,7 @@ fn a_question_survives_json_and_a_misspelt_field_does_not() {
     assert_eq!(serde_json::from_str::<Question>(&json).unwrap(), question);
     let brief: Question =
         serde_json::from_str(r#"{"users": 1000, "cover": "end-to-end", "kind": "static"}"#).unwrap();
-    assert_eq!(brief, Question { users: Some(1000), cover: Cover::EndToEnd, ..Question::default() });
+    assert_eq!(brief, Question { users: Some(1000), cover: CoverScheme::EndToEnd, ..Question::default() });
     assert!(serde_json::from_str::<Question>(r#"{"user": 1000}"#).is_err());
     let classes = r#"{"mix_classes": [{"name": "a", "up_mbps": 1, "down_mbps": 1, "share": 1}]}"#;
     let classes: Question = serde_json::from_str(classes).unwrap();
@@ -160,7 +160,7 @@ fn words_are_the_same_on_a_command_line_and_in_json() {
         let error = "neither".parse::<T>().unwrap_err();
         assert_eq!((error.field.as_str(), error.allowed), (field, words.join(", ")));
     }
-    check::<Cover>(&["none", "link", "end-to-end"], "cover");
+    check::<CoverScheme>(&["none", "link", "end-to-end"], "cover");
     check::<Kind>(&["static", "dynamic"], "kind");
     check::<Mode>(&["bare", "realistic"], "mode");
     check::<Choice>(&["by-bandwidth", "uniform", "by-acceptance"], "choice");

@@ -1,6 +1,6 @@
 //! What the planner says, end to end.
 
-use throng_lab::plan::{Axis, Choice, Cover, Kind, Mode, Question, Sweep, presets};
+use throng_lab::plan::{Axis, Choice, CoverScheme, Kind, Mode, Question, Sweep, presets};
 use throng_lab::report::{csv, text, tidy_csv};
 
 /// Row 14 of the table of checks: a dynamic network carries itself, whatever its size.
@@ -70,10 +70,10 @@ fn a_budget_buys_the_cover_that_it_buys() {
     // 186, 448 and 1909 mixes of 1 Mb/s, 10 000 each.
     let cases = [
         (1.85e6, None),
-        (1.86e6, Some(Cover::None)),
-        (4.48e6, Some(Cover::Link)),
-        (19.08e6, Some(Cover::Link)),
-        (19.09e6, Some(Cover::EndToEnd)),
+        (1.86e6, Some(CoverScheme::None)),
+        (4.48e6, Some(CoverScheme::Link)),
+        (19.08e6, Some(CoverScheme::Link)),
+        (19.09e6, Some(CoverScheme::EndToEnd)),
     ];
     for (budget, cover) in cases {
         assert_eq!(best(budget), cover, "{budget}");
@@ -104,7 +104,7 @@ fn filler_takes_capacity_only_beyond_what_data_fills() {
 #[test]
 fn everything_can_be_shown() {
     let mut question =
-        Question { users: Some(1000), mixes: Some(50), cover: Cover::EndToEnd, ..Question::default() };
+        Question { users: Some(1000), mixes: Some(50), cover: CoverScheme::EndToEnd, ..Question::default() };
     question.adversary.hostile_mixes = Some(5);
     let answer = question.answer().unwrap();
     let tables = answer.tables();

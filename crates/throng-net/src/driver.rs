@@ -185,18 +185,18 @@ impl Running {
             let turn = self.turn();
             self.flush().await;
             match turn {
-                Turn::Idle => {}
-                Turn::Busy => tokio::task::yield_now().await, // other nodes of the process want to run too
-                Turn::Last => return self.pacer.end().await,
+                TurnEnd::Idle => {}
+                TurnEnd::Busy => tokio::task::yield_now().await, // other nodes of the process want to run too
+                TurnEnd::Last => return self.pacer.end().await,
             }
         }
     }
 
     /// Everything that is there to do, done.
-    fn turn(&mut self) -> Turn {
+    fn turn(&mut self) -> TurnEnd {
         let mut now = self.clock.now();
         let Self { node, outbox, clock, socket, pacer, pipe, orders, wake, .. } = self;
-        let mut turn = Turn::Busy;
+        let mut turn = TurnEnd::Busy;
         for _ in 0..RECEIVE_ROUNDS_MAX {
             let received = socket.receive(|from, bytes| {
                 *wake = node.step(now, Input::Datagram { from, bytes }, outbox);
@@ -204,7 +204,7 @@ impl Running {
             match received {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    turn = Turn::Idle;
+                    turn = TurnEnd::Idle;
                     break;
                 }
                 // A neighbour that is gone shows as "connection refused" here; that is for silence to notice.
@@ -234,7 +234,7 @@ impl Running {
                 }
                 Order::Leave => {
                     node.step(now, Input::Command(Command::Leave), outbox);
-                    return Turn::Last;
+                    return TurnEnd::Last;
                 }
             };
             *wake = node.step(now, Input::Command(command), outbox);
@@ -277,7 +277,7 @@ impl Running {
 }
 
 /// How a turn ended.
-enum Turn {
+enum TurnEnd {
     /// There is no more to do.
     Idle,
     /// There may be more to do.

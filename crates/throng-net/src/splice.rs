@@ -26,7 +26,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Which directions came to a clean end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
+pub(crate) struct CleanEnds {
     /// TCP → stream: everything was read, and the stream was shut down.
     pub(crate) from_tcp: bool,
     /// Stream → TCP: everything was read, and the TCP connection was shut down.
@@ -44,7 +44,7 @@ pub(crate) async fn splice<R, W>(
     send: &mut W,
     early: &[u8],
     idle: Duration,
-) -> Ended
+) -> CleanEnds
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -64,7 +64,7 @@ async fn copy_both<R, W>(
     send: &mut W,
     early: &[u8],
     idle: Duration,
-) -> Ended
+) -> CleanEnds
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -109,7 +109,7 @@ where
             () = &mut silence => break,
         }
     }
-    Ended { from_tcp: from_tcp == Some(Copied::All), to_tcp: to_tcp == Some(Copied::All) }
+    CleanEnds { from_tcp: from_tcp == Some(Copied::All), to_tcp: to_tcp == Some(Copied::All) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use throng_core::Time;
 use throng_core::cover::{CircuitCover, Cover, MixLinkCover, UserLinkCover};
 
 use crate::host::HostId;
-use crate::population::Load;
+use crate::population::MixTraffic;
 use crate::scenario::TapAt;
 use crate::segments::{Kind, Segment, segment_bytes};
 use crate::toy::payload_of;
@@ -45,7 +45,7 @@ pub(crate) struct Books {
     segment_bytes: u64,
     /// Nothing is noted before.
     begin: Time,
-    loads: Vec<Load>,
+    loads: Vec<MixTraffic>,
     digest: Digest,
     datagrams: u64,
     dropped: u64,
@@ -64,7 +64,7 @@ impl Books {
             covered: Covered::by(&design.cover),
             segment_bytes: segment_bytes(design.geometry),
             begin: Time::NEVER,
-            loads: vec![Load::default(); mixes],
+            loads: vec![MixTraffic::default(); mixes],
             digest: Digest::new(),
             datagrams: 0,
             dropped: 0,
@@ -93,7 +93,7 @@ impl Books {
         }
     }
 
-    pub(crate) fn loads(&self) -> &[Load] {
+    pub(crate) fn loads(&self) -> &[MixTraffic] {
         &self.loads
     }
 

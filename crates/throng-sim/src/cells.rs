@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 /// Slots of one datagram each.
 pub(crate) struct Cells {
     datagram: usize,
-    short: Slots<Short>,
-    whole: Slots<Box<[u8]>>,
+    short: Slab<Short>,
+    whole: Slab<Box<[u8]>>,
     /// What an adversary made that is not of the one length.
     odd: BTreeMap<u32, Vec<u8>>,
     odd_made: u32,
@@ -40,8 +40,8 @@ impl Cells {
         assert!(datagram > size_of::<Short>(), "short is shorter");
         Self {
             datagram,
-            short: Slots::default(),
-            whole: Slots::default(),
+            short: Slab::default(),
+            whole: Slab::default(),
             odd: BTreeMap::new(),
             odd_made: 0,
             written: vec![0; datagram].into_boxed_slice(),
@@ -109,18 +109,18 @@ impl Short {
 }
 
 /// Slots that are used again. What was given back last goes first: it is still at the processor's hand.
-struct Slots<T> {
+struct Slab<T> {
     slots: Vec<T>,
     free: Vec<u32>,
 }
 
-impl<T> Default for Slots<T> {
+impl<T> Default for Slab<T> {
     fn default() -> Self {
         Self { slots: Vec::new(), free: Vec::new() }
     }
 }
 
-impl<T> Slots<T> {
+impl<T> Slab<T> {
     /// Fills a free slot, or makes one.
     fn put(&mut self, fill: impl FnOnce(&mut T), make: impl FnOnce() -> T) -> u32 {
         if let Some(slot) = self.free.pop() {

@@ -61,7 +61,7 @@ pub use scenario::{
     Churn, Fault, FaultKind, Level, Lines, Plan, SEEDS_MAX, Scenario, SuiteName, TapAt, USERS_MAX, Variant,
     Wrong, list,
 };
-pub use stop::{Progress, Told};
+pub use stop::{OnProgress, Progress};
 pub use toy::Toy;
 pub use trace::{Deed, Inside, Row, Trace, Unreadable, What};
 pub use wire::{Seen, Tap, Verdict, Watcher, Wire};

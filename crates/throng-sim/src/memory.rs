@@ -1,6 +1,6 @@
 //! How much memory runs will need, as far as one can say before.
 
-use crate::population::{BINS_MAX, Load};
+use crate::population::{BINS_MAX, MixTraffic};
 use crate::scenario::{Level, Plan, Scenario, TapAt};
 
 // Measured with the toy suite (`tests/a_user_costs_little_memory.rs`), rounded up.
@@ -21,7 +21,7 @@ pub(crate) fn of_run(plan: &Plan) -> u64 {
     let (users, mixes) = (plan.users as u64, plan.mixes as u64);
     match plan.level {
         Level::Population => {
-            (4 << 20) + users * 16 + mixes * (size_of::<Load>() as u64 + 16) + BINS_MAX * 3 * 16
+            (4 << 20) + users * 16 + mixes * (size_of::<MixTraffic>() as u64 + 16) + BINS_MAX * 3 * 16
         }
         Level::Nodes => {
             let mixes = if plan.dynamic { 0 } else { mixes };

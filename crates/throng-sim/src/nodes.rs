@@ -376,7 +376,8 @@ impl<'p, S: Suite> Run<'p, S> {
         let seconds = self.plan.duration.as_secs_f64();
         let mean_ms =
             |total: u128, count: u64| if count == 0 { 0.0 } else { total as f64 / 1e6 / count as f64 };
-        let sum = |of: fn(&crate::population::Load) -> u64| books.loads().iter().map(of).sum::<u64>() as f64;
+        let sum =
+            |of: fn(&crate::population::MixTraffic) -> u64| books.loads().iter().map(of).sum::<u64>() as f64;
         let bps = |bytes: f64| bytes * 8.0 / seconds;
         let datagram = (self.plan.design.geometry.datagram() as u64 + IP_UDP_BYTES) as f64;
         let wire =

@@ -23,9 +23,9 @@ use throng_core::cover::{CircuitCover, Cover, UserLinkCover};
 
 /// What was counted.
 #[derive(Clone, Debug)]
-pub struct Counts {
+pub struct PopulationCounts {
     /// Per mix.
-    pub mixes: Vec<Load>,
+    pub mixes: Vec<MixTraffic>,
     /// Cells from users to their first mixes, per bin.
     pub user_up: Bins,
     /// Cells from first mixes to users, per bin.
@@ -50,7 +50,7 @@ pub struct Counts {
 
 /// What one mix received and sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
+pub struct MixTraffic {
     /// Useful bytes received: data as such; of covered links, what their cells could carry.
     pub useful_in: u64,
     /// Useful bytes sent.
@@ -130,15 +130,15 @@ pub(crate) const BINS_MAX: u64 = 1440;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Works off all users of a plan. `memory_bytes`: what that takes, to be told.
-pub(crate) fn run(plan: &Plan, seed: &[u8; 32], memory_bytes: u64, watch: &Watch<'_>) -> Counts {
+pub(crate) fn run(plan: &Plan, seed: &[u8; 32], memory_bytes: u64, watch: &Watch<'_>) -> PopulationCounts {
     let duration = nanos(plan.duration);
     let slot = slot_nanos(&plan.design);
     let each = segment_bytes(plan.design.geometry);
     let unit = slot.unwrap_or(1_000_000);
     let length = duration.div_ceil(BINS_MAX).max(1_000_000_000.min(duration)).div_ceil(unit) * unit;
     let bins = || Bins::new(length, duration);
-    let mut counts = Counts {
-        mixes: vec![Load::default(); plan.mixes],
+    let mut counts = PopulationCounts {
+        mixes: vec![MixTraffic::default(); plan.mixes],
         user_up: bins(),
         user_down: bins(),
         between: bins(),
@@ -229,7 +229,7 @@ impl Paths {
 /// One user at work.
 struct User<'r> {
     plan: &'r Plan,
-    counts: &'r mut Counts,
+    counts: &'r mut PopulationCounts,
     /// Mixes, first to last.
     path: &'r [usize],
     slot: Option<u64>,
@@ -406,11 +406,11 @@ impl User<'_> {
     }
 }
 
-impl Counts {
+impl PopulationCounts {
     /// What they come to.
     pub(crate) fn metrics(&self, plan: &Plan, chance_of: &[u8; 32]) -> Vec<Metric> {
         let seconds = plan.duration.as_secs_f64();
-        let sum = |of: fn(&Load) -> u64| self.mixes.iter().map(of).sum::<u64>() as f64;
+        let sum = |of: fn(&MixTraffic) -> u64| self.mixes.iter().map(of).sum::<u64>() as f64;
         let bps = |bytes: f64| bytes * 8.0 / seconds;
         let useful_in = bps(sum(|load| load.useful_in + load.outside_in));
         let useful_out = bps(sum(|load| load.useful_out + load.outside_out));

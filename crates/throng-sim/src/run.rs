@@ -11,7 +11,7 @@ use crate::nodes::{self, How, Outcome};
 use crate::population;
 use crate::results::{Results, RunResult, VERSION};
 use crate::scenario::{Level, Plan, Scenario, SuiteName};
-use crate::stop::{Progress, Told, Watch};
+use crate::stop::{OnProgress, Progress, Watch};
 use crate::toy::Toy;
 use crate::trace::Trace;
 
@@ -23,7 +23,7 @@ pub struct Options<'o> {
     /// Only the runs of this shard.
     pub shard: Shard,
     /// Is told how far it is, from the threads that run.
-    pub told: &'o Told<'o>,
+    pub told: &'o OnProgress<'o>,
     /// Set it, and all runs end soon; what is done is kept.
     pub stop: &'o AtomicBool,
 }
@@ -130,7 +130,7 @@ pub fn run(scenario: &Scenario, options: &Options<'_>) -> Results {
 
 /// Runs one variant with one seed, and gives its trace, too: what its taps saw, and the truth. (None is made at
 /// population level, where scenarios with taps are refused.)
-pub fn trace(plan: &Plan, seed: u64, told: &Told<'_>, stop: &AtomicBool) -> (RunResult, Trace) {
+pub fn trace(plan: &Plan, seed: u64, told: &OnProgress<'_>, stop: &AtomicBool) -> (RunResult, Trace) {
     let one = alone(plan, seed, How::default(), told, stop);
     let trace = one.trace.clone();
     (one.into_result(0, 0, seed), trace)
@@ -148,7 +148,7 @@ pub fn cells_on_user_links(plan: &Plan, seed: u64) -> Vec<[u64; 2]> {
 }
 
 /// One run on its own.
-pub(crate) fn alone(plan: &Plan, seed: u64, how: How, told: &Told<'_>, stop: &AtomicBool) -> One {
+pub(crate) fn alone(plan: &Plan, seed: u64, how: How, told: &OnProgress<'_>, stop: &AtomicBool) -> One {
     let events = AtomicU64::new(0);
     one(plan, seed, how, &Watch { told, stop, events: &events, runs_done: 0, runs: 1, of: plan.duration })
 }

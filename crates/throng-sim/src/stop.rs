@@ -21,7 +21,7 @@ pub struct Progress {
 }
 
 /// Somebody who is told of progress, from any thread.
-pub type Told<'t> = dyn Fn(&Progress) + Sync + 't;
+pub type OnProgress<'t> = dyn Fn(&Progress) + Sync + 't;
 
 /// What one run counts for its progress.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Ticks {
 
 /// The outer world, as a run sees it.
 pub(crate) struct Watch<'t> {
-    pub(crate) told: &'t Told<'t>,
+    pub(crate) told: &'t OnProgress<'t>,
     pub(crate) stop: &'t AtomicBool,
     /// Of all runs.
     pub(crate) events: &'t AtomicU64,

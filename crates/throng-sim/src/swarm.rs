@@ -17,7 +17,7 @@ use crate::host::Line;
 use crate::nodes::How;
 use crate::run::alone;
 use crate::scenario::{Churn, Fault, FaultKind, Level, Lines, Plan, SuiteName, TapAt};
-use crate::stop::Told;
+use crate::stop::OnProgress;
 use crate::toy;
 use crate::traffic::Traffic;
 use crate::wire::Wire;
@@ -45,7 +45,7 @@ pub struct Fate {
 /// To use more cores, call it from more threads, each with seeds of its own.
 pub fn swarm(
     seeds: impl IntoIterator<Item = u64>,
-    told: &Told<'_>,
+    told: &OnProgress<'_>,
     stop: &AtomicBool,
     mut each: impl FnMut(Fate) -> bool,
 ) {
@@ -62,7 +62,7 @@ pub fn replay(seed: u64) -> Fate {
     replay_watched(seed, &|_| {}, &AtomicBool::new(false))
 }
 
-fn replay_watched(seed: u64, told: &Told<'_>, stop: &AtomicBool) -> Fate {
+fn replay_watched(seed: u64, told: &OnProgress<'_>, stop: &AtomicBool) -> Fate {
     let plan = plan(seed);
     let how = How { must_heal: true, ..How::default() };
     let (outcome, reuse) = toy::watch(|| alone(&plan, seed, how, told, stop));

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use throng_lab::plan::paper::Paper;
 use throng_lab::plan::presets::{self, Preset};
-use throng_lab::plan::{Axis, BandwidthClass, Choice, Cover, Invalid, Kind, Mode, Question, Sweep};
+use throng_lab::plan::{Axis, BandwidthClass, Choice, CoverScheme, Invalid, Kind, Mode, Question, Sweep};
 use throng_lab::report::{self, Table};
 
 use crate::terminal::print;
@@ -124,7 +124,7 @@ struct QuestionOptions {
     received_mb_per_day: Option<Quantity>,
     /// none, link or end-to-end
     #[arg(long)]
-    cover: Option<Cover>,
+    cover: Option<CoverScheme>,
     /// Rate of cover in each direction
     #[arg(long)]
     cover_rate_kbps: Option<Quantity>,

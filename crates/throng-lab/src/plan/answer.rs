@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::breakdown::{Part, breakdown};
-use super::{Compromise, Cover, Invalid, Kind, Latency, Mode, Question, SchemeCapacity};
+use super::breakdown::{Share, breakdown};
+use super::{Compromise, CoverScheme, Invalid, Kind, Latency, Mode, Question, SchemeCapacity};
 use crate::report::{Cell, Table, readable};
 
 /// What follows from a question.
@@ -14,10 +14,10 @@ pub struct Answer {
     /// Each cover scheme, the least protective first; one of them is stated.
     pub schemes: Vec<SchemeCapacity>,
     /// Of what a user's need under the stated scheme is made; the parts sum to it.
-    pub breakdown: Vec<Part>,
+    pub breakdown: Vec<Share>,
     /// The most protective scheme that is affordable: in a static network if a budget is stated, in a dynamic one that
     /// members carry.
-    pub best_affordable: Option<Cover>,
+    pub best_affordable: Option<CoverScheme>,
     /// What the adversary gets; if the question names one.
     pub compromise: Option<Compromise>,
     /// How long it takes, under the stated scheme.
@@ -54,7 +54,8 @@ impl Question {
 
 impl Answer {
     fn new(question: &Question) -> Self {
-        let schemes: Vec<_> = Cover::ALL.iter().map(|&cover| SchemeCapacity::new(question, cover)).collect();
+        let schemes: Vec<_> =
+            CoverScheme::ALL.iter().map(|&cover| SchemeCapacity::new(question, cover)).collect();
         let compromise = Compromise::new(question);
         let latency = Latency::new(question);
         let mut answer = Self {

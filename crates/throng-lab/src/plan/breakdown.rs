@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 use super::capacity::usable_mean_bps;
-use super::load::Load;
+use super::load::Bounds;
 use super::{Kind, Mode, Overhead, Question};
 
 /// What one cause adds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Part {
+pub struct Share {
     /// The cause.
     pub what: &'static str,
     /// Capacity that it adds to a user's need, Mb/s.
@@ -17,14 +17,14 @@ pub struct Part {
 
 /// The parts of the need under the stated scheme, in the order in which they are let in; they sum to it. (A later part
 /// can be 0 because it rides in an earlier one: acknowledgements in end-to-end cover.)
-pub(crate) fn breakdown(question: &Question) -> Vec<Part> {
+pub(crate) fn breakdown(question: &Question) -> Vec<Share> {
     let line_bps = usable_mean_bps(question.classes(), question.choice);
-    let mut parts: Vec<Part> = Vec::new();
+    let mut parts: Vec<Share> = Vec::new();
     let mut sum = 0.0;
     for (what, stage) in stages(question) {
-        let Ok(load) = Load::new(&stage, stage.cover) else { continue };
+        let Ok(load) = Bounds::new(&stage, stage.cover) else { continue };
         let need_mbps = load.one_user_bps(line_bps).0 / 1e6;
-        parts.push(Part { what, per_user_mbps: need_mbps - sum });
+        parts.push(Share { what, per_user_mbps: need_mbps - sum });
         sum = need_mbps;
     }
     parts
@@ -77,14 +77,14 @@ fn stages(question: &Question) -> Vec<(&'static str, Question)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Cover, SchemeCapacity, presets};
+    use crate::plan::{CoverScheme, SchemeCapacity, presets};
 
     #[test]
     fn the_parts_sum_to_the_need() {
         let mut filled = Question { users: Some(1), exit_share: 0.1, ..Question::default() };
         filled.overhead.filler_kbps = 20.0;
         for base in [filled, presets::fc04().question(), presets::home_2026().question()] {
-            for cover in Cover::ALL {
+            for cover in CoverScheme::ALL {
                 for mode in [Mode::Bare, Mode::Realistic] {
                     let question = Question { cover, mode, ..base.clone() };
                     question.validate().unwrap();

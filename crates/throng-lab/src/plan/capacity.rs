@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::load::{Load, printed_one_user_bps};
-use super::{BandwidthClass, Choice, Cover, Kind, Prices, Question};
+use super::load::{Bounds, printed_one_user_bps};
+use super::{BandwidthClass, Choice, CoverScheme, Kind, Prices, Question};
 
 /// What one cover scheme requires, and what it gets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SchemeCapacity {
     /// The scheme.
-    pub cover: Cover,
+    pub cover: CoverScheme,
     /// Whether the question asks about it.
     pub stated: bool,
     /// Why it cannot be used, if so; then all numbers are missing.
@@ -39,7 +39,7 @@ pub struct SchemeCapacity {
 }
 
 impl SchemeCapacity {
-    pub(crate) fn new(question: &Question, cover: Cover) -> Self {
+    pub(crate) fn new(question: &Question, cover: CoverScheme) -> Self {
         let mut scheme = Self {
             cover,
             stated: cover == question.cover,
@@ -56,17 +56,17 @@ impl SchemeCapacity {
             cost_per_year: None,
             affordable: None,
         };
-        match Load::new(question, cover) {
+        match Bounds::new(question, cover) {
             Ok(load) => scheme.fill_in(question, &load),
             Err(why) => scheme.impossible = Some(why.to_string()),
         }
         scheme
     }
 
-    fn fill_in(&mut self, question: &Question, load: &Load) {
+    fn fill_in(&mut self, question: &Question, load: &Bounds) {
         let line_bps = usable_mean_bps(question.classes(), question.choice);
         let (need_bps, bottleneck) = load.one_user_bps(line_bps);
-        if let Ok(plain) = Load::new(question, Cover::None) {
+        if let Ok(plain) = Bounds::new(question, CoverScheme::None) {
             self.overhead_percent = Some((need_bps / plain.one_user_bps(line_bps).0 - 1.0) * 100.0);
         }
         let users = question.users.map(|users| users as f64);
@@ -173,7 +173,7 @@ mod tests {
         #[test]
         fn users_of_the_mixes_for_users(users in 1000..10_000_000u64, hops in 1..9u32, realistic: bool, cover in 0..3usize) {
             let mode = if realistic { Mode::Realistic } else { Mode::Bare };
-            let cover = Cover::ALL[cover];
+            let cover = CoverScheme::ALL[cover];
             let forwards = Question { users: Some(users), hops, mode, cover, ..Question::default() };
             let need = SchemeCapacity::new(&forwards, cover);
             let mixes = need.mixes_needed.unwrap();
@@ -199,13 +199,13 @@ mod tests {
                 let need = |question: &Question, cover| {
                     SchemeCapacity::new(&Question { mode, ..question.clone() }, cover).required_mbps.unwrap()
                 };
-                for cover in Cover::ALL {
+                for cover in CoverScheme::ALL {
                     for question in &more {
                         prop_assert!(need(question, cover) > need(&base, cover));
                     }
                 }
-                prop_assert!(need(&base, Cover::None) <= need(&base, Cover::Link));
-                prop_assert!(need(&base, Cover::Link) <= need(&base, Cover::EndToEnd));
+                prop_assert!(need(&base, CoverScheme::None) <= need(&base, CoverScheme::Link));
+                prop_assert!(need(&base, CoverScheme::Link) <= need(&base, CoverScheme::EndToEnd));
             }
         }
     }

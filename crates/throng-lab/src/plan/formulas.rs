@@ -37,14 +37,14 @@ impl Demand {
 
 /// Cover at a constant rate while a user is online.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Schedule {
+pub struct ConstantCover {
     /// r_d: the rate in each direction, bit/s.
     pub rate_bps: f64,
     /// u: seconds a day that the user is online.
     pub online_seconds_per_day: f64,
 }
 
-impl Schedule {
+impl ConstantCover {
     /// r_d·u: bits a day in each direction.
     pub fn bits_per_day(self) -> f64 {
         self.rate_bps * self.online_seconds_per_day
@@ -62,13 +62,13 @@ pub fn none_bps(users: f64, demand: Demand) -> f64 {
 }
 
 /// (3): the capacity that `users` need with cover on their links to the first mix, bit/s.
-pub fn link_bps(users: f64, demand: Demand, schedule: Schedule) -> f64 {
+pub fn link_bps(users: f64, demand: Demand, schedule: ConstantCover) -> f64 {
     let hidden = demand.sent_bits_per_day.min(demand.received_bits_per_day);
     users * (demand.relayed_bits_per_day() + schedule.bits_per_day() - hidden) / SECONDS_PER_DAY
 }
 
 /// (4): the capacity that `users` need with cover from end to end, bit/s.
-pub fn end_to_end_bps(users: f64, demand: Demand, schedule: Schedule) -> f64 {
+pub fn end_to_end_bps(users: f64, demand: Demand, schedule: ConstantCover) -> f64 {
     let outside = demand.sent_bits_per_day.max(demand.received_bits_per_day);
     let covered = (2.0 * f64::from(demand.hops) - 1.0) * schedule.bits_per_day();
     users * (covered + outside) / SECONDS_PER_DAY
@@ -87,8 +87,8 @@ mod tests {
 
     const TABLE_1: Demand = Demand { hops: 4, sent_bits_per_day: 4e6, received_bits_per_day: 36e6 };
 
-    fn schedule(hours: f64) -> Schedule {
-        Schedule { rate_bps: 64e3, online_seconds_per_day: hours * 3600.0 }
+    fn schedule(hours: f64) -> ConstantCover {
+        ConstantCover { rate_bps: 64e3, online_seconds_per_day: hours * 3600.0 }
     }
 
     #[test]

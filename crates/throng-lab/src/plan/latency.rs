@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use super::{Cover, Question};
+use super::{CoverScheme, Question};
 
 /// How long it takes, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -89,7 +89,7 @@ impl Latency {
         let delays = &question.delays;
         let hops = f64::from(question.hops);
         let mix_ms = delays.mixing_ms + delays.processing_ms;
-        let covered = question.cover != Cover::None;
+        let covered = question.cover != CoverScheme::None;
         let interval_ms = question.overhead.useful_bits() / question.cover_rate_kbps;
         let slot_wait_ms = if covered { interval_ms / 2.0 } else { 0.0 };
         let one_way_ms = (hops + 1.0) * delays.link_ms + hops * mix_ms + slot_wait_ms;
@@ -145,13 +145,13 @@ mod tests {
         let found = Latency::new(&question);
         assert_eq!((found.one_way_ms, found.added_ms), (5.0 * 85.0 + 4.0 * 15.0, 800.0));
         assert_eq!(found.set_up_ms, 2.0 * (10.0 * 85.0 + 6.0 * 15.0));
-        let covered = Latency::new(&Question { cover: Cover::Link, ..question });
+        let covered = Latency::new(&Question { cover: CoverScheme::Link, ..question });
         assert_eq!(covered.slot_wait_ms, 1190.0 * 8.0 / 64.0 / 2.0);
     }
 
     #[test]
     fn a_budget_spent_is_a_threshold_reached() {
-        for cover in [Cover::None, Cover::EndToEnd] {
+        for cover in [CoverScheme::None, CoverScheme::EndToEnd] {
             let mut question = Question { cover, ..Question::default() };
             for budget in Latency::new(&question).mixing_budgets {
                 question.delays.mixing_ms = budget.mixing_ms.unwrap();

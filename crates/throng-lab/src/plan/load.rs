@@ -27,7 +27,7 @@
 //! The peak factor multiplies all that users cause. Outside, TCP over IPv4 with time stamps puts 1448 bytes into 1500.
 
 use super::formulas::{SECONDS_PER_DAY, end_to_end_bps, link_bps, none_bps};
-use super::{Cover, Invalid, Kind, Mode, Overhead, Question};
+use super::{CoverScheme, Invalid, Kind, Mode, Overhead, Question};
 
 /// What must not exceed capacity: `per_user_bps` of each user and `per_mix_bps` of each mix must fit into
 /// `capacity_share` of all lines.
@@ -40,7 +40,7 @@ pub(crate) struct Bound {
 }
 
 /// All bounds of a network with one cover scheme.
-pub(crate) struct Load {
+pub(crate) struct Bounds {
     pub(crate) bounds: Vec<Bound>,
 }
 
@@ -72,14 +72,14 @@ struct Day {
     handshakes: f64,
 }
 
-impl Load {
+impl Bounds {
     /// The bounds under `cover`, whatever cover the question asks about.
     ///
     /// # Errors
     /// If the cover's schedule is too slow for the data that it must carry.
-    pub(crate) fn new(question: &Question, cover: Cover) -> Result<Self, Invalid> {
+    pub(crate) fn new(question: &Question, cover: CoverScheme) -> Result<Self, Invalid> {
         let day = Day::new(question, cover);
-        if cover != Cover::None {
+        if cover != CoverScheme::None {
             day.check_schedule(question)?;
         }
         let peak = match question.mode {
@@ -128,7 +128,7 @@ impl Load {
 }
 
 impl Day {
-    fn new(question: &Question, cover: Cover) -> Self {
+    fn new(question: &Question, cover: CoverScheme) -> Self {
         let demand = question.demand();
         let data = Ways { forward: demand.sent_bits_per_day, backward: demand.received_bits_per_day };
         let schedule = question.schedule().bits_per_day();
@@ -146,7 +146,7 @@ impl Day {
         }
     }
 
-    fn realistic(question: &Question, cover: Cover, data: Ways, schedule: f64) -> Self {
+    fn realistic(question: &Question, cover: CoverScheme, data: Ways, schedule: f64) -> Self {
         let overhead = &question.overhead;
         let hops = f64::from(question.hops);
         let wire = overhead.wire_bits();
@@ -155,8 +155,10 @@ impl Day {
         let full = |bits: f64| if bits > 0.0 { bits / useful + exchanges / 2.0 } else { 0.0 };
         let (forward, backward) = (full(data.forward), full(data.backward));
         let speed_mbps = match cover {
-            Cover::None => overhead.burst_mbps,
-            Cover::Link | Cover::EndToEnd => overhead.burst_mbps.min(question.cover_rate_kbps / 1e3),
+            CoverScheme::None => overhead.burst_mbps,
+            CoverScheme::Link | CoverScheme::EndToEnd => {
+                overhead.burst_mbps.min(question.cover_rate_kbps / 1e3)
+            }
         };
         let acks = 1.0 / overhead.packets_answered_at_once(speed_mbps);
         let probes =
@@ -195,12 +197,12 @@ impl Day {
     }
 
     /// Received (forward) and sent (backward) by mixes on user links and outside.
-    fn edge(&self, cover: Cover) -> Ways {
+    fn edge(&self, cover: CoverScheme) -> Ways {
         let (in_, out) = match cover {
-            Cover::None => {
+            CoverScheme::None => {
                 (self.circuits.forward + self.set_up_user, self.circuits.backward + self.set_up_user)
             }
-            Cover::Link | Cover::EndToEnd => (self.schedule, self.schedule),
+            CoverScheme::Link | CoverScheme::EndToEnd => (self.schedule, self.schedule),
         };
         Ways {
             forward: in_ + self.handshakes + self.outside.backward,
@@ -209,22 +211,22 @@ impl Day {
     }
 
     /// Received, and sent, between mixes.
-    fn between(&self, hops: u32, cover: Cover) -> f64 {
+    fn between(&self, hops: u32, cover: CoverScheme) -> f64 {
         let carried = match cover {
-            Cover::None | Cover::Link => self.circuits.forward + self.circuits.backward,
-            Cover::EndToEnd => 2.0 * self.schedule,
+            CoverScheme::None | CoverScheme::Link => self.circuits.forward + self.circuits.backward,
+            CoverScheme::EndToEnd => 2.0 * self.schedule,
         };
         (f64::from(hops) - 1.0) * carried + self.set_up_between
     }
 
     /// Received (forward) and sent (backward) by last mixes.
-    fn last(&self, hops: u32, cover: Cover) -> Ways {
+    fn last(&self, hops: u32, cover: CoverScheme) -> Ways {
         if hops == 1 {
             return self.edge(cover);
         }
         let circuits = match cover {
-            Cover::None | Cover::Link => self.circuits,
-            Cover::EndToEnd => Ways { forward: self.schedule, backward: self.schedule },
+            CoverScheme::None | CoverScheme::Link => self.circuits,
+            CoverScheme::EndToEnd => Ways { forward: self.schedule, backward: self.schedule },
         };
         Ways {
             forward: circuits.forward + self.set_up_last + self.outside.backward,
@@ -233,16 +235,16 @@ impl Day {
     }
 
     /// Sent (forward) and received (backward) by a member for itself.
-    fn own(&self, question: &Question, cover: Cover) -> Ways {
+    fn own(&self, question: &Question, cover: CoverScheme) -> Ways {
         if question.kind == Kind::Static || question.mode == Mode::Bare {
             return Ways { forward: 0.0, backward: 0.0 };
         }
         match cover {
-            Cover::None => Ways {
+            CoverScheme::None => Ways {
                 forward: self.circuits.forward + self.set_up_user + self.handshakes,
                 backward: self.circuits.backward + self.set_up_user + self.handshakes,
             },
-            Cover::Link | Cover::EndToEnd => {
+            CoverScheme::Link | CoverScheme::EndToEnd => {
                 let each = self.schedule + self.handshakes;
                 Ways { forward: each, backward: each }
             }
@@ -283,12 +285,12 @@ pub(crate) fn filler_bps(question: &Question) -> f64 {
 }
 
 /// The paper's formula for one user.
-pub(crate) fn printed_one_user_bps(question: &Question, cover: Cover) -> f64 {
+pub(crate) fn printed_one_user_bps(question: &Question, cover: CoverScheme) -> f64 {
     let (demand, schedule) = (question.demand(), question.schedule());
     match cover {
-        Cover::None => none_bps(1.0, demand),
-        Cover::Link => link_bps(1.0, demand, schedule),
-        Cover::EndToEnd => end_to_end_bps(1.0, demand, schedule),
+        CoverScheme::None => none_bps(1.0, demand),
+        CoverScheme::Link => link_bps(1.0, demand, schedule),
+        CoverScheme::EndToEnd => end_to_end_bps(1.0, demand, schedule),
     }
 }
 
@@ -301,8 +303,8 @@ mod tests {
         #[test]
         fn bare_it_is_the_papers_formulas(hops in 1..9u32, sent in 0.0..50.0f64, received in 0.01..50.0f64, hours in 1.0..24.0f64, rate in 200.0..5000.0f64) {
             let question = Question { mode: Mode::Bare, hops, sent_mb_per_day: sent, received_mb_per_day: received, online_hours_per_day: hours, cover_rate_kbps: rate, ..Question::default() };
-            for cover in Cover::ALL {
-                let (found, _) = Load::new(&question, cover).unwrap().one_user_bps(1e6);
+            for cover in CoverScheme::ALL {
+                let (found, _) = Bounds::new(&question, cover).unwrap().one_user_bps(1e6);
                 let printed = printed_one_user_bps(&question, cover);
                 prop_assert!((found / printed - 1.0).abs() < 1e-12, "{cover:?}: {found} against {printed}");
             }
@@ -313,10 +315,10 @@ mod tests {
             let mut question = Question { mode: Mode::Bare, hops, sent_mb_per_day: sent, received_mb_per_day: received, online_hours_per_day: hours, cover_rate_kbps: 500.0, ..Question::default() };
             question.overhead.peak_factor = peak;
             question.overhead.filler_kbps = filler;
-            for cover in Cover::ALL {
-                let bare = Load::new(&question, cover).unwrap().one_user_bps(1e6).0;
+            for cover in CoverScheme::ALL {
+                let bare = Bounds::new(&question, cover).unwrap().one_user_bps(1e6).0;
                 let realistic = Question { mode: Mode::Realistic, ..question.clone() };
-                let found = Load::new(&realistic, cover).unwrap().one_user_bps(1e6).0;
+                let found = Bounds::new(&realistic, cover).unwrap().one_user_bps(1e6).0;
                 prop_assert!(found >= bare, "{cover:?}: {found} below {bare}");
             }
         }
@@ -326,7 +328,7 @@ mod tests {
     fn a_circuit_costs_l_times_l_plus_1_datagrams() {
         for hops in 1..=8 {
             let question = Question { mode: Mode::Realistic, hops, ..Question::default() };
-            let day = Day::new(&question, Cover::None);
+            let day = Day::new(&question, CoverScheme::None);
             let circuits = question.overhead.circuits_per_online_hour;
             let datagrams =
                 (2.0 * day.set_up_user + day.set_up_between) / question.overhead.wire_bits() / circuits;
@@ -344,7 +346,7 @@ mod tests {
     fn fewer_exits_than_one_in_l_are_the_bottleneck() {
         let at = |exit_share| {
             let question = Question { mode: Mode::Bare, exit_share, ..Question::default() };
-            Load::new(&question, Cover::None).unwrap().one_user_bps(1e6)
+            Bounds::new(&question, CoverScheme::None).unwrap().one_user_bps(1e6)
         };
         assert_eq!(at(1.0).0, at(0.26).0);
         assert!(at(0.1).0 > 2.4 * at(1.0).0);

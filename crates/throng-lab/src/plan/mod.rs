@@ -3,9 +3,9 @@
 //! One door: fill in a [`Question`] (every field has a default; it reads and writes itself with serde), and ask.
 //!
 //! ```
-//! use throng_lab::plan::{Cover, Mode, Question};
+//! use throng_lab::plan::{CoverScheme, Mode, Question};
 //!
-//! let question = Question { mode: Mode::Bare, users: Some(100_000), cover: Cover::Link, ..Question::default() };
+//! let question = Question { mode: Mode::Bare, users: Some(100_000), cover: CoverScheme::Link, ..Question::default() };
 //! let answer = question.answer()?;
 //! let stated = answer.stated_scheme();
 //! assert_eq!(stated.required_mbps.map(f64::round), Some(447.0)); // Table 1 of the paper, one hour a day
@@ -42,12 +42,13 @@ mod sweep;
 mod validate;
 
 pub use answer::{Answer, Requirement};
-pub use breakdown::Part;
+pub use breakdown::Share;
 pub use capacity::SchemeCapacity;
 pub use compromise::{Compromise, Exposure, both_ends_without_replacement, first_hop_hostile, once_in};
 pub use invalid::Invalid;
 pub use latency::{Comfort, Latency, MixingBudget};
 pub use question::{
-    Adversary, BandwidthClass, Choice, Cover, Delays, Kind, Mode, Overhead, Prices, Question, Requirements,
+    Adversary, BandwidthClass, Choice, CoverScheme, Delays, Kind, Mode, Overhead, Prices, Question,
+    Requirements,
 };
 pub use sweep::{Axis, Sweep, SweepPoint, Swept};

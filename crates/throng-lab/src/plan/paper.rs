@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::formulas::{self, Demand};
-use super::{Cover, Mode, Overhead, Question, presets};
+use super::{CoverScheme, Mode, Overhead, Question, presets};
 use crate::report::{Cell, Table, readable};
 
 /// All that the paper prints and we recompute: Table 1 and sections 5, 6.1 and 6.2.
@@ -113,14 +113,22 @@ impl Paper {
 
     fn table_1(&mut self) {
         let need = |cover, hours| required_mbps(&table_1(cover, hours));
-        let none = need(Cover::None, 24.0);
+        let none = need(CoverScheme::None, 24.0);
         self.add(TABLE_1, "no cover", "Mb/s", "185.2", [185.15, 185.25], none);
         let rows = [
-            ("link cover, 1 h", Cover::Link, 1.0, "447.2", [447.15, 447.25], "141", [141.0, 142.0]),
-            ("link cover, 24 h", Cover::Link, 24.0, "6580.6", [6580.55, 6580.65], "3453", [3452.5, 3454.0]),
+            ("link cover, 1 h", CoverScheme::Link, 1.0, "447.2", [447.15, 447.25], "141", [141.0, 142.0]),
+            (
+                "link cover, 24 h",
+                CoverScheme::Link,
+                24.0,
+                "6580.6",
+                [6580.55, 6580.65],
+                "3453",
+                [3452.5, 3454.0],
+            ),
             (
                 "end-to-end cover, 1 h",
-                Cover::EndToEnd,
+                CoverScheme::EndToEnd,
                 1.0,
                 "1908.3",
                 [1908.25, 1908.35],
@@ -129,7 +137,7 @@ impl Paper {
             ),
             (
                 "end-to-end cover, 24 h",
-                Cover::EndToEnd,
+                CoverScheme::EndToEnd,
                 24.0,
                 "44841.7",
                 [44841.65, 44841.75],
@@ -152,7 +160,7 @@ impl Paper {
         self.add(FREEDOM, "capacity of 150 mixes with two T1", "Mb/s", "463", [462.5, 463.5], capacity);
         let peak = Overhead::default().peak_factor;
         let mixes = FREEDOM_MIXES as f64;
-        let two_hops = Demand { hops: 2, ..table_1(Cover::None, 24.0).demand() };
+        let two_hops = Demand { hops: 2, ..table_1(CoverScheme::None, 24.0).demand() };
         let plain = formulas::users(FREEDOM_BPS, formulas::none_bps(1.0, two_hops));
         self.add(FREEDOM, "users without cover", "users", "about 500 000", [495e3, 505e3], plain);
         self.note("with 463 Mb/s, as the paper; 500 256 with 463.2");
@@ -165,7 +173,7 @@ impl Paper {
             [650.0, 670.0],
             plain / peak / mixes,
         );
-        let schedule = table_1(Cover::Link, 24.0).schedule();
+        let schedule = table_1(CoverScheme::Link, 24.0).schedule();
         let covered = formulas::users(FREEDOM_BPS, formulas::link_bps(1.0, two_hops, schedule));
         self.add(FREEDOM, "users with link cover all day", "users", "7136", [7135.5, 7136.5], covered);
         self.note("with 463 Mb/s, as the paper; 7139 with 463.2");
@@ -174,7 +182,8 @@ impl Paper {
     }
 
     fn volunteers(&mut self) {
-        let mixes = solved(&table_1(Cover::None, 24.0)).stated_scheme().mixes_needed.unwrap_or(0) as f64;
+        let mixes =
+            solved(&table_1(CoverScheme::None, 24.0)).stated_scheme().mixes_needed.unwrap_or(0) as f64;
         self.add(
             VOLUNTEERS,
             "mixes of 1 Mb/s for Table 1 without cover",
@@ -186,7 +195,7 @@ impl Paper {
     }
 
     fn attacker(&mut self) {
-        let mut question = Question { mixes: Some(400), ..table_1(Cover::None, 24.0) };
+        let mut question = Question { mixes: Some(400), ..table_1(CoverScheme::None, 24.0) };
         question.adversary.hostile_mixes = Some(300);
         let Some(found) = solved(&question).compromise else { return };
         let percent = found.per_circuit * 100.0;
@@ -205,7 +214,7 @@ impl Paper {
 }
 
 /// The question of a row of Table 1.
-fn table_1(cover: Cover, online_hours_per_day: f64) -> Question {
+fn table_1(cover: CoverScheme, online_hours_per_day: f64) -> Question {
     Question { mode: Mode::Bare, users: Some(USERS), cover, online_hours_per_day, ..Question::default() }
 }
 

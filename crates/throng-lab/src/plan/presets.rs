@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::report::Table;
 
 use super::{
-    Adversary, BandwidthClass, Choice, Cover, Delays, Kind, Mode, Overhead, Prices, Question, Requirements,
+    Adversary, BandwidthClass, Choice, CoverScheme, Delays, Kind, Mode, Overhead, Prices, Question,
+    Requirements,
 };
 
 /// Where a number comes from.
@@ -154,7 +155,7 @@ impl Default for Question {
             hops: 4,
             sent_mb_per_day: 0.5,
             received_mb_per_day: 4.5,
-            cover: Cover::None,
+            cover: CoverScheme::None,
             cover_rate_kbps: 64.0,
             online_hours_per_day: 1.0,
             mix_classes: vec![BandwidthClass::symmetric("volunteer", 1.0)],

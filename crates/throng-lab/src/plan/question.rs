@@ -8,7 +8,7 @@ use throng_core::limits::{CIRCUIT_USE_MAX, FIRST_HOPS, IDLE_PROBE, SESSION_AGE};
 use throng_core::wire::Geometry;
 
 use super::Invalid;
-use super::formulas::{Demand, Schedule};
+use super::formulas::{ConstantCover, Demand};
 use super::invalid::one_of;
 
 /// A question. A field left out has the default of the paper's Table 1, or is computed.
@@ -30,7 +30,7 @@ pub struct Question {
     /// d_r, megabytes that a user receives a day: 0 to 10⁶ (default 4.5).
     pub received_mb_per_day: f64,
     /// The cover scheme that is asked about; the others are computed as well.
-    pub cover: Cover,
+    pub cover: CoverScheme,
     /// r_d, the rate of cover in each direction, kb/s of what applications could use: 0.001 to 10⁷ (default 64).
     pub cover_rate_kbps: f64,
     /// u, hours a day that a user is online: 0.01 to 24 (default 1).
@@ -78,7 +78,7 @@ pub enum Mode {
 /// A cover scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Cover {
+pub enum CoverScheme {
     /// Only real data.
     None,
     /// A constant rate between a user and the first mix.
@@ -87,7 +87,7 @@ pub enum Cover {
     EndToEnd,
 }
 
-impl Cover {
+impl CoverScheme {
     /// All of them, the least protective first.
     pub const ALL: [Self; 3] = [Self::None, Self::Link, Self::EndToEnd];
 
@@ -101,7 +101,7 @@ impl Cover {
     }
 }
 
-impl FromStr for Cover {
+impl FromStr for CoverScheme {
     type Err = Invalid;
     fn from_str(word: &str) -> Result<Self, Invalid> {
         one_of("cover", word, &[("none", Self::None), ("link", Self::Link), ("end-to-end", Self::EndToEnd)])
@@ -374,8 +374,8 @@ impl Question {
         }
     }
 
-    pub(crate) fn schedule(&self) -> Schedule {
-        Schedule {
+    pub(crate) fn schedule(&self) -> ConstantCover {
+        ConstantCover {
             rate_bps: self.cover_rate_kbps * 1e3,
             online_seconds_per_day: self.online_hours_per_day * 3600.0,
         }

@@ -7,7 +7,7 @@ use throng_core::limits::HOPS_MAX;
 
 use super::capacity::usable_mean_bps;
 use super::invalid::{one_of, within};
-use super::{Adversary, Cover, Invalid, Kind, Mode, Question, Requirements, SchemeCapacity};
+use super::{Adversary, CoverScheme, Invalid, Kind, Mode, Question, Requirements, SchemeCapacity};
 use crate::report::{Chart, Line, Mark, Scale, Series, Table, readable};
 
 /// A question asked along an axis, of a static and of a dynamic network.
@@ -62,7 +62,7 @@ pub struct SweepPoint {
     /// Who the mixes are.
     pub kind: Kind,
     /// The scheme.
-    pub cover: Cover,
+    pub cover: CoverScheme,
     /// Capacity needed, Mb/s; nothing where the scheme is impossible.
     pub required_mbps: Option<f64>,
     /// Capacity there is, Mb/s.
@@ -127,7 +127,7 @@ impl Sweep {
             for kind in [Kind::Static, Kind::Dynamic] {
                 let question = self.question_at(x, kind);
                 question.validate()?;
-                points.extend(Cover::ALL.map(|cover| SweepPoint::new(&question, x, cover)));
+                points.extend(CoverScheme::ALL.map(|cover| SweepPoint::new(&question, x, cover)));
             }
         }
         Ok(Swept { sweep: self.clone(), points })
@@ -136,7 +136,7 @@ impl Sweep {
     fn question_at(&self, x: f64, kind: Kind) -> Question {
         let mut question = Question {
             kind,
-            cover: Cover::None, // the others may be impossible at some points
+            cover: CoverScheme::None, // the others may be impossible at some points
             adversary: Adversary::default(),
             require: Requirements::default(),
             ..self.question.clone()
@@ -182,7 +182,7 @@ impl Sweep {
 }
 
 impl SweepPoint {
-    fn new(question: &Question, x: f64, cover: Cover) -> Self {
+    fn new(question: &Question, x: f64, cover: CoverScheme) -> Self {
         let scheme = SchemeCapacity::new(question, cover);
         Self {
             x,
@@ -216,7 +216,7 @@ impl Swept {
     /// The load of both networks with each scheme. Above 100 %, users wait.
     pub fn chart(&self) -> Chart {
         let series = |kind, cover| Series {
-            name: format!("{}, {}", Kind::name(kind), Cover::name(cover)),
+            name: format!("{}, {}", Kind::name(kind), CoverScheme::name(cover)),
             color: cover as usize,
             line: if kind == Kind::Static { Line::Solid } else { Line::Dashed },
             points: (self.points.iter())
@@ -232,7 +232,10 @@ impl Swept {
             y_name: "needed, % of the capacity".to_owned(),
             x_scale: if self.sweep.axis == Axis::Hops { Scale::Linear } else { Scale::Log },
             y_scale: Scale::Log,
-            series: kinds.iter().flat_map(|&kind| Cover::ALL.map(|cover| series(kind, cover))).collect(),
+            series: kinds
+                .iter()
+                .flat_map(|&kind| CoverScheme::ALL.map(|cover| series(kind, cover)))
+                .collect(),
             marks: vec![Mark { y: 100.0, name: "full".to_owned() }],
         }
     }
@@ -282,7 +285,7 @@ mod tests {
     fn static_load_grows_and_dynamic_load_does_not() {
         let swept = sweep().run().unwrap();
         assert_eq!(swept.points.len(), 26 * 6);
-        for cover in Cover::ALL {
+        for cover in CoverScheme::ALL {
             let loads = |kind| -> Vec<f64> {
                 let of = swept.points.iter().filter(|point| (point.kind, point.cover) == (kind, cover));
                 of.map(|point| point.load_share.unwrap()).collect()

@@ -4,7 +4,7 @@ use throng_core::limits::{DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, HOPS_MAX};
 
 use super::capacity::usable_mean_bps;
 use super::invalid::within;
-use super::load::{Load, filler_bps};
+use super::load::{Bounds, filler_bps};
 use super::{Adversary, BandwidthClass, Delays, Invalid, Kind, Overhead, Prices, Question, Requirements};
 
 impl Question {
@@ -72,7 +72,7 @@ impl Question {
         }
         self.validate_adversary()?;
         self.validate_filler()?;
-        Load::new(self, self.cover)?;
+        Bounds::new(self, self.cover)?;
         if self.require.budget_per_year.is_some()
             && self.kind == Kind::Static
             && self.prices.per_mix_per_year + self.prices.per_mbps_per_year <= 0.0
