@@ -12,6 +12,8 @@ pub enum Refused {
     WrongLength,
     /// Bytes that mean nothing.
     Malformed,
+    /// A datagram or a record of another version of Throng: only both of one version understand each other.
+    OtherVersion,
     /// A datagram for a session that we do not have.
     UnknownSession,
     /// A datagram, answer or signature that was not made with the right key.
@@ -36,11 +38,12 @@ pub enum Refused {
 
 impl Refused {
     /// How many rules there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
     /// Every rule.
     pub const ALL: [Self; Self::COUNT] = [
         Self::WrongLength,
         Self::Malformed,
+        Self::OtherVersion,
         Self::UnknownSession,
         Self::Forged,
         Self::ReplayedDatagram,

@@ -5,15 +5,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The only version of the file formats so far.
 pub(crate) const FILE_VERSION: u32 = 1;
 
-/// A file whose version is checked before anything else in it is used.
-pub(crate) trait Versioned: DeserializeOwned {
-    fn version(&self) -> u32;
+/// What every file says; the rest is read only if the version is ours.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 /// Reads a text that a person wrote.
@@ -22,17 +23,18 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 }
 
 /// Reads a TOML file; an error names it, the line and the field.
-pub(crate) fn read<T: Versioned>(path: &Path) -> Result<T> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let file: T = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
-    if file.version() != FILE_VERSION {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = read_text(path)?;
+    let place = || format!("in {}", path.display());
+    let Versioned { version } = toml::from_str(&text).with_context(place)?;
+    if version != FILE_VERSION {
         bail!(
-            "{} has format version {}, but this program reads version {FILE_VERSION}",
-            path.display(),
-            file.version()
+            "{} has format version {version}, but this program reads version {FILE_VERSION}: use the version of Throng \
+             that wrote it, or have it written anew (`throng network init` writes all files of a network)",
+            path.display()
         );
     }
-    Ok(file)
+    toml::from_str(&text).with_context(place)
 }
 
 /// Writes a file as a whole or not at all.
@@ -69,4 +71,21 @@ pub(crate) fn beside(file: &Path, path: &Path) -> PathBuf {
 pub(crate) fn write_toml<T: Serialize>(path: &Path, comment: &str, value: &T) -> Result<()> {
     let text = toml::to_string(value).context("writing TOML")?;
     write(path, format!("# {comment}\n\n{text}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_another_version_is_refused_with_the_way_out_whatever_else_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("roots.toml");
+        fs::write(&path, "version = 2\nsomething = \"new\"\n").unwrap();
+        let why = read::<toml::Table>(&path).unwrap_err().to_string();
+        assert!(
+            why.contains("roots.toml has format version 2") && why.contains("use the version of Throng"),
+            "{why}"
+        );
+    }
 }

@@ -1,20 +1,95 @@
-//! A covered circuit's slots at one of its ends: a payload, a dummy or a loop in each.
+//! Covered circuits: their schemes, and the slots at one end of one at work, a payload, a dummy or a loop in each.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use core::fmt;
 use core::time::Duration;
 
 use super::mutant::{self, Mutant};
-use super::schedule::{Grid, Slots};
-use super::{CircuitCover, Schedule};
+use super::schedule::{Grid, SLOT_OVERHEAD, Slots};
+use super::scheme::Scheme;
+use super::{Rate, Schedule};
 use crate::limits::{
-    ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN,
+    ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, RATE_BPS_MIN, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN,
+    SLOT_QUEUE_SPAN,
 };
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::Geometry;
 use crate::wire::message::{Message, Piece};
 use crate::wire::parts::{self, Part};
+
+/// A scheme of circuits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CircuitCover {
+    /// They speak when there is something to say.
+    #[default]
+    None,
+    /// One payload or dummy in every slot, both ways, from origin to last mix (the paper's Fig. 2c).
+    Constant(Rate),
+    /// Payloads or dummies at exponential intervals both ways, and loops through the last mix and back (Loopix).
+    Poisson {
+        /// Payloads and drops.
+        rate: Rate,
+        /// Loops.
+        loops: Rate,
+    },
+}
+
+impl CircuitCover {
+    /// What may be written.
+    pub(super) const EXAMPLES: &'static str = "end-to-end=64kbps or poisson=64kbps:8kbps (payloads : loops)";
+
+    /// What a scheme chooses here; nothing if it is none of these.
+    pub(super) fn read(scheme: &Scheme<'_>) -> Option<Self> {
+        match scheme.name {
+            "end-to-end" => scheme.rate().map(Self::Constant),
+            "poisson" => {
+                let (rate, loops) = scheme.two_rates()?;
+                let loops = loops.unwrap_or_else(|| Rate((rate.0 / 10).max(RATE_BPS_MIN)));
+                Some(Self::Poisson { rate, loops })
+            }
+            _ => None,
+        }
+    }
+
+    /// What one circuit takes of a link, bits per second, whether it is used or not; nothing if circuits are not covered.
+    pub(super) fn takes_bps(self) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::Constant(rate) => Some(rate.0),
+            Self::Poisson { rate, loops } => Some(rate.0 + loops.0),
+        }
+    }
+
+    /// The mean from one slot for a payload to the next.
+    pub(super) fn widest_gap(self, geometry: Geometry) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::Constant(rate) | Self::Poisson { rate, .. } => Some(rate.gap(geometry)),
+        }
+    }
+
+    /// Nearly the longest that a payload waits for its slot.
+    pub(crate) fn wait(self, geometry: Geometry) -> Duration {
+        match self {
+            Self::None => Duration::ZERO,
+            Self::Constant(rate) => rate.gap(geometry) + SLOT_OVERHEAD,
+            // Longer in one of 150 cases.
+            Self::Poisson { rate, .. } => rate.gap(geometry) * 5 + SLOT_OVERHEAD,
+        }
+    }
+}
+
+impl fmt::Display for CircuitCover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Constant(rate) => write!(f, "end-to-end={rate}"),
+            Self::Poisson { rate, loops } => write!(f, "poisson={rate}:{loops}"),
+        }
+    }
+}
 
 /// One end's slots of a covered circuit.
 pub(crate) struct CircuitPace {

@@ -7,10 +7,10 @@ use core::time::Duration;
 
 use slotmap::Key as _;
 
-use super::IP_UDP_BYTES;
 use super::budget::{Budget, Purse};
 use super::circuit::CircuitTurn;
 use super::mutant::{self, Mutant};
+use super::rate::IP_UDP_BYTES;
 use super::schedule::Grid;
 use crate::id::{NeighbourKey, OriginKey, RelayKey};
 use crate::limits::SLOT_GUARD;

@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use super::pace::Waits;
+use super::link_slots::Waits;
 use super::queue::Queue;
 use crate::departure::Departure;
 use crate::limits::{SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX};

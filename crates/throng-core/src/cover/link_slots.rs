@@ -1,25 +1,101 @@
-//! One neighbour's slots: exactly one datagram in each, a waiting one or filler.
+//! The slots of a link: exactly one datagram in each, a waiting one or filler. Their laws, and one neighbour's at work.
 
 use alloc::boxed::Box;
+use core::fmt;
 use core::time::Duration;
 
 use super::mutant::{self, Mutant};
 use super::queue::Queue;
-use super::schedule::{Grid, Slots};
-use super::{LinkSlots, Rate, Schedule};
+use super::schedule::{Grid, SLOT_OVERHEAD, Slots};
+use super::scheme::Scheme;
+use super::{Rate, Schedule};
 use crate::departure::Departure;
 use crate::limits::{
-    ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, SLOT_QUEUE_ALL_MAX,
-    SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN,
+    ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, RATE_BPS_MAX,
+    SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN,
 };
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::Geometry;
 
 /// Of a mimic's slots, one in so many may carry a real cell: changes of the rate must not mirror a flow.
-pub(crate) const MIMICS_REAL_SHARE: u32 = 3;
+const MIMICS_REAL_SHARE: u32 = 3;
 /// A mimic's rate grows to at most so many times what the design says.
 const MIMICS_GROWTH_MAX: u64 = 8;
+
+/// A law of the slots of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkSlots {
+    /// One datagram in every slot, at a constant rate each way (the paper's Fig. 2b).
+    Constant(Rate),
+    /// All links of a mix speak at one rate, which follows the busiest of them: up at once, down slowly (the Anonymity
+    /// Network).
+    DemandDriven {
+        /// The rate while any circuit is open.
+        least: Rate,
+        /// The rate that is never exceeded.
+        most: Rate,
+    },
+    /// Both ways at one rate that changes slowly; real cells take a third of it at most (Tarzan's mimics: Freedman and
+    /// Morris 2002).
+    Mimics(Rate),
+}
+
+impl LinkSlots {
+    /// What may be written for links between mixes.
+    pub(super) const EXAMPLES: &'static str = "links=64kbps, demand-driven=8kbps:2mbps or mimics=64kbps";
+
+    /// The law that a scheme of links between mixes chooses; nothing if it is none.
+    pub(super) fn read(scheme: &Scheme<'_>) -> Option<Self> {
+        match scheme.name {
+            "links" => scheme.rate().map(Self::Constant),
+            "mimics" => scheme.rate().map(Self::Mimics),
+            "demand-driven" => {
+                let (rate, most) = scheme.two_rates()?;
+                let most = most.unwrap_or_else(|| Rate((rate.0 * 32).min(RATE_BPS_MAX)));
+                Some(Self::DemandDriven { least: rate.min(most), most })
+            }
+            _ => None,
+        }
+    }
+
+    /// From one slot for a real cell to the next, where that is fixed.
+    pub(super) fn widest_gap(self, geometry: Geometry) -> Option<Duration> {
+        match self {
+            Self::DemandDriven { .. } => None,
+            Self::Constant(rate) => Some(rate.gap(geometry)),
+            Self::Mimics(rate) => Some(rate.gap(geometry) * MIMICS_REAL_SHARE),
+        }
+    }
+
+    /// What real cells can take, bits per second.
+    pub(super) fn carries_bps(self) -> u64 {
+        match self {
+            Self::Constant(rate) | Self::DemandDriven { most: rate, .. } => rate.0,
+            Self::Mimics(rate) => rate.0 / u64::from(MIMICS_REAL_SHARE),
+        }
+    }
+
+    /// Nearly the longest that a cell waits for its slot.
+    pub(super) fn wait(self, geometry: Geometry) -> Duration {
+        let gap = match self {
+            Self::Constant(rate) => rate.gap(geometry),
+            Self::DemandDriven { least, .. } => least.gap(geometry),
+            Self::Mimics(rate) => rate.gap(geometry) * MIMICS_REAL_SHARE,
+        };
+        gap + SLOT_OVERHEAD
+    }
+}
+
+impl fmt::Display for LinkSlots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant(rate) => write!(f, "links={rate}"),
+            Self::Mimics(rate) => write!(f, "mimics={rate}"),
+            Self::DemandDriven { least, most } => write!(f, "demand-driven={least}:{most}"),
+        }
+    }
+}
 
 /// A cell that waits, to be sealed when it leaves.
 pub(crate) type Waits = (Departure, Box<[u8]>);

@@ -3,9 +3,13 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::limits::{SLOT_GRID, SLOT_LATE_MAX};
+use crate::limits::{SLOT_GRID, SLOT_GUARD, SLOT_LATE_MAX};
 use crate::rng::{Purpose, Rng, Seed};
 use crate::time::Time;
+
+/// What a slot costs beside waiting for it.
+pub(super) const SLOT_OVERHEAD: Duration =
+    Duration::from_nanos((SLOT_GUARD.as_nanos() + 2 * SLOT_GRID.as_nanos()) as u64);
 
 /// A law of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub const ANSWER_BYTES: usize = 32 + KEM_ANSWER_BYTES + 32;
 
 /// What the keys will be for; a transcript for one purpose means nothing for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum KeyUse {
     /// A link, between these two session identifiers.
     Link {
         /// The initiator's.
@@ -33,7 +33,7 @@ pub enum Purpose {
     Circuit,
 }
 
-impl Purpose {
+impl KeyUse {
     fn context(self) -> [u8; 9] {
         let mut context = [0; 9];
         match self {
@@ -91,7 +91,7 @@ impl<S: Suite> Initiation<S> {
     /// [`Forged`] if it does not come from there, or belongs to another offer or purpose.
     pub fn finish(
         &self,
-        purpose: Purpose,
+        purpose: KeyUse,
         identity: &[u8; 32],
         static_public: &[u8; 32],
         answer: &[u8; ANSWER_BYTES],
@@ -119,7 +119,7 @@ impl<S: Suite> Drop for Initiation<S> {
 /// # Errors
 /// [`Forged`] if the offer holds a key of small order or no encapsulation key.
 pub fn answer<S: Suite>(
-    purpose: Purpose,
+    purpose: KeyUse,
     identity: &[u8; 32],
     static_secret: &[u8; 32],
     static_public: &[u8; 32],
@@ -149,7 +149,7 @@ pub fn answer<S: Suite>(
 
 /// Secrets and transcript become the session's secret and the answer's tag.
 fn conclude<S: Suite>(
-    purpose: Purpose,
+    purpose: KeyUse,
     identity: &[u8; 32],
     static_public: &[u8; 32],
     offer: &[u8; OFFER_BYTES],

@@ -7,9 +7,7 @@ mod layer;
 mod portable;
 mod suite;
 
-pub use handshake::{
-    ANSWER_BYTES, Initiation, OFFER_BYTES, Purpose as HandshakePurpose, SessionSecret, answer,
-};
+pub use handshake::{ANSWER_BYTES, Initiation, KeyUse, OFFER_BYTES, SessionSecret, answer};
 pub use layer::Uiv;
 pub use portable::{KemSecret, Portable, PortableLinkCipher};
 pub use suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LayerCipher, LinkCipher, Suite};

@@ -5,4 +5,5 @@ pub(super) const FORMAT: &str = "1";
 
 /// All that a design can choose, in the order in which it is written. `rate` is no choice of its own: it is the rate of cover
 /// schemes that name none.
-pub const AXES: [&str; 8] = ["format", "datagram", "route", "hops", "mixing", "company", "rate", "cover"];
+pub const AXES: [&str; 9] =
+    ["format", "wire", "datagram", "route", "hops", "mixing", "company", "rate", "cover"];

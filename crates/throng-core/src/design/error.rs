@@ -5,6 +5,7 @@ use core::fmt;
 
 use super::axes::{AXES, FORMAT};
 use crate::text::InvalidValue;
+use crate::wire::datagram::VERSION as WIRE;
 
 /// What is wrong with a design.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum DesignError {
     Value(&'static str, InvalidValue),
     /// A format that this program does not know.
     OtherFormat(String),
+    /// A version of the wire that this program does not speak.
+    OtherWire(u8),
     /// Choices that do not go together.
     Contradiction(String),
 }
@@ -37,6 +40,11 @@ impl fmt::Display for DesignError {
                 f,
                 "this design has format {format}, and this program knows {FORMAT}: use a program of the same age as the \
                  design, or write the design anew"
+            ),
+            Self::OtherWire(wire) => write!(
+                f,
+                "this design is for version {wire} of the wire, and this program speaks version {WIRE}: use a program of the \
+                 network's version"
             ),
             Self::Contradiction(why) => f.write_str(why),
         }

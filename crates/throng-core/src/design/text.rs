@@ -9,10 +9,8 @@ use sha2::{Digest, Sha256};
 use super::axes::{AXES, FORMAT};
 use super::{Design, DesignError};
 use crate::cover::{Cover, DEFAULT_RATE, Rate};
-use crate::limits::{DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, HOPS_MAX};
-use crate::route::Route;
 use crate::text::InvalidValue;
-use crate::wire::Geometry;
+use crate::wire::datagram::VERSION as WIRE;
 
 impl Design {
     /// This design with other choices: pairs of an axis and its value.
@@ -58,9 +56,14 @@ impl Design {
         let chosen = match axis {
             "format" if value != FORMAT => return Err(DesignError::OtherFormat(value.to_string())),
             "format" => Ok(()),
-            "datagram" => geometry(value).map(|geometry| self.geometry = geometry),
-            "route" => route(value),
-            "hops" => hops(value).map(|route| self.route = route),
+            "wire" => match value.parse() {
+                Ok(WIRE) => Ok(()),
+                Ok(other) => return Err(DesignError::OtherWire(other)),
+                Err(_) => Err(InvalidValue::new(value, "the version of the wire, a number")),
+            },
+            "datagram" => value.parse().map(|geometry| self.geometry = geometry),
+            "route" => self.route.named(value).map(|route| self.route = route),
+            "hops" => self.route.with_hops(value).map(|route| self.route = route),
             "mixing" => value.parse().map(|mixing| self.mixing = mixing),
             "company" => value.parse().map(|company| self.company = company),
             _ => Cover::parse(value, rate).map(|cover| self.cover = cover),
@@ -78,31 +81,12 @@ impl Design {
     }
 }
 
-fn geometry(text: &str) -> Result<Geometry, InvalidValue> {
-    const _: () = assert!(DATAGRAM_BYTES_MIN == 256 && DATAGRAM_BYTES_MAX == 8192, "as the words below say");
-    let bytes = text.parse().ok().and_then(Geometry::new);
-    bytes.ok_or_else(|| InvalidValue::new(text, "bytes of a datagram, 256 to 8192"))
-}
-
-fn route(text: &str) -> Result<(), InvalidValue> {
-    if text == "free" { Ok(()) } else { Err(InvalidValue::new(text, "free")) }
-}
-
-fn hops(text: &str) -> Result<Route, InvalidValue> {
-    const _: () = assert!(HOPS_MAX == 8, "as the words below say");
-    text.parse()
-        .ok()
-        .and_then(Route::free)
-        .ok_or_else(|| InvalidValue::new(text, "mixes in a circuit, 1 to 8"))
-}
-
 impl fmt::Display for Design {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "format = {FORMAT}")?;
+        writeln!(f, "wire = {WIRE}")?;
         writeln!(f, "datagram = {}", self.geometry.datagram())?;
-        match self.route {
-            Route::Free { hops } => write!(f, "route = free\nhops = {hops}\n")?,
-        }
+        writeln!(f, "route = {}\nhops = {}", self.route.name(), self.route.hops())?;
         writeln!(f, "mixing = {}", self.mixing)?;
         writeln!(f, "company = {}", self.company)?;
         writeln!(f, "cover = {}", self.cover)
@@ -136,6 +120,8 @@ pub fn choices(text: &str) -> Result<alloc::vec::Vec<(&str, &str)>, DesignError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::Route;
+    use crate::wire::Geometry;
     use proptest::prelude::*;
 
     fn any_design() -> impl Strategy<Value = Design> {
@@ -188,9 +174,10 @@ mod tests {
         for (text, words) in [
             ("hops = 9", "`hops`: invalid value `9`: expected mixes in a circuit, 1 to 8"),
             ("datagram = 100", "256 to 8192"),
-            ("colour = red", "unknown axis `colour`: expected format, datagram"),
+            ("colour = red", "unknown axis `colour`: expected format, wire, datagram"),
             ("hops = 2\nhops = 2", "`hops` is chosen twice"),
             ("mixing", "`mixing` is no choice: expected axis = value"),
+            ("wire = 1", "is for version 1 of the wire, and this program speaks version 2"),
             ("format = 2", "this design has format 2, and this program knows 1"),
             ("route = loose", "expected free"),
         ] {

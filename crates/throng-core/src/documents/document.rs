@@ -14,11 +14,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::crypto::Suite;
-use crate::design::Design;
+use crate::design::{Design, DesignError};
 use crate::limits::{DOCUMENT_RECORDS_MAX, NETWORK_NAME_BYTES_MAX, OPERATORS_MAX, RECORD_BYTES_MAX};
 use crate::membership::Record;
 use crate::refused::Refused;
 use crate::time::Time;
+use crate::wire::datagram::VERSION as WIRE;
 use crate::wire::{Malformed, Reader};
 
 const VERSION: u8 = 3;
@@ -75,6 +76,8 @@ pub enum DocumentError {
     },
     /// A design that this program does not know.
     UnknownDesign,
+    /// A network that speaks another version of the wire.
+    OtherWire(u8),
     /// Not valid any more.
     Expired,
     /// Not valid yet.
@@ -102,6 +105,14 @@ impl fmt::Display for DocumentError {
             }
             Self::UnknownDesign => f.write_str(
                 "its design says something that this program does not know: a newer program is needed",
+            ),
+            Self::OtherWire(wire) => write!(
+                f,
+                "its network speaks version {wire} of the wire, and this program version {WIRE}: whichever is older, the \
+                 program here or those of the network and its operators, must be replaced by a newer one"
+            ),
+            Self::BadRecord(Refused::OtherVersion) => f.write_str(
+                "a record in it was made by another version of Throng: its mix must make it anew with the operators' version",
             ),
             Self::Expired => f.write_str("it has expired: the operators must sign a new one"),
             Self::NotYet => f.write_str("it is not valid yet: is the clock right?"),
@@ -253,6 +264,13 @@ fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
     Ok(Skimmed { network, serial, from, until, design, records })
 }
 
+fn unknown_design(why: DesignError) -> DocumentError {
+    match why {
+        DesignError::OtherWire(wire) => DocumentError::OtherWire(wire),
+        _ => DocumentError::UnknownDesign,
+    }
+}
+
 /// A short text behind its length.
 fn text<'a>(fields: &mut Reader<'a>) -> Result<&'a str, Malformed> {
     let length = usize::from(fields.u16()?);
@@ -306,7 +324,7 @@ impl Document {
             serial: skimmed.serial,
             from,
             until,
-            design: skimmed.design.parse().map_err(|_| DocumentError::UnknownDesign)?,
+            design: skimmed.design.parse().map_err(unknown_design)?,
             records: records.map_err(DocumentError::BadRecord)?,
         };
         Ok(Self { statement, bytes, signed: signed.len() })

@@ -71,13 +71,16 @@ impl Record {
     /// Reads a record, checks its signature and that it is valid `now`.
     ///
     /// # Errors
-    /// [`Refused::Malformed`], [`Refused::Forged`] or [`Refused::OutOfDate`].
+    /// [`Refused::Malformed`], [`Refused::OtherVersion`], [`Refused::Forged`] or [`Refused::OutOfDate`].
     pub fn verify<S: Suite>(bytes: &[u8], now: Time) -> Result<Self, Refused> {
         let signed = bytes.len().checked_sub(SIGNATURE_BYTES).ok_or(Malformed)?;
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(Refused::Malformed);
         }
         let (content, signature) = bytes.split_at(signed);
+        if content.first().is_some_and(|version| *version != VERSION) {
+            return Err(Refused::OtherVersion);
+        }
         let description = Description::parse(content)?;
         let signature = signature.try_into().map_err(|_| Malformed)?;
         S::verify(&description.identity.0, &[SIGNATURE_CONTEXT, content].concat(), signature)?;
@@ -231,7 +234,13 @@ mod tests {
             let mut forged = record.as_bytes().to_vec();
             forged[byte] ^= 1 << (byte % 8);
             let outcome = Record::verify::<Portable>(&forged, Time::from_secs(150));
-            assert!(matches!(outcome, Err(Refused::Forged | Refused::Malformed)), "byte {byte}: {outcome:?}");
+            let why = if byte == 0 { "OtherVersion" } else { "Forged | Malformed" };
+            let is_right = match outcome {
+                Err(Refused::OtherVersion) => byte == 0,
+                Err(Refused::Forged | Refused::Malformed) => byte > 0,
+                _ => false,
+            };
+            assert!(is_right, "byte {byte}: {outcome:?} instead of {why}");
         }
     }
 

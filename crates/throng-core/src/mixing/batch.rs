@@ -2,14 +2,12 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
-use super::strategy::{AtWork, Strategy, Ticket, end_of_interval, entropy_of_a_batch, share};
+use super::interval::{Interval, end_of_interval};
+use super::strategy::{AtWork, Ticket};
 use crate::departure::Source;
-use crate::limits::BATCH_EVERY_MAX;
 use crate::rng::Rng;
-use crate::text::{Span, span};
 use crate::time::Time;
 
 /// Cells that arrive within one interval leave together at its end, in random order (a timed mix).
@@ -19,32 +17,16 @@ pub struct Batch {
     pub every: Duration,
 }
 
-impl Strategy for Batch {
+impl Interval for Batch {
     const NAME: &'static str = "batch";
     const EXAMPLE: &'static str = "batch=20ms (to 100ms)";
 
-    fn read(values: &mut dyn Iterator<Item = &str>) -> Option<Self> {
-        span(values.next()?, BATCH_EVERY_MAX).map(|every| Self { every })
+    fn of(every: Duration) -> Self {
+        Self { every }
     }
 
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "={}", Span(self.every))
-    }
-
-    fn long_delay(&self) -> Duration {
+    fn every(&self) -> Duration {
         self.every
-    }
-
-    fn mean_delay(&self, _: f64) -> Duration {
-        self.every / 2
-    }
-
-    fn left_within(&self, delay: Duration) -> Option<f64> {
-        Some(share(delay, self.every))
-    }
-
-    fn entropy_bits(&self, rate: f64) -> f64 {
-        entropy_of_a_batch(rate * self.every.as_secs_f64())
     }
 
     fn begin(&self, now: Time) -> Box<dyn AtWork> {

@@ -9,6 +9,7 @@ mod batch;
 mod company;
 mod each;
 mod exponential;
+mod interval;
 mod min_company;
 mod mixer;
 mod pool;

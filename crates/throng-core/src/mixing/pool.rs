@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::strategy::{AtWork, Strategy, Ticket, end_of_interval};
+use super::interval::end_of_interval;
+use super::strategy::{AtWork, Strategy, Ticket};
 use crate::departure::Source;
 use crate::limits::{BATCH_EVERY_MAX, DELAY_MAX, POOL_CELLS_MAX};
 use crate::rng::Rng;

@@ -3,14 +3,12 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
-use super::strategy::{AtWork, Strategy, Ticket, end_of_interval, entropy_of_a_batch, share};
+use super::interval::{Interval, end_of_interval};
+use super::strategy::{AtWork, Ticket};
 use crate::departure::Source;
-use crate::limits::BATCH_EVERY_MAX;
 use crate::rng::Rng;
-use crate::text::{Span, span};
 use crate::time::Time;
 
 /// Rounds of a cascade: the round ends when every circuit has delivered a cell, or when its time is over; each then
@@ -21,32 +19,16 @@ pub struct Slices {
     pub every: Duration,
 }
 
-impl Strategy for Slices {
+impl Interval for Slices {
     const NAME: &'static str = "slices";
     const EXAMPLE: &'static str = "slices=50ms (to 100ms)";
 
-    fn read(values: &mut dyn Iterator<Item = &str>) -> Option<Self> {
-        span(values.next()?, BATCH_EVERY_MAX).map(|every| Self { every })
+    fn of(every: Duration) -> Self {
+        Self { every }
     }
 
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "={}", Span(self.every))
-    }
-
-    fn long_delay(&self) -> Duration {
+    fn every(&self) -> Duration {
         self.every
-    }
-
-    fn mean_delay(&self, _: f64) -> Duration {
-        self.every / 2
-    }
-
-    fn left_within(&self, delay: Duration) -> Option<f64> {
-        Some(share(delay, self.every))
-    }
-
-    fn entropy_bits(&self, rate: f64) -> f64 {
-        entropy_of_a_batch(rate * self.every.as_secs_f64())
     }
 
     fn begin(&self, now: Time) -> Box<dyn AtWork> {

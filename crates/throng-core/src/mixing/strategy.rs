@@ -59,14 +59,6 @@ pub(crate) trait AtWork: Send {
     fn into_tickets(self: Box<Self>) -> Vec<Ticket>;
 }
 
-/// The end of the interval after `last` in which `now` lies. Counted from the first one, never from "now": a late
-/// wake-up must not move what comes after it.
-pub(crate) fn end_of_interval(last: Time, every: Duration, now: Time) -> Time {
-    let every = (every.as_nanos() as u64).max(1);
-    let passed = (now - last).as_nanos() as u64 / every;
-    Time::from_nanos(last.as_nanos() + (passed + 1) * every)
-}
-
 /// A delay that is uniform over a span: the probability that it is over.
 pub(crate) fn share(delay: Duration, whole: Duration) -> f64 {
     (delay.as_secs_f64() / whole.as_secs_f64()).min(1.0)

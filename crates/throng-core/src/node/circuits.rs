@@ -5,9 +5,9 @@ use alloc::sync::Arc;
 use super::context::Cx;
 use super::neighbours::{Asked, Reach};
 use super::origins::Build;
-use super::relays::{Extension, To, Wanted};
+use super::relays::{ExtendRequest, Extension, To};
 use super::routing::Rooms;
-use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, Suite};
+use crate::crypto::{ANSWER_BYTES, KeyUse, OFFER_BYTES, Suite};
 use crate::id::{End, NeighbourKey, OriginKey, RelayKey};
 use crate::layers::Layers;
 use crate::membership::Record;
@@ -44,7 +44,7 @@ impl<S: Suite> Rooms<S> {
                 return Err(Refused::TooMany);
             }
         }
-        let (secret, answer) = cx.answer::<S>(HandshakePurpose::Circuit, offer)?;
+        let (secret, answer) = cx.answer::<S>(KeyUse::Circuit, offer)?;
         let relay = self.relays.begin((link, name), Layers::new(&secret), offer, &answer, cx);
         self.neighbours.enter(link, name, End::Previous(relay));
         self.neighbours.cover_client(link, cx);
@@ -70,7 +70,12 @@ impl<S: Suite> Rooms<S> {
     }
 
     /// The origin of a circuit wants it to go on behind us.
-    pub(super) fn extend(&mut self, relay: RelayKey, wanted: Wanted, cx: &mut Cx<'_>) -> Result<(), Refused> {
+    pub(super) fn extend(
+        &mut self,
+        relay: RelayKey,
+        wanted: ExtendRequest,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
         match self.relays.extend(relay, &wanted, cx)? {
             Extension::Answered => return Ok(()),
             Extension::Asked => {}

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use crate::config::NodeKeys;
 use crate::cover::{Budget, SlotClock};
-use crate::crypto::{ANSWER_BYTES, HandshakePurpose, OFFER_BYTES, SessionSecret, Suite, answer};
+use crate::crypto::{ANSWER_BYTES, KeyUse, OFFER_BYTES, SessionSecret, Suite, answer};
 use crate::departure::{Departure, Outgoing, Source};
 use crate::design::Design;
 use crate::effect::Effect;
@@ -129,7 +129,7 @@ impl Cx<'_> {
     /// Our part of a handshake.
     pub(super) fn answer<S: Suite>(
         &mut self,
-        purpose: HandshakePurpose,
+        purpose: KeyUse,
         offer: &[u8; OFFER_BYTES],
     ) -> Result<(SessionSecret, Box<[u8; ANSWER_BYTES]>), Refused> {
         let Me { keys, id, link_public, .. } = &*self.me;

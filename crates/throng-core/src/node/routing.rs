@@ -72,6 +72,7 @@ impl<S: Suite> Rooms<S> {
             Datagram::Cookie { initiator, part, nonce, sealed, tag } => {
                 self.neighbours.receive_cookie((initiator, part), nonce, sealed, tag, cx)
             }
+            Datagram::OtherVersion => Err(Refused::OtherVersion),
         }
     }
 

@@ -12,6 +12,7 @@ pub(crate) use free::{Wanted, choose};
 pub(crate) use resting::Resting;
 
 use crate::limits::HOPS_MAX;
+use crate::text::InvalidValue;
 
 /// How a path is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,27 @@ impl Route {
         match self {
             Self::Free { hops } => hops,
         }
+    }
+
+    /// What the kind of route is called.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Free { .. } => "free",
+        }
+    }
+
+    /// As long a route of the kind that is called so.
+    pub(crate) fn named(self, text: &str) -> Result<Self, InvalidValue> {
+        if text == self.name() { Ok(self) } else { Err(InvalidValue::new(text, "free")) }
+    }
+
+    /// A route of the same kind with so many mixes.
+    pub(crate) fn with_hops(self, text: &str) -> Result<Self, InvalidValue> {
+        const _: () = assert!(HOPS_MAX == 8, "as the words below say");
+        let route = text.parse().ok().and_then(|hops| match self {
+            Self::Free { .. } => Self::free(hops),
+        });
+        route.ok_or_else(|| InvalidValue::new(text, "mixes in a circuit, 1 to 8"))
     }
 }
 

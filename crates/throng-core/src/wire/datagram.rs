@@ -19,7 +19,8 @@ use crate::limits::DATAGRAM_BYTES_USUAL;
 pub const LINK_HEADER_BYTES: usize = 12;
 /// Authentication tag behind it, bytes.
 pub const LINK_TAG_BYTES: usize = 16;
-/// The wire's version. A datagram of another one is refused: whoever sent it needs the same version of Throng.
+/// The wire's version, which a design names. A datagram of another one is refused and counted; words are only for whoever
+/// reads the network's document, since a stranger is to learn nothing.
 pub const VERSION: u8 = 2;
 
 const ENVELOPE_BYTES: usize = 12;
@@ -72,6 +73,8 @@ pub enum Datagram<'a> {
         /// Its tag.
         tag: &'a [u8; 16],
     },
+    /// Of another version of the wire: what it wants is not known.
+    OtherVersion,
 }
 
 /// The first message of a link's handshake, or a part of it.
@@ -111,8 +114,11 @@ impl<'a> Datagram<'a> {
         if session != 0 {
             return Ok(Self::Sealed { session, counter: fields.u64()? });
         }
-        let [kind, version, part, 0] = *fields.array()? else { return Err(Malformed) };
+        let [kind, version, part, reserved] = *fields.array()?;
         if version != VERSION {
+            return Ok(Self::OtherVersion);
+        }
+        if reserved != 0 {
             return Err(Malformed);
         }
         let part = Part::from_byte(part)?;
@@ -153,6 +159,7 @@ impl<'a> Datagram<'a> {
         };
         match *self {
             Self::Sealed { .. } => unreachable!("sealed cells are written by their link"),
+            Self::OtherVersion => unreachable!("only our own version is written"),
             Self::Offer(Offer { initiator, part, bytes, mac1, mac2 }) => {
                 envelope(&mut fields, KIND_OFFER, part, initiator);
                 fields.put(bytes).put(mac1).put(mac2);
@@ -211,5 +218,14 @@ mod tests {
                 prop_assert_eq!(Datagram::parse(&bytes), Ok(message));
             }
         }
+    }
+
+    #[test]
+    fn another_version_is_refused_as_such() {
+        let mut bytes = [0; 1280];
+        bytes[4..6].copy_from_slice(&[KIND_COOKIE, VERSION + 1]);
+        assert_eq!(Datagram::parse(&bytes), Ok(Datagram::OtherVersion));
+        bytes[5] = VERSION;
+        assert_eq!(Datagram::parse(&bytes), Err(Malformed), "no session is called 0");
     }
 }

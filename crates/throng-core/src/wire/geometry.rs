@@ -1,5 +1,7 @@
 //! All lengths of a network follow from one.
 
+use core::str::FromStr;
+
 use super::cell::CELL_HEADER_BYTES;
 use super::control::CONTROL_PART_BYTES;
 use super::datagram::{LINK_HEADER_BYTES, LINK_TAG_BYTES};
@@ -9,6 +11,7 @@ use crate::limits::{
     DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, DATAGRAM_BYTES_USUAL, PACKET_BYTES_MIN, PARTS_MAX,
     RECORD_BYTES_MAX,
 };
+use crate::text::InvalidValue;
 
 /// The zeros before a message through a circuit, bytes.
 pub const MESSAGE_AUTH_BYTES: usize = 16;
@@ -118,3 +121,14 @@ const _: () = assert!(LEAST.message_part() * PARTS_MAX >= PACKET_BYTES_MIN);
 const _: () = assert!(LEAST.control_part() * PARTS_MAX >= 8 + OFFER_BYTES);
 /// A part of a document has its digest before it.
 const _: () = assert!(LEAST.document_part() >= 64);
+
+impl FromStr for Geometry {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        const _: () =
+            assert!(DATAGRAM_BYTES_MIN == 256 && DATAGRAM_BYTES_MAX == 8192, "as the words below say");
+        let geometry = text.parse().ok().and_then(Self::new);
+        geometry.ok_or_else(|| InvalidValue::new(text, "bytes of a datagram, 256 to 8192"))
+    }
+}

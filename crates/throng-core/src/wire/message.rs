@@ -234,6 +234,14 @@ impl<'a> Message<'a> {
         if longest <= geometry.payload() { 1 } else { parts::needed(longest, geometry.message_part()) }
     }
 
+    /// Hands on what goes into cells: the message itself, or its parts under a `name`.
+    pub(crate) fn in_cells(&self, geometry: Geometry, name: u32, mut each: impl FnMut(&Message<'_>)) {
+        match self.long(geometry) {
+            None => each(self),
+            Some(content) => content.pieces(name).for_each(|piece| each(&Message::Piece(piece))),
+        }
+    }
+
     /// Its content, if it is too long for one cell: to be [cut](Content::pieces).
     pub(crate) fn long(&self, geometry: Geometry) -> Option<Content> {
         let of = self.cells(geometry);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use throng_core::NodeKeys;
 use throng_core::documents::Roots;
 
-use crate::disk::{self, FILE_VERSION, Versioned};
+use crate::disk::{self, FILE_VERSION};
 
 /// `roots.toml`: the operators whose signatures count.
 #[derive(Serialize, Deserialize)]
@@ -85,30 +85,6 @@ struct KeysFile {
     identity: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     link: String,
-}
-
-impl Versioned for RootsFile {
-    fn version(&self) -> u32 {
-        self.version
-    }
-}
-
-impl Versioned for MixFile {
-    fn version(&self) -> u32 {
-        self.version
-    }
-}
-
-impl Versioned for ClientFile {
-    fn version(&self) -> u32 {
-        self.version
-    }
-}
-
-impl Versioned for KeysFile {
-    fn version(&self) -> u32 {
-        self.version
-    }
 }
 
 impl RootsFile {

@@ -15,6 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use throng_core::refused::Refused;
+
 use crate::terminal::print;
 use report::{CoverReport, NodeReport, Report};
 
@@ -130,6 +132,9 @@ fn node_lines(node: &NodeReport) -> String {
     if !node.refused.is_empty() {
         let refused: Vec<String> = node.refused.iter().map(|(why, count)| format!("{why} {count}")).collect();
         text += &format!("\nrefused: {}", refused.join(", "));
+    }
+    if node.refused.contains_key(&format!("{:?}", Refused::OtherVersion)) {
+        text += "\nsomebody speaks another version of Throng: all nodes of a network must have the same one";
     }
     text
 }

@@ -189,6 +189,7 @@ impl Exchange {
             Some(Err(
                 why @ (DocumentError::UnknownVersion(_)
                 | DocumentError::UnknownDesign
+                | DocumentError::OtherWire(_)
                 | DocumentError::Expired
                 | DocumentError::NotYet
                 | DocumentError::BadRecord(_)),

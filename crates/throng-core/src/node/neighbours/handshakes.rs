@@ -8,7 +8,7 @@ use super::greeting::{CodeKey, Verdict, offer_mac1, open_cookie, write_offer};
 use super::neighbour::{Neighbour, Stage, Unconfirmed};
 use super::paths::Paths;
 use super::session::{Session, Side};
-use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, OFFER_BYTES, Suite};
+use crate::crypto::{ANSWER_BYTES, Initiation, KeyUse, OFFER_BYTES, Suite};
 use crate::effect::{Effect, LinkUp};
 use crate::id::NeighbourKey;
 use crate::membership::Record;
@@ -89,7 +89,7 @@ impl<S: Suite> Neighbours<S> {
     ) -> Result<NeighbourKey, Refused> {
         self.make_room(cx).ok_or(Refused::TooMany)?;
         let ours = self.links.fresh_session(&mut cx.chance.keys);
-        let purpose = HandshakePurpose::Link { initiator, responder: ours };
+        let purpose = KeyUse::Link { initiator, responder: ours };
         let (secret, answer) = cx.answer::<S>(purpose, offer)?;
         let session = Session::new((ours, initiator), Side::Responder, &secret, cx.now);
         let unconfirmed = Unconfirmed { offer: known_by, answer: *answer };
@@ -130,7 +130,7 @@ impl<S: Suite> Neighbours<S> {
         let answer = whole.bytes.first_chunk::<ANSWER_BYTES>().ok_or(Refused::Malformed)?;
         let node = record.description();
         let peer = node.identity;
-        let purpose = HandshakePurpose::Link { initiator, responder };
+        let purpose = KeyUse::Link { initiator, responder };
         let secret = opening.initiation.finish(purpose, &peer.0, &node.link_key, answer)?;
         // Of its addresses, the one that answered is the one that works.
         if link.paths.is_candidate(from) {

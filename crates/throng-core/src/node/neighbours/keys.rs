@@ -22,7 +22,7 @@ pub(super) enum Renewal<S: Suite> {
     /// We offered others.
     Asked(Asked<S>),
     /// The neighbour did, and we answered; it has not used them yet.
-    Answered(Answered<S>),
+    Answered(AnsweredRenewal<S>),
     /// Those that were in use before.
     Changed {
         /// The keys.
@@ -41,7 +41,7 @@ pub(super) struct Asked<S: Suite> {
 }
 
 /// An offer of the neighbour's, and what we said to it.
-pub(super) struct Answered<S: Suite> {
+pub(super) struct AnsweredRenewal<S: Suite> {
     pub(super) next: Session<S>,
     pub(super) theirs: u32,
     pub(super) offer: [u8; OFFER_BYTES],

@@ -5,10 +5,10 @@
 //! does so as soon as it hears that. Datagrams that were still under way under the old ones are opened for a while.
 
 use super::Neighbours;
-use super::keys::{Answered, Asked, Renewal};
+use super::keys::{AnsweredRenewal, Asked, Renewal};
 use super::neighbour::Neighbour;
 use super::session::{Session, Side};
-use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, OFFER_BYTES, Suite};
+use crate::crypto::{ANSWER_BYTES, Initiation, KeyUse, OFFER_BYTES, Suite};
 use crate::id::NeighbourKey;
 use crate::limits::{SESSION_AGE, SETUP_RETRY_LATER, SETUP_SENDS_MAX};
 use crate::node::context::Cx;
@@ -63,14 +63,14 @@ impl<S: Suite> Neighbours<S> {
                 return Err(Refused::TooMany);
             }
             let ours = self.links.fresh_session(&mut cx.chance.keys);
-            let purpose = HandshakePurpose::Link { initiator: theirs, responder: ours };
+            let purpose = KeyUse::Link { initiator: theirs, responder: ours };
             let (secret, answer) = cx.answer::<S>(purpose, offer)?;
             let next = Session::new((ours, theirs), Side::Responder, &secret, cx.now);
-            let answered = Answered { next, theirs, offer: *offer, answer };
+            let answered = AnsweredRenewal { next, theirs, offer: *offer, answer };
             self.links.set_renewal(key, Some(Renewal::Answered(answered)));
         }
         let renewal = self.links.get(key).and_then(|link| link.keys.renewal.as_deref());
-        if let Some(Renewal::Answered(Answered { next, theirs, answer, .. })) = renewal {
+        if let Some(Renewal::Answered(AnsweredRenewal { next, theirs, answer, .. })) = renewal {
             cx.say_at_once(key, &Control::Renewed { initiator: *theirs, responder: next.ours, answer });
         }
         Ok(())
@@ -93,7 +93,7 @@ impl<S: Suite> Neighbours<S> {
             return Err(Refused::OutOfPlace);
         }
         let node = record.description();
-        let purpose = HandshakePurpose::Link { initiator, responder };
+        let purpose = KeyUse::Link { initiator, responder };
         let secret = asked.initiation.finish(purpose, &node.identity.0, &node.link_key, answer)?;
         link.keys.renewal = None;
         link.keys

@@ -21,12 +21,12 @@ pub(crate) struct Links<S: Suite> {
     /// Mixes that we called, or that said who they are.
     peers: BTreeMap<NodeId, NeighbourKey>,
     /// None before the first handshake was answered: clients answer none.
-    answered: Option<Box<Answered>>,
+    answered: Option<Box<AnsweredOffers>>,
 }
 
 /// Handshakes that were answered and not confirmed, by the hash of their offer, and in their order.
 #[derive(Default)]
-struct Answered {
+struct AnsweredOffers {
     offers: BTreeMap<[u8; 32], NeighbourKey>,
     unconfirmed: VecDeque<NeighbourKey>,
 }

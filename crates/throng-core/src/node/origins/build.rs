@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::Origins;
 use super::origin::{Origin, Stage};
 use super::way::{Build, Step};
-use crate::crypto::{ANSWER_BYTES, HandshakePurpose, Initiation, Suite};
+use crate::crypto::{ANSWER_BYTES, Initiation, KeyUse, Suite};
 use crate::id::{CircuitId, NeighbourKey, OriginKey};
 use crate::layers::Layers;
 use crate::limits::IDLE_PROBE;
@@ -82,24 +82,12 @@ impl<S: Suite> Origins<S> {
         if origin.path.is_empty() {
             return cx.say(origin.link, &Control::Create { circuit: origin.name, offer });
         }
-        let ask = Message::Extend { offer, next: hop.as_next() };
-        match ask.long(cx.design.geometry) {
-            None => {
-                let offer = *offer;
-                let hop = hop.clone();
-                self.send_message(
-                    key,
-                    &Message::Extend { offer: &offer, next: hop.as_next() },
-                    Time::ZERO,
-                    cx,
-                );
-            }
-            Some(content) => {
-                for piece in content.pieces(content.name()) {
-                    self.send_message(key, &Message::Piece(piece), Time::ZERO, cx);
-                }
-            }
-        }
+        // Copies: what is sent changes the circuit's state.
+        let (offer, hop) = (*offer, hop.clone());
+        let ask = Message::Extend { offer: &offer, next: hop.as_next() };
+        ask.in_cells(cx.design.geometry, request_name(&offer), |message| {
+            self.send_message(key, message, Time::ZERO, cx)
+        });
     }
 
     /// A hop joined: the first one told us over the link, the others through the circuit. `record`: of one that the hop
@@ -129,7 +117,7 @@ impl<S: Suite> Origins<S> {
         let finished = joined.and_then(|mix| {
             let hop = mix.description();
             let (identity, link_key) = (&hop.identity.0, &hop.link_key);
-            let secret = building.initiation.finish(HandshakePurpose::Circuit, identity, link_key, answer);
+            let secret = building.initiation.finish(KeyUse::Circuit, identity, link_key, answer);
             secret.ok().map(|secret| (mix, secret))
         });
         let Some((mix, secret)) = finished else {

@@ -148,15 +148,11 @@ impl<S: Suite> Origins<S> {
             cx.counts.cells_dropped += pace.push(packet, cx.design.geometry);
             return;
         }
-        match Message::Payload(packet).long(cx.design.geometry) {
-            None => self.send_message(key, &Message::Payload(packet), Time::ZERO, cx),
-            Some(content) => {
-                let name = origin.next_number();
-                for piece in content.pieces(name) {
-                    self.send_message(key, &Message::Piece(piece), Time::ZERO, cx);
-                }
-            }
-        }
+        let name = origin.next_number();
+        let geometry = cx.design.geometry;
+        Message::Payload(packet).in_cells(geometry, name, |message| {
+            self.send_message(key, message, Time::ZERO, cx);
+        });
     }
 
     /// Sends a message to the last hop so far in one cell, `at` a slot of the circuit.

@@ -9,8 +9,8 @@ use core::time::Duration;
 
 use slotmap::SlotMap;
 
-use self::relay::{Answered, Extending, Next, Peeled, Relay};
-pub(super) use self::relay::{To, Wanted};
+pub(super) use self::relay::{ExtendRequest, To};
+use self::relay::{Extending, GivenAnswer, NextHop, Peeled, Relay};
 use super::context::Cx;
 use crate::cover::{CircuitPace, CircuitTurn, Speaker, Timing};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
@@ -47,7 +47,7 @@ pub(super) enum Forwarded {
     /// It goes on.
     Onward(Source, Departure),
     /// The origin wants the circuit to go on behind us.
-    Extend(Wanted),
+    Extend(ExtendRequest),
     /// It still does.
     AskAgain,
     /// It was for us, and that is all.
@@ -94,7 +94,7 @@ impl<S: Suite> Relays<S> {
         cx: &mut Cx<'_>,
     ) -> RelayKey {
         let offer_head = head(offer);
-        let answered = Answered { offer_head, answer: *answer, company: Told::default(), chosen: None };
+        let answered = GivenAnswer { offer_head, answer: *answer, company: Told::default(), chosen: None };
         let key = self.relays.insert(Box::new(Relay::new(previous, layers, answered, cx.now)));
         cx.counts.circuits_relayed += 1;
         self.look(key, cx);
@@ -121,11 +121,11 @@ impl<S: Suite> Relays<S> {
     pub(super) fn extend(
         &mut self,
         key: RelayKey,
-        wanted: &Wanted,
+        wanted: &ExtendRequest,
         cx: &mut Cx<'_>,
     ) -> Result<Extension, Refused> {
         let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        if let Next::Extending(extending) = &mut relay.next {
+        if let NextHop::Extending(extending) = &mut relay.next {
             // The question came again: its answer goes back under the numbers that came last.
             if extending.offer != wanted.offer {
                 return Err(Refused::OutOfPlace);
@@ -133,7 +133,7 @@ impl<S: Suite> Relays<S> {
             extending.numbers.clone_from(&wanted.numbers);
             return Ok(Extension::Asked);
         }
-        let Next::Hop { answer, .. } = &relay.next else { return Ok(Extension::New) };
+        let NextHop::Hop { answer, .. } = &relay.next else { return Ok(Extension::New) };
         let again = answer.as_ref().filter(|answered| answered.offer_head == head(&wanted.offer));
         relay.reply(key, &wanted.numbers, &again.ok_or(Refused::OutOfPlace)?.message(), cx);
         Ok(Extension::Answered)
@@ -144,27 +144,27 @@ impl<S: Suite> Relays<S> {
         &mut self,
         key: RelayKey,
         (link, name): (NeighbourKey, u32),
-        wanted: Wanted,
+        wanted: ExtendRequest,
         next: Arc<Record>,
     ) {
-        let Wanted { numbers, offer, to } = wanted;
+        let ExtendRequest { numbers, offer, to } = wanted;
         let chosen = matches!(to, To::OurChoice).then_some(next);
         if let Some(relay) = self.relays.get_mut(key) {
-            relay.next = Next::Extending(Box::new(Extending { link, name, offer, numbers, chosen }));
+            relay.next = NextHop::Extending(Box::new(Extending { link, name, offer, numbers, chosen }));
         }
     }
 
     /// The link to the next hop that is being asked, if one is.
     pub(super) fn asks_on(&self, key: RelayKey) -> Option<NeighbourKey> {
         match &self.relays.get(key)?.next {
-            Next::Extending(extending) => Some(extending.link),
-            Next::End | Next::Hop { .. } => None,
+            NextHop::Extending(extending) => Some(extending.link),
+            NextHop::End | NextHop::Hop { .. } => None,
         }
     }
 
     /// Sends the set-up message to the next hop (again).
     pub(super) fn ask_next(&mut self, key: RelayKey, cx: &mut Cx<'_>) {
-        if let Some(Next::Extending(extending)) = self.relays.get(key).map(|relay| &relay.next) {
+        if let Some(NextHop::Extending(extending)) = self.relays.get(key).map(|relay| &relay.next) {
             let Extending { link, name, offer, .. } = &**extending;
             cx.say(*link, &Control::Create { circuit: *name, offer });
         }
@@ -179,17 +179,23 @@ impl<S: Suite> Relays<S> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let Next::Extending(extending) = &mut relay.next else { return Err(Refused::OutOfPlace) };
+        let NextHop::Extending(extending) = &mut relay.next else { return Err(Refused::OutOfPlace) };
         let (link, name, offer_head) = (extending.link, extending.name, head(&extending.offer));
         let (numbers, chosen) = (core::mem::take(&mut extending.numbers), extending.chosen.take());
-        let answered = Box::new(Answered { offer_head, answer: *answer, company, chosen });
+        let answered = Box::new(GivenAnswer { offer_head, answer: *answer, company, chosen });
         relay.reply(key, &numbers, &answered.message(), cx);
-        relay.next = Next::Hop { link, name, answer: Some(answered) };
+        relay.next = NextHop::Hop { link, name, answer: Some(answered) };
         Ok(())
     }
 
     /// The next hop cannot be asked.
-    pub(super) fn refuse_extension(&self, key: RelayKey, wanted: &Wanted, why: Ended, cx: &mut Cx<'_>) {
+    pub(super) fn refuse_extension(
+        &self,
+        key: RelayKey,
+        wanted: &ExtendRequest,
+        why: Ended,
+        cx: &mut Cx<'_>,
+    ) {
         if let Some(relay) = self.relays.get(key) {
             let request = request_name(&wanted.offer);
             relay.reply(key, &wanted.numbers, &Message::NotExtended { request, why }, cx);
@@ -199,10 +205,10 @@ impl<S: Suite> Relays<S> {
     /// The next hop does not answer, says no, or is gone.
     pub(super) fn next_gone(&mut self, key: RelayKey, why: Ended, cx: &mut Cx<'_>) {
         let Some(relay) = self.relays.get_mut(key) else { return };
-        let Next::Extending(extending) = &mut relay.next else { return self.end(key, why, cx) };
+        let NextHop::Extending(extending) = &mut relay.next else { return self.end(key, why, cx) };
         let (link, name) = (extending.link, extending.name);
         let (numbers, request) = (core::mem::take(&mut extending.numbers), request_name(&extending.offer));
-        relay.next = Next::End;
+        relay.next = NextHop::End;
         cx.tell(Effect::CircuitOff { link, name, told: None });
         relay.reply(key, &numbers, &Message::NotExtended { request, why }, cx);
     }
@@ -255,7 +261,7 @@ impl<S: Suite> Relays<S> {
         cx: &mut Cx<'_>,
     ) -> Result<Forwarded, Refused> {
         let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let is_last = matches!(relay.next, Next::End);
+        let is_last = matches!(relay.next, NextHop::End);
         match message {
             Message::Dummy if is_last => self.hear_dummy(key, cx),
             Message::Dummy => {}
@@ -270,7 +276,7 @@ impl<S: Suite> Relays<S> {
                 self.send_message(key, &Message::Alive { token }, Time::ZERO, cx);
             }
             Message::Extend { next, offer } => {
-                return Ok(Forwarded::Extend(Wanted::new(numbers, offer, next)));
+                return Ok(Forwarded::Extend(ExtendRequest::new(numbers, offer, next)));
             }
             _ => return Err(Refused::OutOfPlace),
         }
@@ -298,20 +304,16 @@ impl<S: Suite> Relays<S> {
             cx.counts.cells_dropped += pace.push(packet, cx.design.geometry);
             return;
         }
-        match Message::Payload(packet).long(cx.design.geometry) {
-            None => self.send_message(key, &Message::Payload(packet), Time::ZERO, cx),
-            Some(content) => {
-                let name = relay.next_number();
-                for piece in content.pieces(name) {
-                    self.send_message(key, &Message::Piece(piece), Time::ZERO, cx);
-                }
-            }
-        }
+        let name = relay.next_number();
+        let geometry = cx.design.geometry;
+        Message::Payload(packet).in_cells(geometry, name, |message| {
+            self.send_message(key, message, Time::ZERO, cx);
+        });
     }
 
     /// Sends a message to the origin in one cell, `at` a slot of the circuit.
     fn send_message(&mut self, key: RelayKey, message: &Message<'_>, at: Time, cx: &mut Cx<'_>) {
-        if let Some(relay) = self.relays.get_mut(key).filter(|relay| matches!(relay.next, Next::End)) {
+        if let Some(relay) = self.relays.get_mut(key).filter(|relay| matches!(relay.next, NextHop::End)) {
             let mut body = cx.out.body();
             let header = relay.wrap_own(message, &mut body);
             cx.send(source_of(key, true), Departure { link: relay.previous.0, header, at }, body);
@@ -416,9 +418,9 @@ impl<S: Suite> Relays<S> {
     /// Its next hop is.
     pub(super) fn next_moved(&mut self, key: RelayKey, to: NeighbourKey) {
         match self.relays.get_mut(key).map(|relay| &mut relay.next) {
-            Some(Next::Extending(extending)) => extending.link = to,
-            Some(Next::Hop { link, .. }) => *link = to,
-            Some(Next::End) | None => {}
+            Some(NextHop::Extending(extending)) => extending.link = to,
+            Some(NextHop::Hop { link, .. }) => *link = to,
+            Some(NextHop::End) | None => {}
         }
     }
 
@@ -480,9 +482,9 @@ impl<S: Suite> Relay<S> {
     fn knows_request(&self, name: u32) -> bool {
         let head = name.to_le_bytes();
         match &self.next {
-            Next::End => false,
-            Next::Extending(extending) => extending.offer.starts_with(&head),
-            Next::Hop { answer, .. } => {
+            NextHop::End => false,
+            NextHop::Extending(extending) => extending.offer.starts_with(&head),
+            NextHop::Hop { answer, .. } => {
                 answer.as_ref().is_some_and(|said| said.offer_head.starts_with(&head))
             }
         }
@@ -492,12 +494,12 @@ impl<S: Suite> Relay<S> {
     /// answer, or, if there is one, a part of the answer.
     fn asked_again(&mut self, key: RelayKey, piece: &Piece<'_>, number: u32, cx: &mut Cx<'_>) -> Forwarded {
         let place = piece.part.index();
-        if let Next::Extending(extending) = &mut self.next {
+        if let NextHop::Extending(extending) = &mut self.next {
             extending.numbers.get_mut(place).into_iter().for_each(|there| *there = number);
             return if place == 0 { Forwarded::AskAgain } else { Forwarded::Done };
         }
         match &self.next {
-            Next::Hop { answer: Some(answered), .. } => {
+            NextHop::Hop { answer: Some(answered), .. } => {
                 let message = answered.message();
                 match message.long(cx.design.geometry) {
                     None if place == 0 => self.reply_cell(key, number, &message, cx),
@@ -508,13 +510,13 @@ impl<S: Suite> Relay<S> {
                     }
                 }
             }
-            Next::Hop { .. } | Next::Extending(_) | Next::End => {}
+            NextHop::Hop { .. } | NextHop::Extending(_) | NextHop::End => {}
         }
         Forwarded::Done
     }
 }
 
-impl Answered {
+impl GivenAnswer {
     /// What the origin is told.
     fn message(&self) -> Message<'_> {
         let record = self.chosen.as_ref().map(|record| record.as_bytes());

@@ -23,12 +23,12 @@ use crate::wire::told::Told;
 /// A circuit through us.
 pub(crate) struct Relay<S: Suite> {
     pub(crate) previous: (NeighbourKey, u32),
-    pub(crate) next: Next,
+    pub(crate) next: NextHop,
     pub(crate) due: Due,
     /// Whether payloads went to our own pipe, so that it has to hear of the end.
     pub(crate) delivers: bool,
     /// Our answer to the set-up, until the origin shows that it has it.
-    pub(crate) answer: Option<Box<Answered>>,
+    pub(crate) answer: Option<Box<GivenAnswer>>,
     /// None where the circuit speaks when there is something to say, or does not end here.
     pub(crate) pace: Option<Box<CircuitPace>>,
     layers: Layers<S>,
@@ -41,7 +41,7 @@ pub(crate) struct Relay<S: Suite> {
 }
 
 /// A set-up message and what we said to it; said again if the message comes again.
-pub(crate) struct Answered {
+pub(crate) struct GivenAnswer {
     pub(crate) offer_head: [u8; 32],
     pub(crate) answer: [u8; ANSWER_BYTES],
     /// What the next hop said of its company beside it.
@@ -51,7 +51,7 @@ pub(crate) struct Answered {
 }
 
 /// What comes after us.
-pub(crate) enum Next {
+pub(crate) enum NextHop {
     /// Nothing: we are the last hop.
     End,
     /// A hop that was asked and has not answered.
@@ -61,7 +61,7 @@ pub(crate) enum Next {
         link: NeighbourKey,
         name: u32,
         /// Its answer, until the origin shows that it has it.
-        answer: Option<Box<Answered>>,
+        answer: Option<Box<GivenAnswer>>,
     },
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Extending {
 }
 
 /// An origin wants one hop more.
-pub(crate) struct Wanted {
+pub(crate) struct ExtendRequest {
     /// The numbers of the request's cells. Each is good for one cell of an answer.
     pub(crate) numbers: Vec<u32>,
     /// The handshake's first message, for the next hop.
@@ -95,7 +95,7 @@ pub(crate) enum To {
     OurChoice,
 }
 
-impl Wanted {
+impl ExtendRequest {
     pub(crate) fn new(numbers: &[u32], offer: &[u8; OFFER_BYTES], next: wire::Next<'_>) -> Self {
         let to = match next {
             wire::Next::Named(name) => To::Named(name),
@@ -106,7 +106,7 @@ impl Wanted {
     }
 }
 
-impl Next {
+impl NextHop {
     /// The link and name behind us, also of a hop that has not answered yet.
     pub(crate) fn end(&self) -> Option<(NeighbourKey, u32)> {
         match self {
@@ -126,10 +126,15 @@ pub(crate) enum Peeled<'b> {
 }
 
 impl<S: Suite> Relay<S> {
-    pub(crate) fn new(previous: (NeighbourKey, u32), layers: Layers<S>, answer: Answered, now: Time) -> Self {
+    pub(crate) fn new(
+        previous: (NeighbourKey, u32),
+        layers: Layers<S>,
+        answer: GivenAnswer,
+        now: Time,
+    ) -> Self {
         Self {
             previous,
-            next: Next::End,
+            next: NextHop::End,
             due: Due::NONE,
             delivers: false,
             answer: Some(Box::new(answer)),
@@ -159,12 +164,12 @@ impl<S: Suite> Relay<S> {
             return Ok(Peeled::Mine(Message::parse(body)?));
         }
         match &mut self.next {
-            Next::Hop { link, name, answer } => {
+            NextHop::Hop { link, name, answer } => {
                 *answer = None;
                 let number = self.layers.number_behind(number);
                 Ok(Peeled::Onward(*link, CellHeader { circuit: *name, space: Space::Stream, number }))
             }
-            Next::End | Next::Extending(_) => Err(Refused::Noise),
+            NextHop::End | NextHop::Extending(_) => Err(Refused::Noise),
         }
     }
 

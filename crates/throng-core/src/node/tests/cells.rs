@@ -1,11 +1,11 @@
 //! A circuit without its links: an origin and three mixes, and what one of the mixes may try.
 
-use crate::crypto::{HandshakePurpose, Initiation, Portable, Suite, answer};
+use crate::crypto::{Initiation, KeyUse, Portable, Suite, answer};
 use crate::id::{NeighbourKey, NodeId};
 use crate::layers::Layers;
 use crate::membership::{Description, Record};
 use crate::node::origins::{Build, Origin};
-use crate::node::relays::relay::{Answered, Next, Peeled, Relay};
+use crate::node::relays::relay::{GivenAnswer, NextHop, Peeled, Relay};
 use crate::ports::Ports;
 use crate::refused::Refused;
 use crate::rng::{Purpose, Rng, Seed};
@@ -32,9 +32,8 @@ fn handshake(rng: &mut Rng) -> (Layers<Portable>, Layers<Portable>) {
     let public = Portable::dh_public(&secret);
     let initiation = Initiation::<Portable>::new(rng);
     let (theirs, reply) =
-        answer::<Portable>(HandshakePurpose::Circuit, &[2; 32], &secret, &public, initiation.offer(), rng)
-            .unwrap();
-    let ours = initiation.finish(HandshakePurpose::Circuit, &[2; 32], &public, &reply).unwrap();
+        answer::<Portable>(KeyUse::Circuit, &[2; 32], &secret, &public, initiation.offer(), rng).unwrap();
+    let ours = initiation.finish(KeyUse::Circuit, &[2; 32], &public, &reply).unwrap();
     (Layers::new(&ours), Layers::new(&theirs))
 }
 
@@ -53,7 +52,7 @@ fn circuit() -> Circuit {
     for hop in 0..HOPS {
         let (ours, theirs) = handshake(&mut rng);
         own.add_hop(mix(hop as u8), ours, Told::default(), NOW);
-        let answered = Answered {
+        let answered = GivenAnswer {
             offer_head: [0; 32],
             answer: [0; crate::crypto::ANSWER_BYTES],
             company: Told::default(),
@@ -61,7 +60,7 @@ fn circuit() -> Circuit {
         };
         let mut relay = Relay::new((NeighbourKey::default(), 1), theirs, answered, NOW);
         if hop + 1 < HOPS {
-            relay.next = Next::Hop { link: NeighbourKey::default(), name: 1, answer: None };
+            relay.next = NextHop::Hop { link: NeighbourKey::default(), name: 1, answer: None };
         }
         relays.push(relay);
     }
