@@ -29,6 +29,10 @@ pub enum Purpose {
     World = 5,
     /// Slots of covered links and circuits.
     Cover = 6,
+    /// Moments at which keys of links are renewed: drawn from nothing else, they cannot follow what else is drawn.
+    Renewal = 7,
+    /// Defences of user links.
+    Defence = 8,
 }
 
 impl Seed {
@@ -89,6 +93,12 @@ impl Rng {
     pub fn forget(&mut self) {
         let next = Zeroizing::new(self.bytes::<32>());
         self.0 = State::Folded(next);
+    }
+
+    /// Whether nothing that was drawn can be found out from it.
+    #[cfg(test)]
+    pub(crate) fn has_forgotten(&self) -> bool {
+        matches!(self.0, State::Folded(_))
     }
 
     /// A seed, for an owner that comes later.

@@ -177,7 +177,7 @@ mod tests {
             ("colour = red", "unknown axis `colour`: expected format, wire, datagram"),
             ("hops = 2\nhops = 2", "`hops` is chosen twice"),
             ("mixing", "`mixing` is no choice: expected axis = value"),
-            ("wire = 1", "is for version 1 of the wire, and this program speaks version 2"),
+            ("wire = 1", "is for version 1 of the wire, and this program speaks version 3"),
             ("format = 2", "this design has format 2, and this program knows 1"),
             ("route = loose", "expected free"),
         ] {

@@ -6,7 +6,9 @@
 //! watches both ends of a circuit links them after a few dozen datagrams. A
 //! [batch](crate::mixing::Batch) makes that harder only as far as others are in the same batch. Where user links and
 //! links between mixes are [covered](crate::cover::Cover) at constant rates, what they see does not depend on what users do;
-//! when keys are renewed or circuits end, neither. (The header of a datagram names its session: that keys were renewed shows.)
+//! neither does it when circuits end or keys are renewed. (The header of a datagram names its session, so that keys were
+//! renewed shows: they change at moments that were fixed when they were last changed, whatever waits then. Where only circuits
+//! are covered, it shows how many of them there are, and each new isolation is another one.)
 //!
 //! **Somebody on the wire who also delays and drops** can still make a gap and look where it comes out: no cover scheme here
 //! defends against that. Who sends datagrams again from elsewhere can draw what a mix says to a client there while he holds up
@@ -16,15 +18,22 @@
 //! one (changing a bit to see where it comes out changed) turns the whole cell into noise at the next honest hop
 //! ([`LayerCipher`](crate::crypto::LayerCipher)), so it learns no more than by dropping it. Repeating one is recognised
 //! at the next honest hop. By a cell's number two mixes cannot recognise it either, since each link counts from
-//! its own secret start; but they can count cells and gaps, and compare times. (An exit chooses the numbers of what it
-//! sends: the hops before it ration the gaps, so that it cannot write messages to the first hop into them.)
+//! its own secret start; but they can count cells and gaps, and compare times. An exit that wants to can write to a first
+//! hop of its own past honest mixes: these ration the gaps in its numbers, but the order of its cells is free (some 4 bits a
+//! cell), and for the first ten seconds of a circuit so are the numbers of its answers to requests.
+//!
+//! **Whoever asks mixes** for circuits, as often as they like, learns nothing of others from the answers: mixes tell nobody how
+//! many users, circuits or cells they have. So a client cannot know either how much company it has: `throng status` shows only
+//! what mixes in the same process observe.
 //!
 //! **The first and the last hop together**, in one hand, link a client with its destination. Path rules
 //! ([`PathRules`](crate::route::PathRules)) and sticky first hops ([`FirstHops`](crate::route::FirstHops)) make
 //! that rare, not impossible.
 //!
 //! **Somebody who seizes a running mix** finds the keys of the links and circuits that run, not those of the past: keys
-//! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)).
+//! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)). So are the delays and orders of mixing and
+//! the padding of defences: what was mixed before cannot be put in order again. Slots of covered links and circuits are
+//! not: when they were is on the wire anyway.
 //!
 //! **The exit** sees destinations, and contents that are not encrypted by the application. It does not see who asks.
 //!

@@ -9,7 +9,6 @@ use core::time::Duration;
 
 use crate::limits::{COMPANY_EVERY, COMPANY_SECONDS};
 use crate::time::Time;
-use crate::wire::told::Told;
 
 /// What a mix observed within the last minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,14 +23,6 @@ pub struct Company {
     pub set: f32,
     /// Entropy of a cell that left, on average, bits.
     pub bits: f32,
-}
-
-impl From<Company> for Told {
-    fn from(company: Company) -> Self {
-        let hundredths = |value: f32| (value * 100.0) as u32;
-        let Company { users, circuits, set, bits, .. } = company;
-        Self { users, circuits, set: hundredths(set), bits: hundredths(bits) }
-    }
 }
 
 /// Company, second by second.

@@ -69,6 +69,7 @@ impl Mixer {
             }
         }
         rng.shuffle(out);
+        rng.forget(); // whoever seizes the mix must not find out from it how it mixed before
     }
 
     /// When [`release`](Self::release) has something to do.

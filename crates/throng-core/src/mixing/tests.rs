@@ -292,3 +292,14 @@ fn what_is_held_leaves_when_the_strategy_changes() {
         assert_eq!(mix.mixer.len(), 0, "{text}");
     }
 }
+
+/// From the state of a stream that runs, all that was drawn from it follows.
+#[test]
+fn a_mix_that_is_seized_does_not_know_how_it_mixed_before() {
+    for strategy in ["batch=20ms", "pool=1:10:200ms", "slices=50ms", "exponential=15ms", "uniform=20ms"] {
+        let mut mix = Mix::new(strategy, "none");
+        mix.run(1000.0, 50);
+        mix.pass(Time::from_secs(1));
+        assert!(!mix.left.is_empty() && mix.rng.has_forgotten(), "{strategy}");
+    }
+}

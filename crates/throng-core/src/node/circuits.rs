@@ -16,7 +16,6 @@ use crate::refused::Refused;
 use crate::route::NoRoute;
 use crate::time::Time;
 use crate::wire::control::{Control, Ended};
-use crate::wire::told::Told;
 
 impl<S: Suite> Rooms<S> {
     // --- Of others ------------------------------------------------------------------------------------
@@ -34,8 +33,7 @@ impl<S: Suite> Rooms<S> {
         }
         match self.neighbours.asked_for_circuit(link, name, cx)? {
             Asked::Again(End::Previous(relay)) => {
-                let company = self.company(cx.now).into();
-                return self.relays.answer_again(relay, offer, company, cx);
+                return self.relays.answer_again(relay, offer, cx);
             }
             Asked::Again(_) => return Err(Refused::OutOfPlace),
             Asked::New { on_link, is_granted } if is_granted && self.make_room(on_link, cx) => {}
@@ -48,8 +46,7 @@ impl<S: Suite> Rooms<S> {
         let relay = self.relays.begin((link, name), Layers::new(&secret), offer, &answer, cx);
         self.neighbours.enter(link, name, End::Previous(relay));
         self.neighbours.cover_client(link, cx);
-        let company = self.company(cx.now).into();
-        cx.say(link, &Control::Created { circuit: name, answer: &answer, company });
+        cx.say(link, &Control::Created { circuit: name, answer: &answer });
         Ok(())
     }
 
@@ -199,12 +196,11 @@ impl<S: Suite> Rooms<S> {
         link: NeighbourKey,
         name: u32,
         answer: &[u8; ANSWER_BYTES],
-        company: Told,
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         match self.neighbours.circuit(link, name)? {
-            End::Origin(origin) => self.origins.hop_joined(origin, (0, None), answer, company, cx),
-            End::Next(relay) => self.relays.next_joined(relay, answer, company, cx),
+            End::Origin(origin) => self.origins.hop_joined(origin, (0, None), answer, cx),
+            End::Next(relay) => self.relays.next_joined(relay, answer, cx),
             End::Previous(_) => Err(Refused::OutOfPlace),
         }
     }

@@ -118,8 +118,8 @@ impl<S: Suite> Rooms<S> {
                 self.neighbours.receive_renewed(link, (initiator, responder), answer, cx)?;
             }
             Control::Create { circuit, offer } => self.create(link, circuit, offer, cx)?,
-            Control::Created { circuit, answer, company } => {
-                self.joined(link, circuit, answer, company, cx)?;
+            Control::Created { circuit, answer } => {
+                self.joined(link, circuit, answer, cx)?;
             }
             Control::Destroy { circuit, why } => {
                 let end = self.neighbours.destroyed(link, circuit)?;

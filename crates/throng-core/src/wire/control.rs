@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use super::parts::Part;
-use super::told::Told;
 use super::{Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
 
@@ -60,8 +59,6 @@ pub enum Control<'a> {
         circuit: u32,
         /// The handshake's second message.
         answer: &'a [u8; ANSWER_BYTES],
-        /// How well the sender mixes.
-        company: Told,
     },
     /// The circuit is no more.
     Destroy {
@@ -200,11 +197,7 @@ impl<'a> Control<'a> {
             3 => Self::Introduce(Introduced::read(&mut fields)?),
             4 => Self::Introduced,
             5 => Self::Create { circuit: fields.u32()?, offer: fields.array()? },
-            6 => Self::Created {
-                circuit: fields.u32()?,
-                answer: fields.array()?,
-                company: Told::read(&mut fields)?,
-            },
+            6 => Self::Created { circuit: fields.u32()?, answer: fields.array()? },
             7 => Self::Destroy { circuit: fields.u32()?, why: Ended::from_byte(fields.u8()?) },
             8 => Self::Holding(Holding {
                 serial: fields.u64()?,
@@ -245,7 +238,7 @@ impl<'a> Control<'a> {
     pub(crate) fn long(&self) -> usize {
         match self {
             Self::Create { .. } | Self::Renew { .. } => 8 + OFFER_BYTES,
-            Self::Created { .. } => 8 + ANSWER_BYTES + Told::BYTES,
+            Self::Created { .. } => 8 + ANSWER_BYTES,
             Self::Renewed { .. } => 12 + ANSWER_BYTES,
             _ => 0,
         }
@@ -273,9 +266,7 @@ impl<'a> Control<'a> {
             Self::Introduce(who) => who.write(fields.u32(3)),
             Self::Introduced => fields.u32(4),
             Self::Create { circuit, offer } => fields.u32(5).u32(circuit).put(offer),
-            Self::Created { circuit, answer, company } => {
-                company.write(fields.u32(6).u32(circuit).put(answer))
-            }
+            Self::Created { circuit, answer } => fields.u32(6).u32(circuit).put(answer),
             Self::Destroy { circuit, why } => fields.u32(7).u32(circuit).u8(why as u8),
             Self::Holding(Holding { serial, digest, length }) => {
                 fields.u32(8).u64(serial).put(&digest).u32(length)
@@ -328,7 +319,6 @@ mod tests {
                 Control::Created {
                     circuit,
                     answer: &[fill; ANSWER_BYTES],
-                    company: Told { users: circuit, circuits: 2, set: 3, bits: 4 },
                 },
                 Control::Destroy { circuit, why: Ended::from_byte(why) },
                 Control::Holding(Holding { serial: circuit.into(), digest: [fill; 32], length: circuit }),

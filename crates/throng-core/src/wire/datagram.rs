@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! sealed:  session u32 (never 0) · counter u64 · cell, encrypted · tag 16
-//! offer:   0 u32 · kind 1 · version 2 · part u8 · 0 u8 · initiator u32 · offer 1216 · mac1 16 · mac2 16 · zeros
-//! answer:  0 u32 · kind 2 · version 2 · part u8 · 0 u8 · initiator u32 · responder u32 · answer 1152 · zeros
-//! cookie:  0 u32 · kind 3 · version 2 · part u8 · 0 u8 · initiator u32 · nonce 12 · cookie 16 + tag 16 · zeros
+//! offer:   0 u32 · kind 1 · version 3 · part u8 · 0 u8 · initiator u32 · offer 1216 · mac1 16 · mac2 16 · zeros
+//! answer:  0 u32 · kind 2 · version 3 · part u8 · 0 u8 · initiator u32 · responder u32 · answer 1152 · zeros
+//! cookie:  0 u32 · kind 3 · version 3 · part u8 · 0 u8 · initiator u32 · nonce 12 · cookie 16 + tag 16 · zeros
 //! ```
 //!
 //! A session identifier is chosen at random by the side that will read it. Where a datagram is too short for a handshake,
@@ -21,7 +21,7 @@ pub const LINK_HEADER_BYTES: usize = 12;
 pub const LINK_TAG_BYTES: usize = 16;
 /// The wire's version, which a design names. A datagram of another one is refused and counted; words are only for whoever
 /// reads the network's document, since a stranger is to learn nothing.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 const ENVELOPE_BYTES: usize = 12;
 const CODES_BYTES: usize = 16 + 16;

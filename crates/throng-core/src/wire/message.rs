@@ -17,7 +17,6 @@ use subtle::ConstantTimeEq;
 use super::control::Ended;
 pub use super::geometry::{MESSAGE_AUTH_BYTES, MESSAGE_HEADER_BYTES};
 use super::parts::{self, Part};
-use super::told::Told;
 use super::{Geometry, Malformed, Reader, Writer};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES};
 use crate::id::Fingerprint;
@@ -41,8 +40,6 @@ pub enum Message<'a> {
     Extended {
         /// The handshake's second message, from the next hop.
         answer: &'a [u8; ANSWER_BYTES],
-        /// How well that node mixes, as it says.
-        company: Told,
         /// Its record, if the choice was the asked hop's.
         record: Option<&'a [u8]>,
     },
@@ -141,14 +138,8 @@ impl<'a> Message<'a> {
                 Self::Extend { offer: fields.array()?, next: Next::Described(record(fields)?) }
             }
             EXTEND_YOU_CHOOSE => Self::Extend { offer: fields.array()?, next: Next::YouChoose },
-            EXTENDED => {
-                Self::Extended { answer: fields.array()?, company: Told::read(&mut fields)?, record: None }
-            }
-            EXTENDED_BY => Self::Extended {
-                answer: fields.array()?,
-                company: Told::read(&mut fields)?,
-                record: Some(record(fields)?),
-            },
+            EXTENDED => Self::Extended { answer: fields.array()?, record: None },
+            EXTENDED_BY => Self::Extended { answer: fields.array()?, record: Some(record(fields)?) },
             NOT_EXTENDED => Self::NotExtended { request: fields.u32()?, why: Ended::from_byte(fields.u8()?) },
             PROBE => Self::Probe { token: fields.u32()? },
             ALIVE => Self::Alive { token: fields.u32()? },
@@ -201,7 +192,7 @@ impl<'a> Message<'a> {
             Self::Extend { next: Next::Named(_), .. } => OFFER_BYTES + 8,
             Self::Extend { next: Next::Described(record), .. } => OFFER_BYTES + record.len(),
             Self::Extend { next: Next::YouChoose, .. } => OFFER_BYTES,
-            Self::Extended { record, .. } => ANSWER_BYTES + Told::BYTES + record.map_or(0, <[u8]>::len),
+            Self::Extended { record, .. } => ANSWER_BYTES + record.map_or(0, <[u8]>::len),
             Self::NotExtended { .. } => 5,
             Self::Probe { .. } | Self::Alive { .. } => 4,
         }
@@ -214,9 +205,7 @@ impl<'a> Message<'a> {
             Self::Extend { offer, next: Next::Named(next) } => fields.put(*offer).put(&next.0),
             Self::Extend { offer, next: Next::Described(record) } => fields.put(*offer).put(record),
             Self::Extend { offer, next: Next::YouChoose } => fields.put(*offer),
-            Self::Extended { answer, company, record } => {
-                company.write(fields.put(*answer)).put(record.unwrap_or_default())
-            }
+            Self::Extended { answer, record } => fields.put(*answer).put(record.unwrap_or_default()),
             Self::NotExtended { request, why } => fields.u32(*request).u8(*why as u8),
             Self::Probe { token } | Self::Alive { token } => fields.u32(*token),
         };
@@ -226,9 +215,7 @@ impl<'a> Message<'a> {
     /// back under the number of one of the question.
     pub(crate) fn cells(&self, geometry: Geometry) -> usize {
         let longest = match self {
-            Self::Extend { next: Next::YouChoose, .. } => {
-                self.len().max(ANSWER_BYTES + Told::BYTES + RECORD_BYTES_MAX)
-            }
+            Self::Extend { next: Next::YouChoose, .. } => self.len().max(ANSWER_BYTES + RECORD_BYTES_MAX),
             _ => self.len(),
         };
         if longest <= geometry.payload() { 1 } else { parts::needed(longest, geometry.message_part()) }
@@ -326,7 +313,6 @@ mod tests {
                 Message::Extend { next: Next::Named(Fingerprint([fill; 8])), offer: &[fill; OFFER_BYTES] },
                 Message::Extended {
                     answer: &[fill; ANSWER_BYTES],
-                    company: Told { set: 7, ..Told::default() },
                     record: None,
                 },
                 Message::NotExtended { request: token, why: Ended::from_byte(why) },
@@ -352,14 +338,14 @@ mod tests {
             let (record, offer, answer) = (vec![fill; record], [fill; OFFER_BYTES], [fill; ANSWER_BYTES]);
             let packet = vec![fill; geometry.packet()];
             let asks = Message::Extend { offer: &offer, next: Next::YouChoose };
-            let says = Message::Extended { answer: &answer, company: Told::default(), record: Some(&record) };
+            let says = Message::Extended { answer: &answer, record: Some(&record) };
             prop_assert!(says.cells(geometry) <= asks.cells(geometry), "each cell of the answer has a number");
             let messages = [
                 asks,
                 says,
                 Message::Extend { offer: &offer, next: Next::Named(Fingerprint([fill; 8])) },
                 Message::Extend { offer: &offer, next: Next::Described(&record) },
-                Message::Extended { answer: &answer, company: Told::default(), record: None },
+                Message::Extended { answer: &answer, record: None },
                 Message::Payload(&packet),
             ];
             for message in messages {

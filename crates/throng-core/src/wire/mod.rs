@@ -7,7 +7,6 @@ pub mod datagram;
 mod geometry;
 pub mod message;
 pub mod parts;
-pub mod told;
 
 pub use geometry::Geometry;
 

@@ -73,18 +73,13 @@ fn readable(report: &Report) -> String {
     let _ = writeln!(text, "{}", cover_line(&report.cover));
     let _ = writeln!(text, "{}", node_lines(&report.node));
     if let Some(client) = &report.client {
-        let _ =
-            writeln!(text, "\nYour circuits, and what their mixes said of the minute before they joined:\n");
+        let _ = writeln!(
+            text,
+            "\nYour circuits (how many others use their mixes, these tell nobody: whoever asked often could follow you):\n"
+        );
         for circuit in &client.circuits {
             let kind = if circuit.is_used { "in use" } else { "in store" };
-            let _ = writeln!(text, "  {kind}, {} s old", circuit.age_seconds);
-            for hop in &circuit.hops {
-                let _ = writeln!(
-                    text,
-                    "    {:<18} {:>5} users {:>6} circuits; a cell among {:>6.1} circuits, {:>5.2} bits",
-                    hop.mix, hop.users, hop.circuits, hop.set, hop.bits
-                );
-            }
+            let _ = writeln!(text, "  {} ({kind}, {} s old)", circuit.hops.join(" → "), circuit.age_seconds);
         }
         let _ = writeln!(text, "\nOf your circuits, this share has its two ends with an adversary who has\n");
         for adversary in &client.adversaries {

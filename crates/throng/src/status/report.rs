@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use throng_core::cover::{CircuitCover, Cover, UserLinkCover};
 use throng_core::mixing::Mixing;
 use throng_core::refused::Refused;
-use throng_core::wire::told::Told;
 use throng_core::{Design, NodeId};
 use throng_net::meter::Meter;
 
@@ -93,17 +92,9 @@ pub(crate) struct ClientReport {
 pub(crate) struct CircuitReport {
     pub(crate) is_used: bool,
     pub(crate) age_seconds: u64,
-    pub(crate) hops: Vec<HopReport>,
-}
-
-/// What a hop said when it joined the circuit.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct HopReport {
-    pub(crate) mix: String,
-    pub(crate) users: u32,
-    pub(crate) circuits: u32,
-    pub(crate) set: f64,
-    pub(crate) bits: f64,
+    /// Names of its mixes, first to last. How many others use them, a client cannot know: mixes tell nobody, since whoever
+    /// asked them often could follow single circuits.
+    pub(crate) hops: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -190,17 +181,10 @@ fn cover_report(cover: &Cover, meter: Option<&Meter>, up: Duration) -> CoverRepo
 }
 
 fn client_report(meter: &Meter, hops: usize, name: impl Fn(NodeId) -> String) -> ClientReport {
-    let hop = |mix: &NodeId, told: &Told| HopReport {
-        mix: name(*mix),
-        users: told.users,
-        circuits: told.circuits,
-        set: f64::from(told.set) / 100.0,
-        bits: f64::from(told.bits) / 100.0,
-    };
     let circuits = meter.circuits.iter().map(|circuit| CircuitReport {
         is_used: circuit.is_used,
         age_seconds: circuit.age.as_secs(),
-        hops: circuit.path.iter().zip(&circuit.told).map(|(mix, told)| hop(mix, told)).collect(),
+        hops: circuit.path.iter().map(|mix| name(*mix)).collect(),
     });
     let adversaries = ADVERSARIES.map(|share| AdversaryReport {
         share,
@@ -246,11 +230,11 @@ fn why_low(report: &Report, design: &Design) -> String {
             None => "this is a mix: it has no circuits of its own, and reports what it observes".into(),
         };
     };
-    // A mix in this process knows better than its report from when it joined.
-    let users = circuit.hops.first().map_or(0, |first| {
-        report.mixes.iter().find(|mix| mix.name == first.mix).map_or(first.users, |mix| mix.users)
-    });
-    if users < FEW_USERS {
+    // Only mixes in this process say what they observe.
+    let observed = |hop: &String| report.mixes.iter().find(|mix| mix.name == *hop);
+    if let Some(users) = circuit.hops.first().and_then(observed).map(|mix| mix.users)
+        && users < FEW_USERS
+    {
         let users = if users == 1 { "1 user".into() } else { format!("{users} users") };
         return format!("{users} at your first mix in the last minute: with so few, timing alone finds you");
     }
@@ -261,11 +245,13 @@ fn why_low(report: &Report, design: &Design) -> String {
                 can link them"
             .into();
     }
-    let least = circuit.hops.iter().map(|hop| hop.bits).fold(f64::INFINITY, f64::min);
-    if design.mixing != Mixing::NONE && least < FEW_BITS {
+    let least = circuit.hops.iter().filter_map(observed).min_by(|a, b| a.bits.total_cmp(&b.bits));
+    if let Some(MixReport { set, bits, .. }) = least
+        && design.mixing != Mixing::NONE
+        && *bits < FEW_BITS
+    {
         return format!(
-            "one of your mixes reported that a cell hides among only {:.1} circuits, which is {least:.1} bits",
-            circuit.hops.iter().map(|hop| hop.set).fold(f64::INFINITY, f64::min)
+            "one of your mixes observed that a cell hides among only {set:.1} circuits, which is {bits:.1} bits"
         );
     }
     if !covers_circuits {
@@ -288,11 +274,9 @@ mod tests {
     use throng_core::refused::Counts;
     use throng_net::pacer::Pacing;
 
-    fn meter(users: u32, bits: u32, circuits: usize) -> Meter {
-        let told = Told { users, circuits: 3, set: 250, bits };
+    fn meter(users: u32, bits: f32, circuits: usize) -> Meter {
         let circuit = OwnCircuit {
             path: (1..=3).map(|i| NodeId([i; 32])).collect(),
-            told: vec![told; 3],
             age: Duration::from_secs(5),
             is_used: true,
         };
@@ -305,7 +289,7 @@ mod tests {
             unread: 8,
             pacing,
             first_hops: Vec::new(),
-            company: Company::default(),
+            company: Company { users, circuits: 3, cells: 100, set: 2.5, bits },
             lonely_cells: 0,
             spent: Some(spent),
             circuits: vec![circuit; circuits],
@@ -317,28 +301,42 @@ mod tests {
     fn why(design: &str, cover: &str, meter: &Meter) -> String {
         let design =
             Design { mixing: design.parse().unwrap(), cover: cover.parse().unwrap(), ..Design::default() };
-        Report::new(&design, Duration::from_secs(100), Some(meter), &[], |id| format!("{id:?}")).why_low
+        let name = |id: NodeId| format!("mix-{}", id.0[0]);
+        let mixes: Vec<_> = (1..=3).map(|i| (format!("mix-{i}"), meter.clone())).collect();
+        Report::new(&design, Duration::from_secs(100), Some(meter), &mixes, name).why_low
+    }
+
+    /// Only a mix in this process says what it observes: others must tell nobody.
+    #[test]
+    fn nothing_is_claimed_about_mixes_elsewhere() {
+        let design = Design { mixing: "batch=20ms".parse().unwrap(), ..Design::default() };
+        let name = |id: NodeId| format!("mix-{}", id.0[0]);
+        let client = meter(1, 0.1, 1);
+        let report = Report::new(&design, Duration::from_secs(100), Some(&client), &[], name);
+        assert!(report.why_low.contains("no dummies go from end to end"), "{}", report.why_low);
+        let text = crate::status::readable(&report);
+        assert!(text.contains("mix-1 → mix-2 → mix-3") && text.contains("tell nobody"), "{text}");
     }
 
     #[test]
     fn the_weakest_point_is_named() {
-        assert!(why("none", "none", &meter(50, 0, 0)).contains("no circuit yet"));
-        let few = why("none", "none", &meter(3, 0, 1));
+        assert!(why("none", "none", &meter(50, 0.0, 0)).contains("no circuit yet"));
+        let few = why("none", "none", &meter(3, 0.0, 1));
         assert_eq!(few, "3 users at your first mix in the last minute: with so few, timing alone finds you");
-        assert!(why("none", "none", &meter(1, 0, 1)).starts_with("1 user at"));
-        assert!(why("none", "none", &meter(50, 0, 1)).contains("leave every mix at once"));
+        assert!(why("none", "none", &meter(1, 0.0, 1)).starts_with("1 user at"));
+        assert!(why("none", "none", &meter(50, 0.0, 1)).contains("leave every mix at once"));
         assert!(
-            why("batch=20ms", "none", &meter(50, 40, 1)).contains("only 2.5 circuits, which is 0.4 bits")
+            why("batch=20ms", "none", &meter(50, 0.4, 1)).contains("only 2.5 circuits, which is 0.4 bits")
         );
-        assert!(why("batch=20ms", "user-link", &meter(50, 300, 1)).contains("no dummies go from end to end"));
-        assert!(why("batch=20ms", "end-to-end", &meter(50, 300, 1)).contains("blocking"));
+        assert!(why("batch=20ms", "user-link", &meter(50, 3.0, 1)).contains("no dummies go from end to end"));
+        assert!(why("batch=20ms", "end-to-end", &meter(50, 3.0, 1)).contains("blocking"));
     }
 
     /// A slot that was missed is counted where people look: lateness may show the load.
     #[test]
     fn what_is_measured_is_shown() {
         let report =
-            Report::new(&Design::default(), Duration::from_secs(1), Some(&meter(5, 0, 1)), &[], |_| {
+            Report::new(&Design::default(), Duration::from_secs(1), Some(&meter(5, 0.0, 1)), &[], |_| {
                 String::new()
             });
         let text = crate::status::readable(&report);
@@ -355,7 +353,7 @@ mod tests {
     #[test]
     fn numbers_follow_their_formulas() {
         let design = Design { cover: "user-link".parse().unwrap(), ..Design::default() };
-        let client = meter(50, 0, 1);
+        let client = meter(50, 0.0, 1);
         let report = Report::new(&design, Duration::from_secs(864), Some(&client), &[], |_| String::new());
         assert_eq!(report.cover.bytes, 100 * 1308);
         assert_eq!(report.cover.bytes_a_day, 100 * 100 * 1308);

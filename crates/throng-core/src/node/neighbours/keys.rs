@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::session::Session;
 use crate::crypto::{ANSWER_BYTES, Initiation, OFFER_BYTES, Suite};
-use crate::limits::SESSION_GRACE;
+use crate::limits::{SESSION_CHANGE_EVERY, SESSION_GRACE};
 use crate::refused::Refused;
 use crate::time::Time;
 
@@ -21,6 +21,13 @@ pub(super) struct Keys<S: Suite> {
 pub(super) enum Renewal<S: Suite> {
     /// We offered others.
     Asked(Asked<S>),
+    /// Our offer was answered, and their time has not come.
+    Agreed {
+        /// The keys.
+        next: Session<S>,
+        /// When they come into use.
+        change_at: Time,
+    },
     /// The neighbour did, and we answered; it has not used them yet.
     Answered(AnsweredRenewal<S>),
     /// Those that were in use before.
@@ -38,6 +45,16 @@ pub(super) struct Asked<S: Suite> {
     pub(super) ours: u32,
     pub(super) sends: u32,
     pub(super) again_at: Time,
+    /// When the first offer was sent.
+    pub(super) since: Time,
+}
+
+impl<S: Suite> Asked<S> {
+    /// When the keys come into use if they are agreed `now`.
+    pub(super) fn change_at(&self, now: Time) -> Time {
+        let periods = (now - self.since).as_nanos() / SESSION_CHANGE_EVERY.as_nanos();
+        self.since + SESSION_CHANGE_EVERY * (periods as u32 + 1)
+    }
 }
 
 /// An offer of the neighbour's, and what we said to it.
@@ -53,6 +70,7 @@ impl<S: Suite> Renewal<S> {
     pub(super) fn number(&self) -> u32 {
         match self {
             Self::Asked(asked) => asked.ours,
+            Self::Agreed { next, .. } => next.ours,
             Self::Answered(answered) => answered.next.ours,
             Self::Changed { previous, .. } => previous.ours,
         }
@@ -73,6 +91,8 @@ pub(super) struct Opened<'d> {
 pub(super) enum KeysDue {
     /// Other ones are to be asked for (again).
     Renew,
+    /// Those that were agreed come into use.
+    Change,
     /// Those of before go.
     Expire,
 }
@@ -88,10 +108,11 @@ impl<S: Suite> Keys<S> {
         self.renewal.as_deref().map(Renewal::number)
     }
 
-    /// When something is to be done about them, and what: whether those of before go, or other ones are asked for.
+    /// When something is to be done about them, and what.
     pub(super) fn due(&self) -> (Time, KeysDue) {
         match self.renewal.as_deref() {
             Some(Renewal::Asked(asked)) => (asked.again_at, KeysDue::Renew),
+            Some(Renewal::Agreed { change_at, .. }) => (*change_at, KeysDue::Change),
             Some(Renewal::Answered(_)) => (Time::NEVER, KeysDue::Renew),
             Some(Renewal::Changed { until, .. }) => (*until, KeysDue::Expire),
             None => match &self.current {
@@ -137,6 +158,14 @@ impl<S: Suite> Keys<S> {
                 Ok(cell)
             }
             _ => Err(Refused::UnknownSession),
+        }
+    }
+
+    /// The keys that were agreed are in use from now on.
+    pub(super) fn change(&mut self, now: Time) {
+        match self.renewal.take().map(|renewal| *renewal) {
+            Some(Renewal::Agreed { next, .. }) => self.change_to(next, now),
+            _ => unreachable!("only keys that were agreed have a time"),
         }
     }
 

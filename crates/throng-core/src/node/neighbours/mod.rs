@@ -189,6 +189,10 @@ impl<S: Suite> Neighbours<S> {
                 self.renew(key, cx);
                 return self.look(key, cx);
             }
+            Wish::ChangeKeys => {
+                self.change_keys(key, cx);
+                return self.look(key, cx);
+            }
             Wish::Expire => {
                 self.links.set_renewal(key, None);
                 return self.look(key, cx);

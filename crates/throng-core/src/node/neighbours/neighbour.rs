@@ -112,6 +112,8 @@ pub(crate) enum Wish {
     Introduce,
     /// Offer other keys (again).
     Renew,
+    /// Use the keys that were agreed.
+    ChangeKeys,
     /// Let the keys go that were in use before.
     Expire,
     /// Ask whether the neighbour lives.
@@ -295,7 +297,11 @@ impl<S: Suite> Neighbour<S> {
             return Wish::Introduce;
         }
         if renewal_at <= now {
-            return if due == KeysDue::Renew { Wish::Renew } else { Wish::Expire };
+            return match due {
+                KeysDue::Renew => Wish::Renew,
+                KeysDue::Change => Wish::ChangeKeys,
+                KeysDue::Expire => Wish::Expire,
+            };
         }
         let next = match pulse {
             Pulse::Look(at) => at,

@@ -1,8 +1,10 @@
 //! Other keys for a link that is up, while it is in use.
 //!
 //! Whoever began the handshake of the keys in use offers others when they are old, by a message under them. The answer
-//! comes the same way. The one who asked uses the new keys at once and says something under them; the one who was asked
-//! does so as soon as it hears that. Datagrams that were still under way under the old ones are opened for a while.
+//! comes the same way. The one who asked uses the new keys from a moment on that the first offer fixed, and says something
+//! under them; the one who was asked does so as soon as it hears that. Datagrams that were still under way under the old ones
+//! are opened for a while. In covered links offer and answer wait behind other cells: if the keys changed with the answer,
+//! the number of the session, which everybody sees, would change later where there is much to do.
 
 use super::Neighbours;
 use super::keys::{AnsweredRenewal, Asked, Renewal};
@@ -20,7 +22,7 @@ use crate::wire::control::Control;
 impl<S: Suite> Neighbours<S> {
     /// Our side of a session that we begin now. Keys of links that began together are not renewed together.
     pub(super) fn our_side(cx: &mut Cx<'_>) -> Side {
-        let renew_after = SESSION_AGE.mul_f64(0.75 + cx.chance.timing.unit() / 4.0);
+        let renew_after = SESSION_AGE.mul_f64(0.75 + cx.chance.renewal.unit() / 4.0);
         Side::Initiator { renew_after }
     }
 
@@ -30,7 +32,7 @@ impl<S: Suite> Neighbours<S> {
         if self.links.get(key).is_some_and(|link| !is_asked(link)) {
             let ours = self.links.fresh_session(&mut cx.chance.keys);
             let initiation = Initiation::new(&mut cx.chance.keys);
-            let asked = Asked { initiation, ours, sends: 0, again_at: Time::ZERO };
+            let asked = Asked { initiation, ours, sends: 0, again_at: Time::ZERO, since: cx.now };
             self.links.set_renewal(key, Some(Renewal::Asked(asked)));
         }
         let renewal = self.links.get_mut(key).and_then(|link| link.keys.renewal.as_deref_mut());
@@ -76,7 +78,7 @@ impl<S: Suite> Neighbours<S> {
         Ok(())
     }
 
-    /// Our offer of other keys was answered: they are in use from now on.
+    /// Our offer of other keys was answered.
     pub(in crate::node) fn receive_renewed(
         &mut self,
         key: NeighbourKey,
@@ -95,10 +97,18 @@ impl<S: Suite> Neighbours<S> {
         let node = record.description();
         let purpose = KeyUse::Link { initiator, responder };
         let secret = asked.initiation.finish(purpose, &node.identity.0, &node.link_key, answer)?;
-        link.keys.renewal = None;
-        link.keys
-            .change_to(Session::new((initiator, responder), Self::our_side(cx), &secret, cx.now), cx.now);
-        cx.say_at_once(key, &Control::Ping { token: 0 });
+        let change_at = asked.change_at(cx.now);
+        let next = Session::new((initiator, responder), Self::our_side(cx), &secret, change_at);
+        self.links.set_renewal(key, Some(Renewal::Agreed { next, change_at }));
+        self.look(key, cx);
         Ok(())
+    }
+
+    /// The keys that were agreed come into use, and the neighbour hears it.
+    pub(super) fn change_keys(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.keys.change(cx.now);
+            cx.say_at_once(key, &Control::Ping { token: 0 });
+        }
     }
 }

@@ -67,7 +67,9 @@ impl<S: Suite> Neighbours<S> {
         if link.guard.is_some() {
             return;
         }
-        let seed = cx.slots.timing_of(Timing::Link(link.paths.chosen())).0.seed();
+        // Another one each time, and not to be found out afterwards: padding that came before must not be known from this.
+        let seed = cx.chance.defence.seed();
+        cx.chance.defence.forget();
         let defence = self.defences.as_ref().and_then(|defences| defences.build(text, &seed, cx.now));
         if let Some(defence) = defence {
             link.guard = Some(Box::new(Guard::new(defence)));

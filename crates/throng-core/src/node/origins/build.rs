@@ -21,7 +21,6 @@ use crate::time::Time;
 use crate::timers::Timer;
 use crate::wire::control::{Control, Ended};
 use crate::wire::message::{Message, request_name};
-use crate::wire::told::Told;
 
 impl<S: Suite> Origins<S> {
     /// Draws the path of a circuit whose exit serves `port`.
@@ -97,7 +96,6 @@ impl<S: Suite> Origins<S> {
         key: OriginKey,
         (place, record): (usize, Option<&[u8]>),
         answer: &[u8; ANSWER_BYTES],
-        company: Told,
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let origin = self.origins.get_mut(key).ok_or(Refused::UnknownCircuit)?;
@@ -127,7 +125,7 @@ impl<S: Suite> Origins<S> {
         };
         building.build.joined();
         let was_repeated = building.sends > 1;
-        origin.add_hop(mix, Layers::new(&secret), company, cx.now);
+        origin.add_hop(mix, Layers::new(&secret), cx.now);
         self.go_on(key, was_repeated, cx);
         Ok(())
     }

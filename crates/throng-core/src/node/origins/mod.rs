@@ -35,7 +35,6 @@ use crate::wire::cell::CellHeader;
 use crate::wire::control::Ended;
 use crate::wire::message::Message;
 use crate::wire::parts::Gathering;
-use crate::wire::told::Told;
 
 /// All circuits of a node's own, and what it knows about having more.
 pub(super) struct Origins<S: Suite> {
@@ -55,8 +54,6 @@ pub(super) struct Origins<S: Suite> {
 pub struct OwnCircuit {
     /// Its mixes, first to last.
     pub path: Vec<NodeId>,
-    /// What each of them said of its company when it joined.
-    pub told: Vec<Told>,
     /// How long ago that was.
     pub age: Duration,
     /// Whether streams use it, or may no more.
@@ -130,8 +127,8 @@ impl<S: Suite> Origins<S> {
             Message::Payload(payload) if is_far_end => cx.out.deliver(CircuitId::origin(key), payload),
             Message::Alive { token } if is_far_end => origin.answered(token, cx.now),
             Message::Dummy => origin.pace.iter_mut().for_each(|pace| pace.hear()),
-            Message::Extended { answer, company, record } => {
-                return self.hop_joined(key, (place + 1, record), answer, company, cx);
+            Message::Extended { answer, record } => {
+                return self.hop_joined(key, (place + 1, record), answer, cx);
             }
             Message::NotExtended { request, why } if place + 1 == origin.path.len() => {
                 return self.hop_refused(key, request, why, cx);
@@ -236,7 +233,6 @@ impl<S: Suite> Origins<S> {
         let ready = self.origins.values().filter(|origin| origin.is_ready());
         let seen = ready.map(|origin| OwnCircuit {
             path: origin.path.iter().map(|record| record.description().identity).collect(),
-            told: origin.told().to_vec(),
             age: now - origin.started,
             is_used: origin.use_.isolation.is_some(),
         });

@@ -22,7 +22,6 @@ use crate::timers::Due;
 use crate::window::Window;
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::{Message, is_recognised};
-use crate::wire::told::Told;
 
 /// A circuit of our own.
 pub(crate) struct Origin<S: Suite> {
@@ -37,7 +36,6 @@ pub(crate) struct Origin<S: Suite> {
     pub(crate) use_: Use,
     hops: Vec<Layers<S>>,
     /// What each hop said of its company when it joined.
-    told: Vec<Told>,
     next_number: u32,
     cells_sent: u32,
     seen_stream: Window<CIRCUIT_WINDOW_CELLS>,
@@ -104,7 +102,6 @@ impl<S: Suite> Origin<S> {
             started: now,
             use_: Use::default(),
             hops: Vec::new(),
-            told: Vec::new(),
             next_number: number,
             cells_sent: 0,
             seen_stream: Window::new(),
@@ -146,19 +143,13 @@ impl<S: Suite> Origin<S> {
     }
 
     /// The circuit is one hop longer.
-    pub(crate) fn add_hop(&mut self, mix: Arc<Record>, layers: Layers<S>, company: Told, now: Time) {
+    pub(crate) fn add_hop(&mut self, mix: Arc<Record>, layers: Layers<S>, now: Time) {
         self.path.push(mix);
         self.hops.push(layers);
-        self.told.push(company);
         self.silence.hear(now);
         if let Stage::Building(building) = &self.stage {
             self.rtt = now - building.asked_at;
         }
-    }
-
-    /// What its hops said of their company when they joined.
-    pub(crate) fn told(&self) -> &[Told] {
-        &self.told
     }
 
     /// When it is given up if it is not complete.

@@ -32,7 +32,6 @@ use crate::wire::cell::{CellHeader, Space};
 use crate::wire::control::{Control, Ended};
 use crate::wire::message::{Message, Piece, request_name};
 use crate::wire::parts::Gathering;
-use crate::wire::told::Told;
 
 /// All circuits through a node.
 pub(super) struct Relays<S: Suite> {
@@ -94,7 +93,7 @@ impl<S: Suite> Relays<S> {
         cx: &mut Cx<'_>,
     ) -> RelayKey {
         let offer_head = head(offer);
-        let answered = GivenAnswer { offer_head, answer: *answer, company: Told::default(), chosen: None };
+        let answered = GivenAnswer { offer_head, answer: *answer, chosen: None };
         let key = self.relays.insert(Box::new(Relay::new(previous, layers, answered, cx.now)));
         cx.counts.circuits_relayed += 1;
         self.look(key, cx);
@@ -106,14 +105,13 @@ impl<S: Suite> Relays<S> {
         &mut self,
         key: RelayKey,
         offer: &[u8; OFFER_BYTES],
-        company: Told,
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let relay = self.relays.get(key).ok_or(Refused::UnknownCircuit)?;
         let answered = relay.answer.as_ref().filter(|answered| answered.offer_head == head(offer));
         let answer = &answered.ok_or(Refused::OutOfPlace)?.answer;
         let (link, circuit) = relay.previous;
-        cx.say(link, &Control::Created { circuit, answer, company });
+        cx.say(link, &Control::Created { circuit, answer });
         Ok(())
     }
 
@@ -175,14 +173,13 @@ impl<S: Suite> Relays<S> {
         &mut self,
         key: RelayKey,
         answer: &[u8; ANSWER_BYTES],
-        company: Told,
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
         let NextHop::Extending(extending) = &mut relay.next else { return Err(Refused::OutOfPlace) };
         let (link, name, offer_head) = (extending.link, extending.name, head(&extending.offer));
         let (numbers, chosen) = (core::mem::take(&mut extending.numbers), extending.chosen.take());
-        let answered = Box::new(GivenAnswer { offer_head, answer: *answer, company, chosen });
+        let answered = Box::new(GivenAnswer { offer_head, answer: *answer, chosen });
         relay.reply(key, &numbers, &answered.message(), cx);
         relay.next = NextHop::Hop { link, name, answer: Some(answered) };
         Ok(())
@@ -520,7 +517,7 @@ impl GivenAnswer {
     /// What the origin is told.
     fn message(&self) -> Message<'_> {
         let record = self.chosen.as_ref().map(|record| record.as_bytes());
-        Message::Extended { answer: &self.answer, company: self.company, record }
+        Message::Extended { answer: &self.answer, record }
     }
 }
 

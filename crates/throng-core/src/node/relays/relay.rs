@@ -18,7 +18,6 @@ use crate::timers::Due;
 use crate::window::{Rationed, Window};
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::{self as wire, Message, is_recognised};
-use crate::wire::told::Told;
 
 /// A circuit through us.
 pub(crate) struct Relay<S: Suite> {
@@ -44,8 +43,6 @@ pub(crate) struct Relay<S: Suite> {
 pub(crate) struct GivenAnswer {
     pub(crate) offer_head: [u8; 32],
     pub(crate) answer: [u8; ANSWER_BYTES],
-    /// What the next hop said of its company beside it.
-    pub(crate) company: Told,
     /// Its record, if we chose it.
     pub(crate) chosen: Option<Arc<Record>>,
 }

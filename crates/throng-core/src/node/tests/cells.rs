@@ -14,7 +14,6 @@ use crate::time::Time;
 use crate::wire::Geometry;
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::Message;
-use crate::wire::told::Told;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -51,13 +50,9 @@ fn circuit() -> Circuit {
     let mut relays = Vec::new();
     for hop in 0..HOPS {
         let (ours, theirs) = handshake(&mut rng);
-        own.add_hop(mix(hop as u8), ours, Told::default(), NOW);
-        let answered = GivenAnswer {
-            offer_head: [0; 32],
-            answer: [0; crate::crypto::ANSWER_BYTES],
-            company: Told::default(),
-            chosen: None,
-        };
+        own.add_hop(mix(hop as u8), ours, NOW);
+        let answered =
+            GivenAnswer { offer_head: [0; 32], answer: [0; crate::crypto::ANSWER_BYTES], chosen: None };
         let mut relay = Relay::new((NeighbourKey::default(), 1), theirs, answered, NOW);
         if hop + 1 < HOPS {
             relay.next = NextHop::Hop { link: NeighbourKey::default(), name: 1, answer: None };
