@@ -29,10 +29,8 @@ pub enum Purpose {
     World = 5,
     /// Slots of covered links and circuits.
     Cover = 6,
-    /// Moments at which keys of links are renewed: drawn from nothing else, they cannot follow what else is drawn.
+    /// Moments at which keys of covered links are renewed: drawn from nothing else, they cannot follow what else is drawn.
     Renewal = 7,
-    /// Defences of user links.
-    Defence = 8,
 }
 
 impl Seed {

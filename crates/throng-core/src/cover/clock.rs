@@ -83,6 +83,7 @@ struct Inner {
     /// What a client may spend; mixes spend what the design says.
     purse: Option<Purse>,
     spent: Spent,
+    renewals: Rng,
 }
 
 impl SlotClock {
@@ -94,7 +95,8 @@ impl SlotClock {
         }
         let grid = Grid::new(seed.rng(Purpose::Cover, u64::MAX).seed());
         let (purse, spent) = (budget.map(Purse::new), Spent::default());
-        Self(Some(Box::new(Inner { seed, grid, geometry, due, purse, spent })))
+        let renewals = seed.rng(Purpose::Renewal, 0);
+        Self(Some(Box::new(Inner { seed, grid, geometry, due, purse, spent, renewals })))
     }
 
     /// Whether anything here may speak in slots.
@@ -128,6 +130,12 @@ impl SlotClock {
             Timing::Relay(key) => fnv(&[&[3][..], &key.data().as_ffi().to_le_bytes()].concat()),
         };
         (running.seed.rng(Purpose::Cover, owner), running.grid.clone())
+    }
+
+    /// A number from 0 to 1 for the moment of another renewal of keys: what else is drawn, and how often, does not change it.
+    /// Nothing where nothing speaks in slots.
+    pub(crate) fn draw_renewal(&mut self) -> Option<f64> {
+        Some(self.0.as_mut()?.renewals.unit())
     }
 
     /// Notes when a speaker has its next slot.

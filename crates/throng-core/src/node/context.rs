@@ -50,8 +50,6 @@ pub(super) struct Chance {
     pub(super) keys: Rng,
     pub(super) route: Rng,
     pub(super) timing: Rng,
-    pub(super) renewal: Rng,
-    pub(super) defence: Rng,
 }
 
 /// The common things, at one moment, and where everything goes that comes of it.

@@ -112,8 +112,6 @@ impl<S: Suite> Node<S> {
             keys: seed.rng(Purpose::Keys, 0),
             route: seed.rng(Purpose::Route, 0),
             timing: seed.rng(Purpose::Timing, 0),
-            renewal: seed.rng(Purpose::Renewal, 0),
-            defence: seed.rng(Purpose::Defence, 0),
         };
         let me = Me {
             id: config.keys.id::<S>(),

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::session::Session;
+use super::session::{Session, Side};
 use crate::crypto::{ANSWER_BYTES, Initiation, OFFER_BYTES, Suite};
 use crate::limits::{SESSION_CHANGE_EVERY, SESSION_GRACE};
 use crate::refused::Refused;
@@ -45,8 +45,10 @@ pub(super) struct Asked<S: Suite> {
     pub(super) ours: u32,
     pub(super) sends: u32,
     pub(super) again_at: Time,
-    /// When the first offer was sent.
+    /// When the first offer was due: not when it was sent, since timers are late, and later the more there is to do.
     pub(super) since: Time,
+    /// Ours of the keys that follow. Drawn here: in which order links agree on theirs depends on what waits.
+    pub(super) side: Side,
 }
 
 impl<S: Suite> Asked<S> {
@@ -159,6 +161,17 @@ impl<S: Suite> Keys<S> {
             }
             _ => Err(Refused::UnknownSession),
         }
+    }
+
+    /// Those under which a datagram is sealed that leaves `at` some moment. What has a slot is sealed before it, and timers are
+    /// late, so that keys change with the first datagram after their time if nobody changed them before.
+    pub(super) fn in_use(&mut self, at: Time) -> Option<&mut Session<S>> {
+        if let Some(Renewal::Agreed { change_at, .. }) = self.renewal.as_deref()
+            && *change_at <= at
+        {
+            self.change(at);
+        }
+        self.current.as_mut()
     }
 
     /// The keys that were agreed are in use from now on.

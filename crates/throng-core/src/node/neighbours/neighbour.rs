@@ -245,7 +245,7 @@ impl<S: Suite> Neighbour<S> {
         at: Time,
         cx: &mut Cx<'_>,
     ) {
-        let Some(session) = self.keys.current.as_mut().filter(|session| session.may_seal()) else {
+        let Some(session) = self.keys.in_use(at.max(cx.now)).filter(|session| session.may_seal()) else {
             cx.counts.cells_dropped += 1;
             return;
         };

@@ -22,17 +22,21 @@ use crate::wire::control::Control;
 impl<S: Suite> Neighbours<S> {
     /// Our side of a session that we begin now. Keys of links that began together are not renewed together.
     pub(super) fn our_side(cx: &mut Cx<'_>) -> Side {
-        let renew_after = SESSION_AGE.mul_f64(0.75 + cx.chance.renewal.unit() / 4.0);
+        let part = cx.slots.draw_renewal().unwrap_or_else(|| cx.chance.timing.unit());
+        let renew_after = SESSION_AGE.mul_f64(0.75 + part / 4.0);
         Side::Initiator { renew_after }
     }
 
     /// Offers other keys (again).
     pub(super) fn renew(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let is_asked = |link: &Neighbour<S>| matches!(link.keys.renewal.as_deref(), Some(Renewal::Asked(_)));
-        if self.links.get(key).is_some_and(|link| !is_asked(link)) {
+        if let Some(link) = self.links.get(key).filter(|link| !is_asked(link)) {
+            let planned = link.keys.current.as_ref().map_or(cx.now, |session| session.renew_at);
             let ours = self.links.fresh_session(&mut cx.chance.keys);
             let initiation = Initiation::new(&mut cx.chance.keys);
-            let asked = Asked { initiation, ours, sends: 0, again_at: Time::ZERO, since: cx.now };
+            let side = Self::our_side(cx);
+            let asked =
+                Asked { initiation, ours, sends: 0, again_at: Time::ZERO, since: planned.min(cx.now), side };
             self.links.set_renewal(key, Some(Renewal::Asked(asked)));
         }
         let renewal = self.links.get_mut(key).and_then(|link| link.keys.renewal.as_deref_mut());
@@ -98,7 +102,7 @@ impl<S: Suite> Neighbours<S> {
         let purpose = KeyUse::Link { initiator, responder };
         let secret = asked.initiation.finish(purpose, &node.identity.0, &node.link_key, answer)?;
         let change_at = asked.change_at(cx.now);
-        let next = Session::new((initiator, responder), Self::our_side(cx), &secret, change_at);
+        let next = Session::new((initiator, responder), asked.side, &secret, change_at);
         self.links.set_renewal(key, Some(Renewal::Agreed { next, change_at }));
         self.look(key, cx);
         Ok(())

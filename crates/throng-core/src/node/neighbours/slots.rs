@@ -68,8 +68,8 @@ impl<S: Suite> Neighbours<S> {
             return;
         }
         // Another one each time, and not to be found out afterwards: padding that came before must not be known from this.
-        let seed = cx.chance.defence.seed();
-        cx.chance.defence.forget();
+        let seed = cx.chance.timing.seed();
+        cx.chance.timing.forget();
         let defence = self.defences.as_ref().and_then(|defences| defences.build(text, &seed, cx.now));
         if let Some(defence) = defence {
             link.guard = Some(Box::new(Guard::new(defence)));
