@@ -222,7 +222,7 @@ impl CircuitWatcher {
     fn heed(&self, event: Event) {
         match event {
             Event::CircuitReady { circuit, path, took } => {
-                info!(hops = path.len(), us = took.as_micros(), "a circuit is ready");
+                info!(hops = path.len(), took_us = took.as_micros(), "a circuit is ready");
                 self.connect(circuit, path, took);
             }
             Event::CircuitEnded { circuit, why } => {

@@ -1,6 +1,7 @@
 //! A network's design, from a file and flags.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -17,16 +18,13 @@ use crate::disk;
 #[derive(Args)]
 pub(crate) struct DesignOptions {
     /// A design file: lines of `axis = value` with the axes `hops`, `mixing`, `company`, `cover` and `rate`, each written like the
-    /// flag of that name, and `datagram` (bytes)
+    /// flag of that name, `datagram` (bytes), `route` (`free`), and the versions `format` and `wire`
     #[arg(long, value_name = "FILE")]
     design: Option<PathBuf>,
     /// Mixes in a circuit [default: 3]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=HOPS_MAX as i64))]
     hops: Option<u8>,
-    /// How mixes hold cells: `none`, `batch=20ms`, `pool=1:10:200ms` (how many must arrive, or how often some leave; how
-    /// many stay; the silence after which a dummy is added), `slices=50ms`, `exponential=15ms`, `uniform=20ms` [default:
-    /// none]
-    #[arg(long)]
+    #[arg(long, help = format!("How mixes hold cells: {} [default: none]", Mixing::examples()))]
     mixing: Option<Mixing>,
     /// What mixes do with a cell among too few others: `none`, `fill=3`, `hold=3:20ms` [default: none]
     #[arg(long)]
@@ -39,6 +37,9 @@ pub(crate) struct DesignOptions {
     #[arg(long)]
     rate: Option<Rate>,
 }
+
+/// A detour about which people want to know beforehand.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// The design that the options ask for: flags override the file, and the file overrides the defaults.
 pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
@@ -54,6 +55,12 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
     let from_flags = flags.iter().map(|(axis, value)| (*axis, value.as_str()));
     let design = Design::default().with(from_file.chain(from_flags)).context("in the flags")?;
     design.check(&Maybenot)?;
+    if design.detour() > SLOW {
+        eprintln!(
+            "note: with this mixing and cover, a question and its answer may take {:.0} s longer where few others are",
+            design.detour().as_secs_f64()
+        );
+    }
     note_of_room(&design.cover).iter().for_each(|note| eprintln!("{note}"));
     Ok(design)
 }

@@ -148,15 +148,47 @@ fn a_document_that_was_changed_or_is_of_another_format_is_refused_with_the_reaso
 fn a_document_is_renewed_when_enough_operators_have_signed() {
     let dir = network(3);
     let (ok, err) = sign(&dir, "@operator-1.keys", &["--days", "60"]);
-    assert!(ok && err.contains("1 valid signatures"), "{err}");
+    assert!(ok && err.contains("1 of 2 signatures") && err.contains("another operator"), "{err}");
     assert!(dir.path().join("network.pending").exists());
     let (ok, err) = sign(&dir, "@operator-1.keys", &[]);
-    assert!(ok && err.contains("1 valid signatures"), "one operator signs once: {err}");
+    assert!(ok && err.contains("1 of 2 signatures"), "one operator signs once: {err}");
+    let (ok, err) = sign(&dir, "@operator-3.keys", &["--days", "1"]);
+    assert!(!ok && err.contains("--record and --days are for whoever begins"), "{err}");
     let (ok, err) = sign(&dir, "@operator-3.keys", &[]);
-    assert!(ok && err.contains("serial 2 is in force"), "{err}");
+    assert!(ok && err.contains("valid for 60 days") && err.contains("serial 2 is in force"), "{err}");
     assert!(!dir.path().join("network.pending").exists());
     let (ok, err) = sign(&dir, "@mix-1.keys", &[]);
     assert!(!ok && err.contains("not the key of an operator"), "{err}");
+}
+
+/// Two documents of one serial stop everybody, so no operator's key makes two, and no old one comes back.
+#[test]
+fn an_operator_signs_one_document_of_a_serial_and_none_of_before() {
+    let dir = network(3);
+    let pending = dir.path().join("network.pending");
+    let (ok, err) = sign(&dir, "@operator-1.keys", &["--days", "10"]);
+    assert!(ok, "{err}");
+    let stale = fs::read(&pending).unwrap();
+    // The first operator forgets, and would begin another one of the same serial.
+    fs::remove_file(&pending).unwrap();
+    let (ok, err) = sign(&dir, "@operator-1.keys", &["--days", "20"]);
+    assert!(!ok && err.contains("has signed serial 2 already") && err.contains("operator-1.signed"), "{err}");
+    fs::write(&pending, &stale).unwrap();
+    let (ok, err) = sign(&dir, "@operator-2.keys", &[]);
+    assert!(ok && err.contains("serial 2 is in force"), "{err}");
+    // The old one comes back, by a copy or a slow mail.
+    fs::write(&pending, &stale).unwrap();
+    let (ok, err) = sign(&dir, "@operator-3.keys", &[]);
+    assert!(!ok && err.contains("would be serial 2") && err.contains("has serial 2"), "{err}");
+    assert!(err.contains("delete"), "{err}");
+}
+
+/// Who starts later must not know fewer mixes than others.
+#[test]
+fn no_document_outlives_its_records() {
+    let dir = network(3);
+    let (ok, err) = sign(&dir, "@operator-1.keys", &["--days", "3000"]);
+    assert!(!ok && err.contains("ends") && err.contains("h before the document"), "{err}");
 }
 
 /// Gives every node a folder of its own, as if it stood on a machine of its own.
@@ -242,6 +274,10 @@ fn two_truths_of_one_serial_are_told_loudly_and_nobody_browses_on() {
         fs::write(dir.path().join("network.throng"), &first).unwrap();
         assert!(sign(&dir, "@operator-1.keys", &["--days", days]).0);
         assert!(sign(&dir, "@operator-2.keys", &[]).0);
+        for operator in 1..=2 {
+            // Somebody else has copies of their keys.
+            fs::remove_file(dir.path().join(format!("operator-{operator}.signed"))).unwrap();
+        }
         give(&dir, mix);
     }
     client.err.wait("the client says it", |bytes, _| {

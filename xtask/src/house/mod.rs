@@ -68,6 +68,9 @@ pub(crate) fn check() -> Result<()> {
     }
     troubles.extend(check_citations()?);
     if troubles.is_empty() {
+        eprintln!(
+            "house: no circles, citations that lead nowhere, rooms that reach into others or long functions"
+        );
         return Ok(());
     }
     troubles.iter().for_each(|trouble| eprintln!("  {trouble}\n"));

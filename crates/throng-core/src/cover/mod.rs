@@ -1,7 +1,8 @@
-//! When a link or a circuit speaks without need.
+//! Cover traffic: when a link or a circuit sends whether there is something to say or not.
 //!
-//! A scheme is data first ([`Cover`]); each of its three kinds has a file with its data, its law and itself at work. At work it is a [`Schedule`], which gets no argument that carries load, so that its
-//! slots cannot follow the load; what goes into a slot is decided a guard time before it and stamped.
+//! A scheme is data first ([`Cover`]); each of its three kinds has a file with its data, its law and itself at work. At work it
+//! is a [`Schedule`], which gets no argument that carries load, so that its slots cannot follow the load; what goes into a
+//! slot is decided a guard time before it and stamped.
 
 mod budget;
 mod circuit;
@@ -17,7 +18,7 @@ mod scheme;
 mod user_link;
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
@@ -80,12 +81,16 @@ impl Cover {
         carried.map(|slots| slots.map(|slots| slots.carries_bps() / circuit))
     }
 
-    /// Why nobody should begin with it, if its schemes contradict each other or its machines are none.
+    /// Why no network should be started with it, if its schemes contradict each other or its machines are invalid.
     pub(crate) fn contradiction(&self, defences: &dyn Defences) -> Option<String> {
         if self.circuits_per_link().contains(&Some(0)) {
             return Some(format!(
-                "cover `{self}`: links must carry the circuits on them, as user-link=256kbps,links=1mbps,end-to-end=64kbps; \
-                 of poisson both rates count, of mimics a third"
+                "cover `{self}`: a covered circuit takes {}, and each covered link must carry one at least, as in \
+                 user-link=256kbps,links=1mbps,end-to-end=64kbps (of poisson both rates count, of mimics a third)",
+                self.circuits
+                    .takes_bps()
+                    .and_then(Rate::bps)
+                    .map_or_else(|| "more than there is".into(), |rate| rate.to_string())
             ));
         }
         let UserLinkCover::Machines(Machines { client, mix }) = &self.user_links else { return None };
@@ -188,7 +193,6 @@ mod tests {
     use super::*;
     use crate::rng::Seed;
     use crate::time::Time;
-    use std::string::ToString;
 
     /// A library that has none.
     struct NoMachines;

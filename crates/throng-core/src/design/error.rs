@@ -38,8 +38,8 @@ impl fmt::Display for DesignError {
             Self::Value(axis, why) => write!(f, "`{axis}`: {why}"),
             Self::OtherFormat(format) => write!(
                 f,
-                "this design has format {format}, and this program knows {FORMAT}: use a program of the same age as the \
-                 design, or write the design anew"
+                "this design has format {format}, and this program knows {FORMAT}: use the version of Throng that wrote it, \
+                 or write the design anew"
             ),
             Self::OtherWire(wire) => write!(
                 f,

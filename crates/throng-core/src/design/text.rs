@@ -33,6 +33,12 @@ impl Design {
         rate: Rate,
         choices: impl IntoIterator<Item = (&'t str, &'t str)>,
     ) -> Result<Self, DesignError> {
+        let choices: alloc::vec::Vec<_> = choices.into_iter().collect();
+        // Versions first: another one may have axes that this program does not know.
+        for (axis, value) in choices.iter().filter(|(axis, _)| ["format", "wire"].contains(axis)) {
+            let axis = if *axis == "wire" { "wire" } else { "format" };
+            self.choose(axis, value, rate)?;
+        }
         let mut chosen = [None; AXES.len()];
         for (axis, value) in choices {
             let place = AXES.iter().position(|known| *known == axis);
@@ -177,6 +183,7 @@ mod tests {
             ("colour = red", "unknown axis `colour`: expected format, wire, datagram"),
             ("hops = 2\nhops = 2", "`hops` is chosen twice"),
             ("mixing", "`mixing` is no choice: expected axis = value"),
+            ("wire = 4\nshape = round", "is for version 4 of the wire"),
             ("wire = 1", "is for version 1 of the wire, and this program speaks version 3"),
             ("format = 2", "this design has format 2, and this program knows 1"),
             ("route = loose", "expected free"),

@@ -17,7 +17,6 @@ use crate::crypto::Suite;
 use crate::design::{Design, DesignError};
 use crate::limits::{DOCUMENT_RECORDS_MAX, NETWORK_NAME_BYTES_MAX, OPERATORS_MAX, RECORD_BYTES_MAX};
 use crate::membership::Record;
-use crate::refused::Refused;
 use crate::time::Time;
 use crate::wire::datagram::VERSION as WIRE;
 use crate::wire::{Malformed, Reader};
@@ -82,8 +81,6 @@ pub enum DocumentError {
     Expired,
     /// Not valid yet.
     NotYet,
-    /// A record in it is not good.
-    BadRecord(Refused),
 }
 
 impl fmt::Display for DocumentError {
@@ -111,12 +108,8 @@ impl fmt::Display for DocumentError {
                 "its network speaks version {wire} of the wire, and this program version {WIRE}: whichever is older, the \
                  program here or those of the network and its operators, must be replaced by a newer one"
             ),
-            Self::BadRecord(Refused::OtherVersion) => f.write_str(
-                "a record in it was made by another version of Throng: its mix must make it anew with the operators' version",
-            ),
             Self::Expired => f.write_str("it has expired: the operators must sign a new one"),
             Self::NotYet => f.write_str("it is not valid yet: is the clock right?"),
-            Self::BadRecord(why) => write!(f, "a record in it is refused ({why:?})"),
         }
     }
 }
@@ -286,6 +279,32 @@ struct Skimmed<'a> {
     records: Vec<&'a [u8]>,
 }
 
+impl Skimmed<'_> {
+    /// What it says. Of its records, those that are good `now`: one that has expired, or is of another version, must not
+    /// cost the whole document.
+    fn into_statement<S: Suite>(self, now: Time) -> Result<Statement, DocumentError> {
+        let records = self.records.iter().filter_map(|bytes| Record::verify::<S>(bytes, now).ok());
+        Ok(Statement {
+            network: self.network.into(),
+            serial: self.serial,
+            from: Time::from_nanos(self.from),
+            until: Time::from_nanos(self.until),
+            design: self.design.parse().map_err(unknown_design)?,
+            records: records.map(Arc::new).collect(),
+        })
+    }
+}
+
+impl Statement {
+    /// Reads a statement that is yet to be signed, without believing it: for operators who look at it first.
+    ///
+    /// # Errors
+    /// [`DocumentError`] says why it is none.
+    pub fn proposed<S: Suite>(unsigned: &[u8], now: Time) -> Result<Self, DocumentError> {
+        skim(&mut Reader::new(unsigned))?.into_statement::<S>(now)
+    }
+}
+
 impl Document {
     /// Reads a document, checks that enough of the roots' operators signed it and that it is valid `now`.
     ///
@@ -317,16 +336,7 @@ impl Document {
         if now < from {
             return Err(DocumentError::NotYet);
         }
-        let records: Result<Vec<_>, Refused> =
-            skimmed.records.iter().map(|bytes| Record::verify::<S>(bytes, now).map(Arc::new)).collect();
-        let statement = Statement {
-            network: skimmed.network.into(),
-            serial: skimmed.serial,
-            from,
-            until,
-            design: skimmed.design.parse().map_err(unknown_design)?,
-            records: records.map_err(DocumentError::BadRecord)?,
-        };
+        let statement = skimmed.into_statement::<S>(now)?;
         Ok(Self { statement, bytes, signed: signed.len() })
     }
 
@@ -498,6 +508,22 @@ pub(crate) mod tests {
             |seconds| Document::verify::<Portable>(&bytes, &roots(), Time::from_secs(seconds)).unwrap_err();
         assert_eq!(at(50), DocumentError::NotYet);
         assert_eq!(at(250), DocumentError::Expired);
+    }
+
+    #[test]
+    fn one_bad_record_does_not_cost_the_document() {
+        let mut said = statement(1);
+        let secret = [5; 32];
+        let short = Description {
+            identity: NodeId(Portable::sign_public(&secret)),
+            until: Time::from_secs(120), // before NOW
+            ..said.records[0].description().clone()
+        };
+        let good = Arc::clone(&said.records[0]);
+        said.records.push(Arc::new(Record::sign::<Portable>(short, &secret)));
+        let document = verify(&document(&said, &[0, 1])).unwrap();
+        assert_eq!(document.statement().records, [good]);
+        assert_eq!(Statement::proposed::<Portable>(&unsigned(&said), Time::from_secs(110)), Ok(said));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! When a held cell leaves: the strategies of a mix.
 //!
 //! A strategy sees tickets, never cells: it cannot treat two of them differently. It is data first ([`Mixing`]), states in
-//! closed form what it does, and says how it works: all in one file. Another one is another file, and a line of the list
-//! below.
+//! closed form what it does, and says how it works: all in one file. Another one is another file (`mod`), and a line of the
+//! list below.
 
 mod at_once;
 mod batch;
@@ -23,28 +23,25 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-pub use at_once::AtOnce;
-pub use batch::Batch;
 pub use company::Company;
 pub(crate) use company::{Minute, WITHIN};
-pub use exponential::Exponential;
 pub use min_company::MinCompany;
 pub(crate) use mixer::Mixer;
-pub use pool::{Fire, Pool};
-pub use slices::Slices;
+pub use pool::Fire;
 pub(crate) use strategy::Ticket;
 use strategy::{AtWork, Strategy};
-pub use uniform::Uniform;
 
 use crate::text::{InvalidValue, words};
 use crate::time::Time;
 
 /// All strategies: this list, and a file for each.
 macro_rules! strategies {
-    ($($(#[$attribute:meta])* $strategy:ident),+ $(,)?) => {
+    ($($(#[$attribute:meta])* $file:ident::$strategy:ident),+ $(,)?) => {
+        $(pub use $file::$strategy;)+
+
         /// A mixing strategy.
         ///
-        /// As text: `none`, `batch=20ms`, `pool=1:10:200ms`, `slices=50ms`, `exponential=15ms`, `uniform=20ms`.
+        /// [`examples`](Self::examples) shows how each is written.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Mixing {
             $($(#[$attribute])* $strategy($strategy)),+
@@ -84,7 +81,7 @@ macro_rules! strategies {
             }
 
             /// What may be written, with an example of each.
-            fn examples() -> String {
+            pub fn examples() -> String {
                 [$(<$strategy as Strategy>::EXAMPLE),+].join(", ")
             }
         }
@@ -104,17 +101,17 @@ macro_rules! strategies {
 
 strategies! {
     /// A cell leaves at once.
-    AtOnce,
+    at_once::AtOnce,
     /// Cells that arrive within one interval leave together.
-    Batch,
+    batch::Batch,
     /// Every cell waits on its own, exponentially.
-    Exponential,
+    exponential::Exponential,
     /// Every cell waits on its own, uniformly.
-    Uniform,
+    uniform::Uniform,
     /// Rounds in which every circuit has a turn.
-    Slices,
+    slices::Slices,
     /// Some cells stay behind when others leave.
-    Pool,
+    pool::Pool,
 }
 
 impl Mixing {

@@ -73,7 +73,7 @@ impl<S: Suite> Rooms<S> {
         wanted: ExtendRequest,
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
-        match self.relays.extend(relay, &wanted, cx)? {
+        match self.relays.recognise(relay, &wanted, cx)? {
             Extension::Answered => return Ok(()),
             Extension::Asked => {}
             Extension::New => {

@@ -150,7 +150,7 @@ fn read_keys(path: &Path) -> Result<KeysFile> {
     disk::read(path)
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

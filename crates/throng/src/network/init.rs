@@ -92,6 +92,7 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
             bail!("{flag} {value} exceeds {bound} {most}");
         }
     }
+    check_addresses(options)?;
     if dir.join("roots.toml").exists() {
         bail!("{} already holds a network: choose another --dir", dir.display());
     }
@@ -115,6 +116,7 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
         design,
         records,
     };
+    super::sign::outlived(&statement)?;
     let unsigned = unsigned(&statement);
     let mut signatures = Vec::new();
     for secret in &secrets {
@@ -137,6 +139,19 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
         dir.join("client.toml").display(),
     );
     Ok(())
+}
+
+/// Each mix has addresses of its own, or none is named and they are made up.
+fn check_addresses(options: &InitOptions) -> Result<()> {
+    let named = &options.address;
+    if !named.is_empty() && named.len() != usize::from(options.mixes) {
+        bail!("--address names {} mixes, and --mixes is {}: name one for each", named.len(), options.mixes);
+    }
+    let all: Vec<&SocketAddr> = named.iter().flatten().collect();
+    match all.iter().enumerate().find(|(place, address)| all[..*place].contains(address)) {
+        Some((_, twice)) => bail!("--address: {twice} is named twice"),
+        None => Ok(()),
+    }
 }
 
 fn init_mix(dir: &Path, number: u8, options: &InitOptions, now: Time) -> Result<Arc<Record>> {

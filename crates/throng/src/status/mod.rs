@@ -81,7 +81,7 @@ fn readable(report: &Report) -> String {
             let kind = if circuit.is_used { "in use" } else { "in store" };
             let _ = writeln!(text, "  {} ({kind}, {} s old)", circuit.hops.join(" → "), circuit.age_seconds);
         }
-        let _ = writeln!(text, "\nOf your circuits, this share has its two ends with an adversary who has\n");
+        let _ = writeln!(text, "\nShare of your circuits whose two ends an adversary sees who has\n");
         for adversary in &client.adversaries {
             let _ = writeln!(
                 text,
@@ -120,7 +120,7 @@ fn node_lines(node: &NodeReport) -> String {
     );
     if node.slots + node.slots_missed > 0 {
         text += &format!(
-            "\nslots: {} left, {} of them late (worst {:.1} ms), {} stayed empty",
+            "\nslots: {} left, {} of them late (worst {:.1} ms), {} too late to be sent",
             node.slots, node.slots_late, node.slots_worst_ms, node.slots_missed
         );
     }
@@ -139,7 +139,7 @@ fn cover_line(cover: &CoverReport) -> String {
         return "cover is off, and costs nothing".into();
     }
     format!(
-        "cover {}: {} datagrams and {} payloads real, {} filler and {} dummies; {:.1} MB of cover so far, {:.1} MB a day; {} slots missed",
+        "cover {}: {} datagrams and {} payloads real, {} filler and {} dummies; {:.1} MB of cover so far, {:.1} MB a day; {} slots decided too late",
         cover.scheme,
         cover.real,
         cover.payloads,

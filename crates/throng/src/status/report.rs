@@ -343,7 +343,7 @@ mod tests {
         for shown in [
             "4 links, 6 circuits of its own, 5 of others",
             "slots: 100 left, 7 of them late",
-            "2 stayed empty",
+            "2 too late to be sent",
         ] {
             assert!(text.contains(shown), "{shown}: {text}");
         }

@@ -191,8 +191,7 @@ impl Exchange {
                 | DocumentError::UnknownDesign
                 | DocumentError::OtherWire(_)
                 | DocumentError::Expired
-                | DocumentError::NotYet
-                | DocumentError::BadRecord(_)),
+                | DocumentError::NotYet),
             )) => {
                 self.rest(fetch.mix, now + FETCH_REST);
                 Ok(Turned::Unusable(why))

@@ -116,7 +116,7 @@ impl<S: Suite> Relays<S> {
     }
 
     /// The origin wants the circuit to go on behind us.
-    pub(super) fn extend(
+    pub(super) fn recognise(
         &mut self,
         key: RelayKey,
         wanted: &ExtendRequest,
