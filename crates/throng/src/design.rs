@@ -135,7 +135,10 @@ mod tests {
         }
         let narrow = DesignOptions { cover: Some("links=8kbps,end-to-end=64kbps".into()), ..options(None) };
         let why = read(&narrow).unwrap_err().to_string();
-        assert!(why.contains("links=8kbps,end-to-end=64kbps") && why.contains("carry the circuits"), "{why}");
+        assert!(
+            why.contains("links=8kbps,end-to-end=64kbps") && why.contains("a covered circuit takes 64kbps"),
+            "{why}"
+        );
     }
 
     #[test]

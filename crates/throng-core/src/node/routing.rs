@@ -70,7 +70,7 @@ impl<S: Suite> Rooms<S> {
                 self.neighbours.receive_answer(from, (initiator, responder), (part, bytes), cx)
             }
             Datagram::Cookie { initiator, part, nonce, sealed, tag } => {
-                self.neighbours.receive_cookie((initiator, part), nonce, sealed, tag, cx)
+                self.neighbours.receive_cookie(from, (initiator, part), nonce, sealed, tag, cx)
             }
             Datagram::OtherVersion => Err(Refused::OtherVersion),
         }

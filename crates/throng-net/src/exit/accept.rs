@@ -10,7 +10,7 @@ use throng_core::{CircuitId, Event};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::Exit;
+use super::{Exit, Guest};
 use crate::pipe::circuit_at;
 use crate::stream::{Receiving, Sending};
 
@@ -62,9 +62,12 @@ pub async fn accept(endpoint: Endpoint, exit: Arc<Exit>, mut events: mpsc::Unbou
 async fn serve(circuit: CircuitId, incoming: Incoming, exit: Arc<Exit>, tell: mpsc::UnboundedSender<News>) {
     if let Ok(Ok(connection)) = timeout(HANDSHAKE_TIME_MAX, incoming.into_future()).await {
         let _ = tell.send((circuit, Some(connection.clone())));
+        let guest = Arc::new(Guest::default());
         while let Ok((send, recv)) = connection.accept_bi().await {
-            let exit = Arc::clone(&exit);
-            tokio::spawn(async move { exit.serve_stream(Receiving::new(recv), Sending::new(send)).await });
+            let (exit, guest) = (Arc::clone(&exit), Arc::clone(&guest));
+            tokio::spawn(async move {
+                exit.serve_stream(&guest, Receiving::new(recv), Sending::new(send)).await;
+            });
         }
     }
     let _ = tell.send((circuit, None));

@@ -3,6 +3,7 @@
 //! It reads a [`Request`], asks its [`ExitPolicy`], resolves and connects, answers with a [`Reply`], and then
 //! copies in both directions until both have ended. Every bound is in [`ExitLimits`].
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -27,6 +28,9 @@ use crate::splice::splice;
 
 /// Connections to the outside at once, lookups included; one more is refused as busy.
 pub const CONNECTIONS_MAX: usize = 8192;
+/// A circuit gets another connection only while it has fewer than one in so many of the places that are free. So a few greedy
+/// circuits leave a part of the places free, and whoever has none gets one (dynamic thresholds: Choudhury and Hahne 1998).
+const SHARE_OF_FREE: usize = 4;
 /// How long a client may take to send its request, and to take our answer.
 pub const REQUEST_TIME_S: u64 = 10;
 /// How long an open connection may stay silent in both directions.
@@ -53,6 +57,22 @@ impl Default for ExitLimits {
     }
 }
 
+/// A circuit that ends at an exit: how many places it has there.
+#[derive(Debug, Default)]
+pub struct Guest(AtomicUsize);
+
+/// A place at an exit, as long as a connection needs it.
+struct Place<'a> {
+    _permit: SemaphorePermit<'a>,
+    guest: &'a Guest,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.guest.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// An exit: a policy, a resolver, and a bounded number of connections.
 pub struct Exit {
     policy: ExitPolicy,
@@ -72,11 +92,11 @@ impl Exit {
         Self { policy, resolver, places: Semaphore::new(limits.connections_max), limits }
     }
 
-    /// Serves one stream of a client, from its request to its end.
+    /// Serves one stream of a client, from its request to its end. `guest` is its circuit.
     ///
     /// Ends with an error (see [`Abort`]) what did not come to its end: a connection that broke off must not
     /// look like one that had nothing more to say, in neither direction.
-    pub async fn serve_stream<R, W>(&self, mut recv: R, mut send: W)
+    pub async fn serve_stream<R, W>(&self, guest: &Guest, mut recv: R, mut send: W)
     where
         R: AsyncRead + Abort + Unpin,
         W: AsyncWrite + Abort + Unpin,
@@ -87,7 +107,7 @@ impl Exit {
             // The client is gone, or as good as.
             Ok(Err(_)) | Err(_) => return abort(&mut recv, &mut send),
         };
-        match self.act(request).await {
+        match self.act(guest, request).await {
             Done::Connected(mut tcp, _place) => {
                 if !self.answer(&mut send, &Reply::Connected).await {
                     let _ = tcp.set_zero_linger();
@@ -110,21 +130,25 @@ impl Exit {
         }
     }
 
-    async fn act(&self, request: Result<Request, Refusal>) -> Done<'_> {
+    async fn act<'a>(&'a self, guest: &'a Guest, request: Result<Request, Refusal>) -> Done<'a> {
         let acted = match request {
             Ok(Request::Connect(target)) => {
-                self.connect(target).await.map(|(tcp, place)| Done::Connected(tcp, place))
+                self.connect(guest, target).await.map(|(tcp, place)| Done::Connected(tcp, place))
             }
             Ok(Request::Resolve(host)) => {
-                self.resolve(&host).await.map(|found| Done::Answered(Reply::Resolved(found)))
+                self.resolve(guest, &host).await.map(|found| Done::Answered(Reply::Resolved(found)))
             }
             Err(refusal) => Err(refusal),
         };
         acted.unwrap_or_else(|refusal| Done::Answered(Reply::Refused(refusal)))
     }
 
-    async fn connect(&self, target: Target) -> Result<(TcpStream, SemaphorePermit<'_>), Refusal> {
-        let place = self.enter()?;
+    async fn connect<'a>(
+        &'a self,
+        guest: &'a Guest,
+        target: Target,
+    ) -> Result<(TcpStream, Place<'a>), Refusal> {
+        let place = self.enter(guest)?;
         if !self.policy.allows_port(target.port) {
             return Err(Refusal::Policy);
         }
@@ -134,18 +158,22 @@ impl Exit {
     }
 
     /// Tells only addresses that we would connect to: the others would describe our own network.
-    async fn resolve(&self, host: &Host) -> Result<Vec<std::net::IpAddr>, Refusal> {
-        let _place = self.enter()?;
+    async fn resolve(&self, guest: &Guest, host: &Host) -> Result<Vec<std::net::IpAddr>, Refusal> {
+        let _place = self.enter(guest)?;
         let mut found = self.resolver.lookup(host).await?;
         found.retain(|&address| self.policy.allows_addr(address));
         if found.is_empty() { Err(Refusal::Policy) } else { Ok(found) }
     }
 
-    fn enter(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+    fn enter<'a>(&'a self, guest: &'a Guest) -> Result<Place<'a>, Refusal> {
         if self.policy.ports.is_none() {
             return Err(Refusal::NotAnExit);
         }
-        self.places.try_acquire().map_err(|_| Refusal::Busy)
+        let permit = self.places.try_acquire().map_err(|_| Refusal::Busy)?;
+        let held = guest.0.fetch_add(1, Ordering::Relaxed);
+        let place = Place { _permit: permit, guest };
+        let free = self.places.available_permits();
+        if held > free / SHARE_OF_FREE { Err(Refusal::Busy) } else { Ok(place) }
     }
 
     async fn answer<W: AsyncWrite + Unpin>(&self, send: &mut W, reply: &Reply) -> bool {
@@ -158,8 +186,8 @@ impl Exit {
 }
 
 enum Done<'a> {
-    /// Connected; the permit is held as long as the connection.
-    Connected(TcpStream, SemaphorePermit<'a>),
+    /// Connected; the place is held as long as the connection.
+    Connected(TcpStream, Place<'a>),
     /// Nothing more to do than to tell.
     Answered(Reply),
 }

@@ -20,16 +20,21 @@ struct Client {
 }
 
 impl Client {
-    fn open(exit: &Arc<Exit>) -> Self {
+    fn open(guest: &Arc<Guest>, exit: &Arc<Exit>) -> Self {
         let (exit_recv, send) = pair();
         let (exit_send, recv) = pair();
-        let exit = exit.clone();
-        let served = tokio::spawn(async move { exit.serve_stream(exit_recv, exit_send).await });
+        let (guest, exit) = (guest.clone(), exit.clone());
+        let served = tokio::spawn(async move { exit.serve_stream(&guest, exit_recv, exit_send).await });
         Self { send, recv, served }
     }
 
     async fn ask(exit: &Arc<Exit>, request: &Request) -> (Self, Reply) {
-        let mut client = Self::open(exit);
+        Self::ask_on(&Arc::default(), exit, request).await
+    }
+
+    /// Asks on a circuit that may have asked before.
+    async fn ask_on(guest: &Arc<Guest>, exit: &Arc<Exit>, request: &Request) -> (Self, Reply) {
+        let mut client = Self::open(guest, exit);
         request.write(&mut client.send.pipe).await.unwrap();
         let reply = client.reply().await;
         (client, reply)
@@ -121,7 +126,7 @@ async fn a_stream_carries_both_directions_and_each_ends_for_itself() {
 #[tokio::test]
 async fn data_sent_without_waiting_for_the_answer_is_not_lost() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut client = Client::open(&local());
+    let mut client = Client::open(&Arc::default(), &local());
     let mut bytes = Vec::new();
     to(listener.local_addr().unwrap()).encode(&mut bytes);
     bytes.extend_from_slice(b"early");
@@ -188,7 +193,7 @@ async fn nobody_there_is_a_refused_connection() {
 #[tokio::test]
 async fn what_is_no_request_is_malformed() {
     for bytes in [&b"\x00\x00"[..], b"\xff\xff", b"\x00\x01\x09", b"\x00\x04\x02\x01\x01!"] {
-        let mut client = Client::open(&local());
+        let mut client = Client::open(&Arc::default(), &local());
         client.send.pipe.write_all(bytes).await.unwrap();
         assert_eq!(client.reply().await, Reply::Refused(Refusal::Malformed));
     }
@@ -198,7 +203,7 @@ async fn what_is_no_request_is_malformed() {
 async fn a_request_that_does_not_come_is_not_waited_for() {
     let request_time = Duration::from_millis(50);
     let exit = exit(true, ExitLimits { request_time, ..Default::default() });
-    let mut client = Client::open(&exit);
+    let mut client = Client::open(&Arc::default(), &exit);
     client.send.pipe.write_all(b"\x00").await.unwrap();
     assert_eq!(rest_of(&mut client.recv.pipe).await.unwrap(), b"");
     soon(client.served).await.unwrap();
@@ -214,6 +219,33 @@ async fn one_connection_too_many_is_busy_and_a_freed_place_is_used() {
     drop((client.send, client.recv, server));
     soon(client.served).await.unwrap();
     Client::connected(&exit).await;
+}
+
+/// Greedy circuits leave places free, and so each circuit of somebody else gets one.
+#[tokio::test]
+async fn a_few_greedy_circuits_do_not_close_an_exit() {
+    let exit = exit(true, ExitLimits { connections_max: 100, ..Default::default() });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let request = to(listener.local_addr().unwrap());
+    let mut open = Vec::new();
+    for greedy in 0..5 {
+        let guest = Arc::default();
+        for held in 0.. {
+            let (client, reply) = Client::ask_on(&guest, &exit, &request).await;
+            if reply == Reply::Refused(Refusal::Busy) {
+                assert!(held >= 4, "circuit {greedy} has {held}");
+                break;
+            }
+            assert_eq!(reply, Reply::Connected);
+            open.push(client);
+        }
+    }
+    assert!((50..90).contains(&open.len()), "{} of 100 are taken", open.len());
+    for _ in 0..10 {
+        let (client, reply) = Client::ask(&exit, &request).await;
+        assert_eq!(reply, Reply::Connected, "somebody else finds a place");
+        open.push(client);
+    }
 }
 
 #[tokio::test]
@@ -268,7 +300,8 @@ impl Dial for Short {
                 let _ = tokio::io::copy(&mut from_exit.pipe, &mut send).await;
                 let _ = send.shutdown().await;
             };
-            tokio::join!(exit.serve_stream(from_client, to_client), there, back);
+            let guest = Guest::default();
+            tokio::join!(exit.serve_stream(&guest, from_client, to_client), there, back);
         });
         let (mut recv, mut send) = tokio::io::split(&mut near);
         Request::Connect(target).ask(&mut recv, &mut send).await?;

@@ -35,13 +35,21 @@ impl<S: Suite> Neighbours<S> {
         Some(key)
     }
 
+    /// Sends our offer to the next of a mix's addresses.
     pub(super) fn send_offer(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get(key) else { return };
+        let Stage::Opening(opening) = &link.stage else { return };
+        self.send_offer_to(key, link.paths.in_turn(opening.sends), cx);
+    }
+
+    fn send_offer_to(&mut self, key: NeighbourKey, address: SocketAddr, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get_mut(key) else { return };
         let (Stage::Opening(opening), Some(record)) = (&mut link.stage, &link.paths.record) else { return };
         let code = CodeKey::of::<S>(record);
-        link.paths.choose(link.paths.in_turn(opening.sends));
+        link.paths.choose(address);
         opening.sends += 1;
-        let (offer, cookie) = (opening.initiation.offer(), opening.cookie.as_ref());
+        let cookie = opening.cookies.iter().find(|(from, _)| *from == address).map(|(_, cookie)| cookie);
+        let offer = opening.initiation.offer();
         for part in parts::cut(offer, offer_parts(cx.design.geometry.datagram())) {
             cx.post(link.paths.chosen(), |datagram| {
                 write_offer::<S>(&code, key.session(), part, cookie, datagram);
@@ -145,6 +153,7 @@ impl<S: Suite> Neighbours<S> {
     /// The responder is under load and wants to see that we are at our address.
     pub(in crate::node) fn receive_cookie(
         &mut self,
+        from: SocketAddr,
         (initiator, part): (u32, Part),
         nonce: &[u8; 12],
         sealed: &[u8; 16],
@@ -162,10 +171,16 @@ impl<S: Suite> Neighbours<S> {
         }
         let bytes = &opening.initiation.offer()[part.place(OFFER_BYTES)];
         let mac1 = offer_mac1::<S>(&code, initiator, (part, bytes), length);
-        let is_first = opening.cookie.is_none();
-        opening.cookie = Some(open_cookie::<S>(&code, &mac1, nonce, sealed, tag)?);
-        if is_first {
-            self.send_offer(key, cx);
+        if !link.paths.is_candidate(from) {
+            return Err(Refused::OutOfPlace);
+        }
+        let cookie = open_cookie::<S>(&code, &mac1, nonce, sealed, tag)?;
+        match opening.cookies.iter_mut().find(|(address, _)| *address == from) {
+            Some((_, before)) => *before = cookie,
+            None => {
+                opening.cookies.push((from, cookie));
+                self.send_offer_to(key, from, cx);
+            }
         }
         Ok(())
     }

@@ -80,7 +80,9 @@ pub(crate) enum Stage<S: Suite> {
 
 pub(crate) struct Opening<S: Suite> {
     pub(super) initiation: Initiation<S>,
-    pub(super) cookie: Option<[u8; 16]>,
+    /// What proves that we are where each of its addresses sees us: another one for each, since a mix sees us at another
+    /// address over IPv6 than over IPv4. At most one for each address of its record.
+    pub(super) cookies: Vec<(SocketAddr, [u8; 16])>,
     pub(super) sends: u32,
 }
 
@@ -128,7 +130,7 @@ impl<S: Suite> Neighbour<S> {
     /// One to which we open a link.
     pub(super) fn to(record: Arc<Record>, initiation: Initiation<S>, now: Time) -> Self {
         let who = Who::Mix(record.description().identity);
-        let opening = Opening { initiation, cookie: None, sends: 0 };
+        let opening = Opening { initiation, cookies: Vec::new(), sends: 0 };
         Self::new(who, Stage::Opening(Box::new(opening)), Paths::of(record), Introduction::Said(0, now), now)
     }
 
