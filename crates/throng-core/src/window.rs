@@ -133,16 +133,19 @@ fn words_from(number: u32, later: u32) -> usize {
 /// earns a quarter of one.
 ///
 /// Whoever chooses numbers can write messages into gaps, past honest mixes to another one in the same hands; and with two
-/// jumps of 2^31 all that was seen would be new again.
+/// jumps of 2^31 all that was seen would be new again. Numbers that were refused have come: they are not left out, and earn
+/// like others, so that a circuit on which much was lost recovers.
 pub(crate) struct Rationed<const N: usize> {
     window: Window<N>,
     /// Numbers that may still be left out, in quarters.
     quarters: u32,
+    /// The latest that was refused, and how many were since the newest that was taken: none of them twice.
+    refused: (u32, u32),
 }
 
 impl<const N: usize> Rationed<N> {
     pub(crate) const fn new() -> Self {
-        Self { window: Window::new(), quarters: 4 * CIRCUIT_GAP_MAX }
+        Self { window: Window::new(), quarters: 4 * CIRCUIT_GAP_MAX, refused: (0, 0) }
     }
 
     /// Takes a number that is new.
@@ -151,7 +154,15 @@ impl<const N: usize> Rationed<N> {
     /// [`Refused::OutOfPlace`] if it leaves out too many, [`Refused::ReplayedCell`] if it is not new.
     pub(crate) fn admit(&mut self, number: u32) -> Result<(), Refused> {
         let left = match self.window.gap(number) {
-            Some(gap) => self.quarters.checked_sub(gap.saturating_mul(4)).ok_or(Refused::OutOfPlace)?,
+            Some(gap) => {
+                let left_out = gap.saturating_sub(self.refused.1);
+                let Some(left) = self.quarters.checked_sub(left_out.saturating_mul(4)) else {
+                    self.refuse(number);
+                    return Err(Refused::OutOfPlace);
+                };
+                self.refused.1 = 0;
+                left
+            }
             None => self.quarters + 4,
         };
         if !self.window.admit(number) {
@@ -159,6 +170,14 @@ impl<const N: usize> Rationed<N> {
         }
         self.quarters = (left + 1).min(4 * CIRCUIT_GAP_MAX);
         Ok(())
+    }
+
+    fn refuse(&mut self, number: u32) {
+        let (latest, count) = self.refused;
+        if count == 0 || number.wrapping_sub(latest).wrapping_sub(1) < u32::MAX / 2 {
+            self.refused = (number, count + 1);
+            self.quarters = self.quarters.saturating_add(1); // more than usual, if more was lost than usual
+        }
     }
 }
 
@@ -191,6 +210,39 @@ mod tests {
         );
         assert_eq!(rationed.admit(9 + CIRCUIT_GAP_MAX), Ok(()));
         assert_eq!(rationed.admit(9 + CIRCUIT_GAP_MAX), Err(Refused::ReplayedCell));
+    }
+
+    #[test]
+    fn a_circuit_on_which_much_was_lost_recovers() {
+        let mut rationed = Rationed::<256>::new();
+        let mut number = 0;
+        let lossy = (0..2 * CIRCUIT_GAP_MAX).filter(|_| {
+            number += 3; // two of three are lost
+            rationed.admit(number).is_err()
+        });
+        assert!(lossy.count() > 1000, "the ration is used up");
+        let perfect = (0..40 * CIRCUIT_GAP_MAX).position(|_| {
+            number += 1;
+            rationed.admit(number).is_ok()
+        });
+        let waited = perfect.expect("it recovers");
+        println!("{waited} cells were refused");
+        assert!((0..1000).all(|_| {
+            number += 1;
+            rationed.admit(number).is_ok()
+        }));
+    }
+
+    /// Junk earns no more than cells that pass: a gap still costs four cells for each number left out.
+    #[test]
+    fn who_sends_junk_again_and_again_may_not_jump_further() {
+        let mut rationed = Rationed::<64>::new();
+        assert_eq!(rationed.admit(0), Ok(()));
+        assert_eq!(rationed.admit(1 + CIRCUIT_GAP_MAX), Ok(()), "the ration is used up");
+        let far = 1 + 2 * CIRCUIT_GAP_MAX;
+        for _ in 0..100_000 {
+            assert_eq!(rationed.admit(far), Err(Refused::OutOfPlace), "the same number counts once");
+        }
     }
 
     proptest! {

@@ -94,7 +94,8 @@ impl<S: Suite> Rooms<S> {
         Ok(())
     }
 
-    /// The hop that a circuit goes on to behind us, if there is one.
+    /// The hop that a circuit goes on to behind us, if there is one. It is neither us nor the hop before us: circuits that run
+    /// to and fro between two mixes cost these most for what they cost who makes them.
     fn next_hop(
         &mut self,
         relay: RelayKey,
@@ -104,11 +105,17 @@ impl<S: Suite> Rooms<S> {
         let Some((previous, _)) = self.relays.previous(relay) else { return Ok(None) };
         self.neighbours.may_ask(previous, cx.now)?;
         let before = self.neighbours.peer(previous);
-        Ok(match to {
+        let here = cx.me.id;
+        let leads_on = |record: &Record| {
+            let identity = record.description().identity;
+            identity != here && Some(identity) != before
+        };
+        let next = match to {
             To::Named(name) => self.members.valid(*name, cx.now),
             To::Described(record) => self.members.admit::<S>(record, cx),
-            To::OurChoice => self.members.any(|record| Some(record.description().identity) != before, cx),
-        })
+            To::OurChoice => self.members.any(leads_on, cx),
+        };
+        Ok(next.filter(|record| leads_on(record)))
     }
 
     /// Has the next hop of a circuit asked (again), now or when its link is up.

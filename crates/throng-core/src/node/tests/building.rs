@@ -261,3 +261,12 @@ fn a_hop_that_chooses_one_that_is_there_already_ends_the_circuit() {
         Net::new(Geometry::DEFAULT, NO_LOSS, |from, to| (from, to) == (1, 2) || (from, to) == (2, 1));
     assert_eq!(net.build(vec![net.known(1), Hop::Any, Hop::Any]), Err(Ended::UnknownHop));
 }
+
+#[test]
+fn a_circuit_does_not_go_back_to_where_it_came_from_or_stay_where_it_is() {
+    for hops in [[1, 2, 1], [1, 1, 2], [1, 2, 2]] {
+        let mut net = Net::new(Geometry::DEFAULT, NO_LOSS, |_, _| true);
+        let hops = hops.map(|mix| net.known(mix)).into();
+        assert_eq!(net.build(hops), Err(Ended::UnknownHop));
+    }
+}
