@@ -268,6 +268,11 @@ pub const SLOT_QUEUE_CELLS_MIN: usize = 32;
 pub const SLOT_QUEUE_CELLS_MAX: usize = 512;
 /// Cells that may wait for one link's slots in all.
 pub const SLOT_QUEUE_ALL_MAX: usize = 4096;
+/// Cells that may wait for slots in a whole node, 85 MB of usual ones.
+pub const SLOT_QUEUE_NODE_MAX: usize = 65_536;
+/// Another cell may wait for a link's slots only while fewer do than one in so many of those for which there is still room in
+/// the node: so greedy links leave a part of it free, and a modest one finds room (dynamic thresholds: Choudhury and Hahne 1998).
+pub const SLOT_QUEUE_SHARE: usize = 4;
 /// A defence may do so many things at one moment; one that wants more goes on after the next bound.
 pub const DEFENCE_ACTS_MAX: u32 = 256;
 /// See [`DEFENCE_ACTS_MAX`].

@@ -10,6 +10,7 @@ use slotmap::Key as _;
 use super::budget::{Budget, Purse};
 use super::circuit::CircuitTurn;
 use super::mutant::{self, Mutant};
+use super::queue::Room;
 use super::rate::IP_UDP_BYTES;
 use super::schedule::Grid;
 use crate::id::{NeighbourKey, OriginKey, RelayKey};
@@ -84,6 +85,8 @@ struct Inner {
     purse: Option<Purse>,
     spent: Spent,
     renewals: Rng,
+    /// For cells that wait for slots.
+    room: Room,
 }
 
 impl SlotClock {
@@ -96,7 +99,16 @@ impl SlotClock {
         let grid = Grid::new(seed.rng(Purpose::Cover, u64::MAX).seed());
         let (purse, spent) = (budget.map(Purse::new), Spent::default());
         let renewals = seed.rng(Purpose::Renewal, 0);
-        Self(Some(Box::new(Inner { seed, grid, geometry, due, purse, spent, renewals })))
+        Self(Some(Box::new(Inner {
+            seed,
+            grid,
+            geometry,
+            due,
+            purse,
+            spent,
+            renewals,
+            room: Room::default(),
+        })))
     }
 
     /// Whether anything here may speak in slots.
@@ -130,6 +142,14 @@ impl SlotClock {
             Timing::Relay(key) => fnv(&[&[3][..], &key.data().as_ffi().to_le_bytes()].concat()),
         };
         (running.seed.rng(Purpose::Cover, owner), running.grid.clone())
+    }
+
+    /// Where cells of this node wait for slots, all together.
+    ///
+    /// # Panics
+    /// Where nothing speaks in slots.
+    pub(crate) fn room(&self) -> Room {
+        self.0.as_ref().expect("only what is covered asks").room.clone()
     }
 
     /// A number from 0 to 1 for the moment of another renewal of keys: what else is drawn, and how often, does not change it.

@@ -8,9 +8,9 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::link_slots::Waits;
-use super::queue::Queue;
+use super::queue::{Queue, Room};
 use crate::departure::Departure;
-use crate::limits::{SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX};
+use crate::limits::SLOT_QUEUE_CELLS_MAX;
 use crate::rng::Seed;
 use crate::time::Time;
 
@@ -91,8 +91,8 @@ pub(crate) enum Pass {
 }
 
 impl Guard {
-    pub(crate) fn new(defence: Box<dyn Defence>) -> Self {
-        Self { defence, queue: Queue::default(), due: Time::NEVER, not_before: Time::ZERO }
+    pub(crate) fn new(defence: Box<dyn Defence>, room: Room) -> Self {
+        Self { defence, queue: Queue::new(room), due: Time::NEVER, not_before: Time::ZERO }
     }
 
     /// A cell wants to leave.
@@ -103,8 +103,7 @@ impl Guard {
             return Pass::Now;
         }
         let circuit = departure.header.circuit;
-        let waits =
-            self.queue.push(circuit, (departure, body.into()), SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_ALL_MAX);
+        let waits = self.queue.push(circuit, (departure, body.into()), SLOT_QUEUE_CELLS_MAX);
         if waits.is_ok() { Pass::Held } else { Pass::Dropped }
     }
 

@@ -5,14 +5,14 @@ use core::fmt;
 use core::time::Duration;
 
 use super::mutant::{self, Mutant};
-use super::queue::Queue;
+use super::queue::{Queue, Room};
 use super::schedule::{Grid, SLOT_OVERHEAD, Slots};
 use super::scheme::Scheme;
 use super::{Rate, Schedule};
 use crate::departure::Departure;
 use crate::limits::{
     ANNOUNCE_AGAIN_EVERY, ANNOUNCE_EVERY, MIMICS_EPOCH, MIMICS_STEP_PERCENT, RATE_BPS_MAX,
-    SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN,
+    SLOT_QUEUE_CELLS_MAX, SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_SPAN,
 };
 use crate::rng::Rng;
 use crate::time::Time;
@@ -152,6 +152,7 @@ impl Pace {
         decides: bool,
         geometry: Geometry,
         (mut chance, grid): (Rng, Grid),
+        room: Room,
         now: Time,
     ) -> Self {
         let (rhythm, schedule) = match law {
@@ -169,7 +170,7 @@ impl Pace {
         if let Rhythm::Mimics(mimics) = &rhythm {
             slots.follow(Schedule::Following { gap: mimics.gap });
         }
-        Self { law, rhythm, slots, queue: Queue::default(), is_heard: false, turns: 0 }
+        Self { law, rhythm, slots, queue: Queue::new(room), is_heard: false, turns: 0 }
     }
 
     /// Whether its slots follow this law.
@@ -196,7 +197,7 @@ impl Pace {
     pub(crate) fn push(&mut self, cell: Waits) -> Result<(), Waits> {
         let each = (SLOT_QUEUE_SPAN.as_nanos() / self.gap().as_nanos().max(1)) as usize;
         let each = each.clamp(SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_CELLS_MAX);
-        self.queue.push(cell.0.header.circuit, cell, each, SLOT_QUEUE_ALL_MAX)
+        self.queue.push(cell.0.header.circuit, cell, each)
     }
 
     /// Passes over slots that are too long ago at `now`. How many.

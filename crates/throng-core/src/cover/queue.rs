@@ -1,6 +1,22 @@
 //! What waits for slots: a short queue for each circuit, served in turn.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::limits::{SLOT_QUEUE_ALL_MAX, SLOT_QUEUE_NODE_MAX, SLOT_QUEUE_SHARE};
+
+/// How many cells wait in all queues of a node.
+#[derive(Clone, Default)]
+pub(crate) struct Room(Arc<AtomicUsize>);
+
+impl Room {
+    /// How many may wait in one queue now.
+    fn share(&self) -> usize {
+        let free = SLOT_QUEUE_NODE_MAX.saturating_sub(self.0.load(Ordering::Relaxed));
+        (free / SLOT_QUEUE_SHARE).min(SLOT_QUEUE_ALL_MAX)
+    }
+}
 
 /// Queues by the names of circuits on a link, each with the same bound. Circuit 0 (messages between neighbours) has every
 /// second turn: set-ups and documents are such messages, too, and must not keep circuits silent.
@@ -11,23 +27,30 @@ pub(crate) struct Queue<T> {
     /// Whether the last turn was circuit 0's.
     was_control: bool,
     len: usize,
+    room: Room,
 }
 
-impl<T> Default for Queue<T> {
-    fn default() -> Self {
-        Self { queues: BTreeMap::new(), served: 0, was_control: false, len: 0 }
+impl<T> Drop for Queue<T> {
+    fn drop(&mut self) {
+        self.room.0.fetch_sub(self.len, Ordering::Relaxed);
     }
 }
 
 impl<T> Queue<T> {
-    /// Takes something in, unless so much of its circuit, or in all, is waiting.
-    pub(crate) fn push(&mut self, circuit: u32, item: T, each: usize, all: usize) -> Result<(), T> {
+    /// An empty one, among others of a node that share this room.
+    pub(crate) fn new(room: Room) -> Self {
+        Self { queues: BTreeMap::new(), served: 0, was_control: false, len: 0, room }
+    }
+
+    /// Takes something in, unless so much of its circuit, or as much in all as there is room for, is waiting.
+    pub(crate) fn push(&mut self, circuit: u32, item: T, each: usize) -> Result<(), T> {
         let waiting = self.queues.get(&circuit).map_or(0, VecDeque::len);
-        if waiting >= each || self.len >= all {
+        if waiting >= each || self.len >= self.room.share() {
             return Err(item);
         }
         self.queues.entry(circuit).or_default().push_back(item);
         self.len += 1;
+        self.room.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -44,6 +67,7 @@ impl<T> Queue<T> {
             self.served = circuit;
         }
         self.len -= 1;
+        self.room.0.fetch_sub(1, Ordering::Relaxed);
         Some(item)
     }
 
@@ -68,14 +92,13 @@ mod tests {
 
     #[test]
     fn a_greedy_circuit_waits_for_a_modest_one_and_a_neighbours_message_for_nobody() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new(Room::default());
         for i in 0..10 {
-            assert_eq!(queue.push(7, i, 5, 100).is_ok(), i < 5, "each has its bound");
+            assert_eq!(queue.push(7, i, 5).is_ok(), i < 5, "each has its bound");
         }
-        queue.push(9, 100, 5, 100).unwrap();
-        queue.push(8, 200, 5, 100).unwrap();
-        queue.push(0, 300, 5, 100).unwrap();
-        assert!(queue.push(1, 400, 5, 8).is_err(), "and all together");
+        queue.push(9, 100, 5).unwrap();
+        queue.push(8, 200, 5).unwrap();
+        queue.push(0, 300, 5).unwrap();
         let order: alloc::vec::Vec<i32> = core::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, [300, 0, 200, 100, 1, 2, 3, 4]);
         assert_eq!(queue.len(), 0);
@@ -83,15 +106,33 @@ mod tests {
 
     #[test]
     fn neighbours_messages_without_end_leave_every_circuit_its_turn() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new(Room::default());
         for item in 0..6 {
-            queue.push(0, item, 10, 100).unwrap();
+            queue.push(0, item, 10).unwrap();
         }
         for circuit in 1..4 {
-            queue.push(circuit, 10 * circuit as i32, 10, 100).unwrap();
-            queue.push(circuit, 10 * circuit as i32 + 1, 10, 100).unwrap();
+            queue.push(circuit, 10 * circuit as i32, 10).unwrap();
+            queue.push(circuit, 10 * circuit as i32 + 1, 10).unwrap();
         }
         let order: alloc::vec::Vec<i32> = core::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, [0, 10, 1, 20, 2, 30, 3, 11, 4, 21, 5, 31]);
+    }
+
+    /// A stranger may have as many links as there are, each at the slowest rate.
+    #[test]
+    fn many_greedy_links_leave_room_for_a_modest_one() {
+        let room = Room::default();
+        let mut greedy: alloc::vec::Vec<Queue<u32>> = (0..1000).map(|_| Queue::new(room.clone())).collect();
+        let mut taken = 0;
+        for circuit in 1..100 {
+            for queue in &mut greedy {
+                (0..50).for_each(|item| taken += usize::from(queue.push(circuit, item, 512).is_ok()));
+            }
+        }
+        assert!(taken < SLOT_QUEUE_NODE_MAX && taken > SLOT_QUEUE_NODE_MAX / 2, "{taken} wait");
+        let mut modest = Queue::new(room.clone());
+        assert!((0..16).all(|item| modest.push(1, item, 512).is_ok()), "there is room for it");
+        drop(greedy);
+        assert_eq!(room.0.load(Ordering::Relaxed), 16, "and what is gone takes none");
     }
 }

@@ -72,7 +72,7 @@ impl<S: Suite> Neighbours<S> {
         cx.chance.timing.forget();
         let defence = self.defences.as_ref().and_then(|defences| defences.build(text, &seed, cx.now));
         if let Some(defence) = defence {
-            link.guard = Some(Box::new(Guard::new(defence)));
+            link.guard = Some(Box::new(Guard::new(defence, cx.slots.room())));
             link.look_at_guard(key, cx);
         }
     }
@@ -86,7 +86,8 @@ impl<S: Suite> Neighbours<S> {
         }
         let geometry = cx.design.geometry;
         let timing = cx.slots.timing_of(Timing::Link(link.paths.chosen()));
-        let mut slots = Box::new(Pace::new(law, link.is_initiator(), geometry, timing, cx.now));
+        let mut slots =
+            Box::new(Pace::new(law, link.is_initiator(), geometry, timing, cx.slots.room(), cx.now));
         if let Some(before) = link.slots.take() {
             cx.slots.unschedule(before.due(), Speaker::Link(key));
             slots.take_over(*before);
