@@ -1,5 +1,7 @@
 //! Whoever asks a mix, and asks it often, learns nothing of what others do with it.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod common;
 
 use std::sync::Arc;
@@ -50,6 +52,9 @@ impl Spies {
         }
         network.world.run_for(Duration::from_secs(2));
         for (place, host) in self.hosts.clone().into_iter().enumerate() {
+            // Whatever a node knows of its own circuits, others' words included.
+            let now = network.world.now();
+            self.seen.push((now, place, format!("{:?}", network.world.node(host).own_circuits(now))));
             for (at, event) in network.world.take_events(host) {
                 let what = match event {
                     Event::Attached { circuit, .. } => {
