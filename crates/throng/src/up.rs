@@ -181,8 +181,8 @@ fn readable(ready: &Ready<'_>, network: &LocalNetwork) -> String {
     let _ = writeln!(text, "\nA circuit, built in {:.1} ms:\n", ready.circuit_built_ms);
     let _ = writeln!(text, "  you ─ {} ─ the Internet\n", ready.circuit.join(" ─ "));
     let _ = writeln!(text, "Proxy (SOCKS5, SOCKS4a, HTTP) on {}. Try:\n\n  {}\n", ready.proxy, ready.r#try);
-    if ready.mixing != "none" || ready.cover != "none" {
-        let _ = writeln!(text, "Mixing {}, cover {}.", ready.mixing, ready.cover);
+    if [&ready.mixing, &ready.company, &ready.cover].into_iter().any(|axis| axis != "none") {
+        let _ = writeln!(text, "Mixing {}, company {}, cover {}.", ready.mixing, ready.company, ready.cover);
     }
     let _ = writeln!(text, "To see how anonymous you are: `throng status --at {}`.\n", ready.status);
     if !network.own_prefixes {

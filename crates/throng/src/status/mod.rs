@@ -69,7 +69,8 @@ async fn ask(at: SocketAddr) -> Result<Bytes> {
 fn readable(report: &Report) -> String {
     use std::fmt::Write;
     let mut text = String::new();
-    let _ = writeln!(text, "up {} s, mixing {}", report.up_seconds, report.mixing);
+    let _ =
+        writeln!(text, "up {} s, mixing {}, company {}", report.up_seconds, report.mixing, report.company);
     let _ = writeln!(text, "{}", cover_line(&report.cover));
     let _ = writeln!(text, "{}", node_lines(&report.node));
     if let Some(client) = &report.client {
@@ -98,7 +99,7 @@ fn readable(report: &Report) -> String {
         for mix in &report.mixes {
             let _ = writeln!(
                 text,
-                "  {:<18} {:>5} users {:>6} circuits {:>8} cells; a cell among {:>6.1} circuits, {:>5.2} bits; {} lonely",
+                "  {:<18} {:>5} users {:>6} circuits {:>8} cells held; a cell among {:>6.1} circuits, {:>5.2} bits; {} lonely",
                 mix.name, mix.users, mix.circuits, mix.cells, mix.set, mix.bits, mix.lonely_cells
             );
         }

@@ -23,6 +23,8 @@ pub(crate) struct Report {
     /// Seconds since the start.
     pub(crate) up_seconds: u64,
     pub(crate) mixing: String,
+    #[serde(default)]
+    pub(crate) company: String,
     pub(crate) cover: CoverReport,
     /// How the client is, or the mix if this is one.
     #[serde(default)]
@@ -131,6 +133,7 @@ impl Report {
         let mut report = Self {
             up_seconds: up.as_secs(),
             mixing: design.mixing.to_string(),
+            company: design.company.to_string(),
             cover: cover_report(&design.cover, client.or(mixes.first().map(|(_, meter)| meter)), up),
             node: client.or(mixes.first().map(|(_, meter)| meter)).map(node_report).unwrap_or_default(),
             client: client.map(|meter| client_report(meter, design.route.hops(), &name)),
