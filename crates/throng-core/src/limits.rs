@@ -148,8 +148,9 @@ pub const SESSION_AGE: Duration = Duration::from_secs(3600);
 /// At this age nothing is sent under them any more: the link ends if they could not be renewed.
 pub const SESSION_AGE_MAX: Duration = Duration::from_secs(3 * 3600);
 /// New keys of a link come into use this long after they were first offered; where they were not agreed by then, so long
-/// after that, and so on. Longer than a slot's queue takes, so that when it is does not follow what waits.
-pub const SESSION_CHANGE_EVERY: Duration = Duration::from_secs(30);
+/// after that, and so on. Longer than a queue for slots takes on links of 8 kbit/s and more, so that when it is does not follow
+/// what waits.
+pub const SESSION_CHANGE_EVERY: Duration = Duration::from_secs(120);
 /// What comes under the keys that were in use before is still opened for this long.
 pub const SESSION_GRACE: Duration = Duration::from_secs(30);
 /// Pause before another attempt, after a message of a set-up was sent as often as it may be and the link lives.

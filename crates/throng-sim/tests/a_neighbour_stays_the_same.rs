@@ -97,6 +97,7 @@ fn keys_are_renewed_although_every_message_of_it_may_be_lost() {
         drops.set(true);
         network.world.run_for(Duration::from_secs(1100)); // keys are renewed at 45 to 60 minutes
         drops.set(false);
+        network.world.run_for(Duration::from_secs(300)); // and change within two minutes after that
         assert!(known.borrow().len() >= 4, "both ends have other names: {}", known.borrow().len());
         let again = network.attach(2, 8).expect("a circuit");
         assert!(network.echo(again, b"after", Duration::from_secs(5)), "{lost}: {circuit:?}");

@@ -21,7 +21,7 @@ pub enum DesignError {
     /// A format that this program does not know.
     OtherFormat(String),
     /// A version of the wire that this program does not speak.
-    OtherWire(u8),
+    OtherWire(u32),
     /// Choices that do not go together.
     Contradiction(String),
 }

@@ -62,8 +62,8 @@ impl Design {
         let chosen = match axis {
             "format" if value != FORMAT => return Err(DesignError::OtherFormat(value.to_string())),
             "format" => Ok(()),
-            "wire" => match value.parse() {
-                Ok(WIRE) => Ok(()),
+            "wire" => match value.parse::<u32>() {
+                Ok(wire) if wire == u32::from(WIRE) => Ok(()),
                 Ok(other) => return Err(DesignError::OtherWire(other)),
                 Err(_) => Err(InvalidValue::new(value, "the version of the wire, a number")),
             },

@@ -8,6 +8,7 @@
 //!
 //! The signatures are over everything before their count.
 
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,11 +18,12 @@ use crate::crypto::Suite;
 use crate::design::{Design, DesignError};
 use crate::limits::{DOCUMENT_RECORDS_MAX, NETWORK_NAME_BYTES_MAX, OPERATORS_MAX, RECORD_BYTES_MAX};
 use crate::membership::Record;
+use crate::refused::Refused;
 use crate::time::Time;
 use crate::wire::datagram::VERSION as WIRE;
 use crate::wire::{Malformed, Reader};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const SIGNATURE_CONTEXT: &[u8] = b"throng network 1\0";
 
 /// Whose signatures count: the operators' Ed25519 keys, and how many of them must have signed.
@@ -76,7 +78,12 @@ pub enum DocumentError {
     /// A design that this program does not know.
     UnknownDesign,
     /// A network that speaks another version of the wire.
-    OtherWire(u8),
+    OtherWire(u32),
+    /// No mix in it that this program could use.
+    NoMixes,
+    /// A statement, yet to be signed, with a record that is not good: forged, of another version, twice there, or not valid as
+    /// long as the document.
+    BadRecord(Refused),
     /// Not valid any more.
     Expired,
     /// Not valid yet.
@@ -90,7 +97,8 @@ impl fmt::Display for DocumentError {
             Self::UnknownVersion(version) => {
                 write!(
                     f,
-                    "it has format version {version}, and this program knows {VERSION}: a newer program is needed"
+                    "it has format version {version}, and this program knows {VERSION}: whichever is older, the program or \
+                     the document, must be replaced"
                 )
             }
             Self::OtherNetwork => f.write_str("it is of another network"),
@@ -108,6 +116,19 @@ impl fmt::Display for DocumentError {
                 "its network speaks version {wire} of the wire, and this program version {WIRE}: whichever is older, the \
                  program here or those of the network and its operators, must be replaced by a newer one"
             ),
+            Self::BadRecord(why) => write!(
+                f,
+                "a record in it is {}",
+                match why {
+                    Refused::OutOfDate => "not valid from the document's begin to its end",
+                    Refused::OtherVersion => "of another version of Throng",
+                    Refused::OutOfPlace => "of a mix that is there already",
+                    _ => "forged or damaged",
+                }
+            ),
+            Self::NoMixes => {
+                f.write_str("it names no mix that this program could use: a newer program is needed")
+            }
             Self::Expired => f.write_str("it has expired: the operators must sign a new one"),
             Self::NotYet => f.write_str("it is not valid yet: is the clock right?"),
         }
@@ -280,28 +301,49 @@ struct Skimmed<'a> {
 }
 
 impl Skimmed<'_> {
-    /// What it says. Of its records, those that are good `now`: one that has expired, or is of another version, must not
-    /// cost the whole document.
-    fn into_statement<S: Suite>(self, now: Time) -> Result<Statement, DocumentError> {
-        let records = self.records.iter().filter_map(|bytes| Record::verify::<S>(bytes, now).ok());
+    /// Its records, each with what is wrong with it if anything is. Whether one is good does not depend on the moment at which
+    /// somebody reads the document, or two who have the same one would know different mixes.
+    fn judge<S: Suite>(&self) -> Vec<Result<Arc<Record>, Refused>> {
+        let mut known = BTreeSet::new();
+        let judged = self.records.iter().map(|bytes| {
+            let record = Record::read::<S>(bytes)?;
+            let mix = record.description();
+            if self.from < mix.from.as_nanos() || mix.until.as_nanos() < self.until {
+                return Err(Refused::OutOfDate);
+            }
+            if known.insert(mix.identity) { Ok(Arc::new(record)) } else { Err(Refused::OutOfPlace) }
+        });
+        judged.collect()
+    }
+
+    /// What it says, with these records.
+    fn into_statement(self, records: Vec<Arc<Record>>) -> Result<Statement, DocumentError> {
         Ok(Statement {
             network: self.network.into(),
             serial: self.serial,
             from: Time::from_nanos(self.from),
             until: Time::from_nanos(self.until),
             design: self.design.parse().map_err(unknown_design)?,
-            records: records.map(Arc::new).collect(),
+            records,
         })
     }
 }
 
 impl Statement {
-    /// Reads a statement that is yet to be signed, without believing it: for operators who look at it first.
+    /// Reads a statement that is yet to be signed, for operators who look at it first: all of it, since whatever stands there
+    /// is signed. Who reads a document that was signed passes over records that are not good.
     ///
     /// # Errors
-    /// [`DocumentError`] says why it is none.
-    pub fn proposed<S: Suite>(unsigned: &[u8], now: Time) -> Result<Self, DocumentError> {
-        skim(&mut Reader::new(unsigned))?.into_statement::<S>(now)
+    /// [`DocumentError`] says why nobody should sign it.
+    pub fn proposed<S: Suite>(unsigned: &[u8]) -> Result<Self, DocumentError> {
+        let mut fields = Reader::new(unsigned);
+        let skimmed = skim(&mut fields)?;
+        if fields.len() != 0 {
+            return Err(DocumentError::Malformed);
+        }
+        let records: Result<Vec<_>, Refused> = skimmed.judge::<S>().into_iter().collect();
+        let records = records.map_err(DocumentError::BadRecord)?;
+        skimmed.into_statement(records)
     }
 }
 
@@ -336,7 +378,11 @@ impl Document {
         if now < from {
             return Err(DocumentError::NotYet);
         }
-        let statement = skimmed.into_statement::<S>(now)?;
+        let records: Vec<_> = skimmed.judge::<S>().into_iter().flatten().collect();
+        let statement = skimmed.into_statement(records)?;
+        if statement.records.is_empty() {
+            return Err(DocumentError::NoMixes);
+        }
         Ok(Self { statement, bytes, signed: signed.len() })
     }
 
@@ -511,19 +557,29 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn one_bad_record_does_not_cost_the_document() {
+    fn one_bad_record_does_not_cost_the_document_and_is_not_signed() {
         let mut said = statement(1);
         let secret = [5; 32];
         let short = Description {
             identity: NodeId(Portable::sign_public(&secret)),
-            until: Time::from_secs(120), // before NOW
+            until: Time::from_secs(199), // the document ends at 200
             ..said.records[0].description().clone()
         };
         let good = Arc::clone(&said.records[0]);
         said.records.push(Arc::new(Record::sign::<Portable>(short, &secret)));
         let document = verify(&document(&said, &[0, 1])).unwrap();
-        assert_eq!(document.statement().records, [good]);
-        assert_eq!(Statement::proposed::<Portable>(&unsigned(&said), Time::from_secs(110)), Ok(said));
+        assert_eq!(document.statement().records, [good], "whenever it is read");
+        let proposed = |said: &Statement| Statement::proposed::<Portable>(&unsigned(said));
+        assert_eq!(proposed(&said), Err(DocumentError::BadRecord(Refused::OutOfDate)), "an operator is told");
+        said.records[1] = Arc::clone(&said.records[0]);
+        assert_eq!(proposed(&said), Err(DocumentError::BadRecord(Refused::OutOfPlace)), "twice the same mix");
+        said.records.truncate(1);
+        assert_eq!(proposed(&said), Ok(said.clone()));
+        said.records.clear();
+        let nobody = unsigned(&said);
+        let mut signatures = Vec::new();
+        OPERATORS.iter().for_each(|secret| sign::<Portable>(&nobody, &mut signatures, secret));
+        assert_eq!(verify(&assemble(&nobody, &signatures)), Err(DocumentError::NoMixes));
     }
 
     #[test]

@@ -73,6 +73,16 @@ impl Record {
     /// # Errors
     /// [`Refused::Malformed`], [`Refused::OtherVersion`], [`Refused::Forged`] or [`Refused::OutOfDate`].
     pub fn verify<S: Suite>(bytes: &[u8], now: Time) -> Result<Self, Refused> {
+        let record = Self::read::<S>(bytes)?;
+        let Description { from, until, .. } = record.description;
+        if (from..until).contains(&now) { Ok(record) } else { Err(Refused::OutOfDate) }
+    }
+
+    /// Reads a record, and checks its signature.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub(crate) fn read<S: Suite>(bytes: &[u8]) -> Result<Self, Refused> {
         let signed = bytes.len().checked_sub(SIGNATURE_BYTES).ok_or(Malformed)?;
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(Refused::Malformed);
@@ -84,9 +94,6 @@ impl Record {
         let description = Description::parse(content)?;
         let signature = signature.try_into().map_err(|_| Malformed)?;
         S::verify(&description.identity.0, &[SIGNATURE_CONTEXT, content].concat(), signature)?;
-        if !(description.from..description.until).contains(&now) {
-            return Err(Refused::OutOfDate);
-        }
         Ok(Self { description, bytes: bytes.to_vec() })
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -59,8 +60,8 @@ pub(crate) fn renew(options: &SignOptions) -> Result<()> {
         Some(begun) => begun,
         None => (unsigned(&successor(options, current.statement(), now)?), Vec::new()),
     };
-    let statement = Statement::proposed::<Fast>(&next, now)?;
-    outlived(&statement)?;
+    let statement = Statement::proposed::<Fast>(&next).context("nobody should sign this")?;
+    in_time(&statement, now)?;
     eprint!("{}", changes(current.statement(), &statement, now));
     note_signing(&options.key, &statement, &next)?;
     sign::<Fast>(&next, &mut signatures, &secret);
@@ -98,8 +99,8 @@ fn begun(options: &SignOptions, current: &Statement, now: Time) -> Result<Option
     let bytes = fs::read(&pending).with_context(|| format!("reading {}", pending.display()))?;
     let place = || format!("in {}", pending.display());
     let (next, signatures) = take_apart(&bytes).with_context(place)?;
-    let statement = Statement::proposed::<Fast>(next, now).with_context(place)?;
-    if (&statement.network, statement.serial) != (&current.network, current.serial + 1) {
+    let statement = Statement::proposed::<Fast>(next).with_context(place)?;
+    if (&statement.network, Some(statement.serial)) != (&current.network, current.serial.checked_add(1)) {
         bail!(
             "{} would be serial {} of `{}`, and {} has serial {} of `{}`: delete {} and sign anew",
             pending.display(),
@@ -125,7 +126,6 @@ fn begun(options: &SignOptions, current: &Statement, now: Time) -> Result<Option
 fn successor(options: &SignOptions, current: &Statement, now: Time) -> Result<Statement> {
     let mut statement = current.clone();
     statement.serial = statement.serial.checked_add(1).context("serial numbers are exhausted")?;
-    statement.from = earlier(now);
     statement.until = now + days(options.days.unwrap_or(DAYS));
     for path in &options.record {
         let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
@@ -134,7 +134,28 @@ fn successor(options: &SignOptions, current: &Statement, now: Time) -> Result<St
         statement.records.retain(|other| other.description().identity != record.description().identity);
         statement.records.push(Arc::new(record));
     }
+    // All records are valid from its begin on; clocks differ by less than an hour.
+    let begin =
+        statement.records.iter().map(|record| record.description().from).fold(earlier(now), Time::max);
+    statement.from = begin.min(now);
+    outlived(&statement)?;
     Ok(statement)
+}
+
+/// Whoever notes that it signs a document that is refused afterwards could sign no other one of its serial.
+fn in_time(statement: &Statement, now: Time) -> Result<()> {
+    const LEFT: Duration = Duration::from_secs(3600);
+    const LONGEST: Duration = Duration::from_secs(3650 * 24 * 3600);
+    if !(statement.from..statement.until).contains(&now)
+        || !(LEFT..=LONGEST).contains(&(statement.until - now))
+    {
+        bail!(
+            "serial {} is not valid now, for an hour more at least and ten years at most: are all clocks right? If so, delete \
+             what is pending and sign anew",
+            statement.serial
+        );
+    }
+    Ok(())
 }
 
 /// A record that ends before its document would make nodes that start later know fewer mixes than others.
@@ -217,7 +238,7 @@ fn note_signing(key: &Path, statement: &Statement, next: &[u8]) -> Result<()> {
         serial: statement.serial,
         digest: files::to_hex(&Sha256::digest(next)),
     };
-    if path.exists() {
+    if path.try_exists().with_context(|| format!("reading {}", path.display()))? {
         let before: Signed = disk::read(&path)?;
         if signing.serial < before.serial
             || (signing.serial == before.serial && signing.digest != before.digest)

@@ -190,6 +190,7 @@ impl Exchange {
                 why @ (DocumentError::UnknownVersion(_)
                 | DocumentError::UnknownDesign
                 | DocumentError::OtherWire(_)
+                | DocumentError::NoMixes
                 | DocumentError::Expired
                 | DocumentError::NotYet),
             )) => {

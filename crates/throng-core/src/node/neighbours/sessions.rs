@@ -8,9 +8,13 @@ use crate::rng::Rng;
 
 /// A table in which every session has a place of its own.
 ///
-/// We choose the numbers by which neighbours call us. So they are drawn until their low bits name a free place, and nothing
-/// is searched when a datagram comes. A larger table looks at one bit more, so no two meet in it that did not before.
+/// We choose the numbers by which neighbours call us. So they are drawn until the low bits of their hash name a free place, and
+/// nothing is searched when a datagram comes. A larger table looks at one bit more, so no two meet in it that did not before.
+/// The hash has a secret key: strangers see the numbers that they get, and from the places that never come they could count
+/// our neighbours, to the last one.
 pub(crate) struct Sessions<T> {
+    /// Of the hash; drawn with the first number.
+    key: [u64; 2],
     /// A power of two of them, or none. At most half are taken.
     places: Vec<Option<(NeighbourKey, Place<T>)>>,
     taken: usize,
@@ -29,11 +33,14 @@ enum Place<T> {
 
 impl<T> Sessions<T> {
     pub(crate) const fn new() -> Self {
-        Self { places: Vec::new(), taken: 0, neighbours: 0, before: 0 }
+        Self { key: [0; 2], places: Vec::new(), taken: 0, neighbours: 0, before: 0 }
     }
 
     /// A random number, never 0, whose place is free. Half of them are, so two draws do on average.
     pub(crate) fn fresh(&mut self, rng: &mut Rng) -> u32 {
+        if self.places.is_empty() {
+            self.key = [(); 2].map(|()| u64::from_le_bytes(rng.bytes()));
+        }
         if 2 * (self.taken + 1) > self.places.len() {
             self.widen();
         }
@@ -180,7 +187,7 @@ impl<T> Sessions<T> {
     }
 
     fn place(&self, session: u32) -> usize {
-        session as usize & self.places.len().wrapping_sub(1)
+        hash(self.key, session) as usize & self.places.len().wrapping_sub(1)
     }
 
     fn widen(&mut self) {
@@ -191,6 +198,34 @@ impl<T> Sessions<T> {
             self.places[place] = Some((key, what));
         }
     }
+}
+
+/// SipHash-1-3 (Aumasson and Bernstein 2012) of four bytes: nobody who lacks the key can tell it from chance.
+const fn hash([k0, k1]: [u64; 2], word: u32) -> u64 {
+    let v = [
+        k0 ^ 0x736f_6d65_7073_6575,
+        k1 ^ 0x646f_7261_6e64_6f6d,
+        k0 ^ 0x6c79_6765_6e65_7261,
+        k1 ^ 0x7465_6462_7974_6573,
+    ];
+    let block = (4 << 56) | word as u64; // the length, and the bytes
+    let [v0, v1, v2, v3] = sip_round([v[0], v[1], v[2], v[3] ^ block]);
+    let [v0, v1, v2, v3] = sip_round(sip_round(sip_round([v0 ^ block, v1, v2 ^ 0xff, v3])));
+    v0 ^ v1 ^ v2 ^ v3
+}
+
+const fn sip_round([mut v0, mut v1, mut v2, mut v3]: [u64; 4]) -> [u64; 4] {
+    v0 = v0.wrapping_add(v1);
+    v2 = v2.wrapping_add(v3);
+    v1 = v1.rotate_left(13) ^ v0;
+    v3 = v3.rotate_left(16) ^ v2;
+    v0 = v0.rotate_left(32);
+    v2 = v2.wrapping_add(v1);
+    v0 = v0.wrapping_add(v3);
+    v1 = v1.rotate_left(17) ^ v2;
+    v3 = v3.rotate_left(21) ^ v0;
+    v2 = v2.rotate_left(32);
+    [v0, v1, v2, v3]
 }
 
 #[cfg(test)]
@@ -274,5 +309,42 @@ mod tests {
         sessions.remove(first);
         let second = sessions.insert(session, "second");
         assert_eq!((sessions.get(first), sessions.get(second)), (None, Some(&"second")));
+    }
+
+    /// Of the numbers that a stranger gets, none of the low bits, at any width of the table, tell how many others there are.
+    #[test]
+    fn numbers_do_not_tell_how_many_neighbours_there_are() {
+        for neighbours in [10, 40, 200, 300] {
+            let mut rng = Seed::from_bytes([neighbours as u8; 32]).rng(Purpose::Keys, 0);
+            let mut sessions = Sessions::new();
+            for number in 0..neighbours {
+                let session = sessions.fresh(&mut rng);
+                sessions.insert(session, number);
+            }
+            let drawn: Vec<u32> = (0..40_000).map(|_| sessions.fresh(&mut rng)).collect();
+            for bits in 4..=12 {
+                let mut seen = alloc::vec![0u32; 1 << bits];
+                drawn.iter().for_each(|number| seen[*number as usize & ((1 << bits) - 1)] += 1);
+                let mean = f64::from(drawn.len() as u32) / f64::from(1 << bits);
+                let spread: f64 = seen.iter().map(|n| (f64::from(*n) - mean).powi(2) / mean).sum();
+                // Chi square of 2^bits - 1 degrees: six standard deviations.
+                let degrees = f64::from((1 << bits) - 1);
+                assert!(
+                    spread < degrees + 6.0 * (2.0 * degrees).sqrt(),
+                    "{neighbours}, {bits} bits: {spread}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_standard_library_where_its_key_is_zero() {
+        use std::hash::{DefaultHasher, Hasher};
+        for word in [0, 1, 7, 0xdead_beef, u32::MAX] {
+            let mut siphash = DefaultHasher::new();
+            siphash.write(&word.to_le_bytes());
+            assert_eq!(hash([0; 2], word), siphash.finish(), "SipHash-1-3");
+        }
+        assert_ne!(hash([1, 2], 7), hash([1, 3], 7));
     }
 }
