@@ -64,26 +64,32 @@ impl Instant for At {
     }
 }
 
-/// Throng's stream of chance, as the library wants it.
-struct Chance(Rng);
+/// Throng's stream of chance, as the library wants it. It forgets after each draw: whoever seizes a node must not find out when
+/// a machine padded before.
+struct MachineChance(Rng);
 
-impl rand_core::RngCore for Chance {
+impl rand_core::RngCore for MachineChance {
     fn next_u32(&mut self) -> u32 {
-        self.0.u32()
+        let mut out = [0; 4];
+        self.fill_bytes(&mut out);
+        u32::from_le_bytes(out)
     }
 
     fn next_u64(&mut self) -> u64 {
-        u64::from_le_bytes(self.0.bytes())
+        let mut out = [0; 8];
+        self.fill_bytes(&mut out);
+        u64::from_le_bytes(out)
     }
 
     fn fill_bytes(&mut self, out: &mut [u8]) {
         self.0.fill(out);
+        self.0.forget();
     }
 }
 
 /// A defence at work.
 struct MachineDefence {
-    framework: Framework<Vec<Machine>, Chance, At>,
+    framework: Framework<Vec<Machine>, MachineChance, At>,
     /// Each machine's action and internal timer.
     machines: Vec<Timers>,
     /// Until when outgoing traffic is held, and whether padding may pass.
@@ -107,7 +113,7 @@ impl MachineDefence {
     fn new(machines: Vec<Machine>, seed: &Seed, now: Time) -> Option<Self> {
         let count = machines.len();
         // Fractions of 0 are no bounds of the framework's own: machines have theirs.
-        let chance = Chance(seed.rng(Purpose::Cover, 0));
+        let chance = MachineChance(seed.rng(Purpose::Cover, 0));
         let framework = Framework::new(machines, 0.0, 0.0, At(now), chance).ok()?;
         let machines = vec![Timers::default(); count];
         Some(Self { framework, machines, blocking: None, wishes: VecDeque::new() })

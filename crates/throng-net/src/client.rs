@@ -41,7 +41,7 @@ pub struct Client {
 }
 
 struct Shared {
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Result<Used, NotAttached>>>>,
+    waiting: Mutex<HashMap<u64, oneshot::Sender<Result<UsedCircuit, NotAttached>>>>,
     circuits: Mutex<HashMap<CircuitId, watch::Sender<Pipeline>>>,
     supply: watch::Sender<SupplyState>,
 }
@@ -138,7 +138,7 @@ impl Client {
         Err(why)
     }
 
-    async fn ask_on(&self, used: Used, request: &Request) -> Result<(CircuitStream, Reply), Refusal> {
+    async fn ask_on(&self, used: UsedCircuit, request: &Request) -> Result<(CircuitStream, Reply), Refusal> {
         let connection = self.shared.connection(used.circuit).await.ok_or(Refusal::CircuitLost)?;
         let (send, recv) = connection.open_bi().await.map_err(|_| Refusal::CircuitLost)?;
         let (mut send, mut recv) = (Sending::new(send), Receiving::new(recv));
@@ -152,12 +152,12 @@ impl Client {
     }
 
     /// Waits for a circuit.
-    async fn attach(&self, isolation: Isolation, port: Option<u16>) -> Result<Used, Refusal> {
+    async fn attach(&self, isolation: Isolation, port: Option<u16>) -> Result<UsedCircuit, Refusal> {
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let (tell, told) = oneshot::channel();
         self.shared.waiting().insert(stream, tell);
         // Whoever stops waiting takes the entry away.
-        let waiting = Waiting { stream, shared: &self.shared };
+        let waiting = AwaitedCircuit { stream, shared: &self.shared };
         let order = Order::Attach { stream, isolation: isolation.to_bytes(), port };
         self.orders.send(order).await.map_err(|_| Refusal::NoCircuit)?;
         let outcome = told.await.map_err(|_| Refusal::NoCircuit)?;
@@ -191,7 +191,7 @@ impl Dial for Client {
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<Used, NotAttached>>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<UsedCircuit, NotAttached>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -291,7 +291,7 @@ impl CircuitWatcher {
 
     fn answer(&self, stream: u64, outcome: Result<CircuitId, NotAttached>) {
         // If nobody waits any more, the circuit is given back by being dropped.
-        let outcome = outcome.map(|circuit| Used { circuit, orders: self.orders.clone() });
+        let outcome = outcome.map(|circuit| UsedCircuit { circuit, orders: self.orders.clone() });
         if let Some(tell) = self.shared.waiting().remove(&stream) {
             let _ = tell.send(outcome);
         }
@@ -319,24 +319,24 @@ fn reason(why: throng_core::wire::control::Ended) -> &'static str {
 }
 
 /// A stream's place among those that wait.
-struct Waiting<'a> {
+struct AwaitedCircuit<'a> {
     stream: u64,
     shared: &'a Shared,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for AwaitedCircuit<'_> {
     fn drop(&mut self) {
         self.shared.waiting().remove(&self.stream);
     }
 }
 
 /// A circuit in use; it is given back a while after the last byte.
-struct Used {
+struct UsedCircuit {
     circuit: CircuitId,
     orders: mpsc::Sender<Order>,
 }
 
-impl Drop for Used {
+impl Drop for UsedCircuit {
     fn drop(&mut self) {
         let (circuit, orders) = (self.circuit, self.orders.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -352,7 +352,7 @@ impl Drop for Used {
 pub struct CircuitStream {
     send: Sending,
     recv: Receiving,
-    _used: Used,
+    _used: UsedCircuit,
 }
 
 impl Abort for CircuitStream {

@@ -97,8 +97,7 @@ pub(crate) struct CircuitPace {
     /// Of the slots, this share is for loops.
     loops: f64,
     queue: VecDeque<Parcel>,
-    /// What names the next packet: counted from another number than that of a pace before, of whose packets parts may be
-    /// under way.
+    /// What names the next packet: it starts elsewhere than the previous pace's numbers, whose parts may still be in flight.
     packets: u32,
     is_heard: bool,
     turns: u64,

@@ -1,6 +1,6 @@
 //! # The life of a cell
 //!
-//! From one socket to the next a forward cell at a mix passes ten files. Nothing in them is decided by anything but the
+//! From one socket to the next a forward cell at a mix passes six places, and some fifteen files in them. Nothing in them is decided by anything but the
 //! cell's own header, the node's tables, the time and a stream of chance.
 //!
 //! 1. **The driver** (`throng-net/src/driver.rs` and `socket.rs`, or `throng-sim/src/world.rs`) receives a batch of datagrams
@@ -9,8 +9,8 @@
 //!    [`Datagram::parse`](crate::wire::datagram::Datagram::parse) (`wire/datagram.rs`) says whether it is a sealed cell of a
 //!    session or a message that sets one up.
 //! 3. **The room of the neighbours**, `node/neighbours/mod.rs`, finds the neighbour by the session that the datagram names
-//!    (`sessions.rs`) and opens it in place (`session.rs`): the counter must be new, the tag right; only then is the counter noted. Out comes a
-//!    cell, whose [`CellHeader`](crate::wire::cell::CellHeader) names the circuit and the cell's number.
+//!    (`table.rs`, `sessions.rs`) and opens it in place under the keys in use (`neighbour.rs`, `keys.rs`, `session.rs`): the
+//!    counter must be new, the tag right; only then is the counter noted. Out comes a cell, whose [`CellHeader`](crate::wire::cell::CellHeader) names the circuit and the cell's number.
 //! 4. **The room of circuits through us**, `node/relays/mod.rs`, takes one layer off (`relay.rs`, `layers.rs`), under the
 //!    number as [tweak](crate::crypto::LayerCipher::encipher); for a backward cell it puts one on. A body that now begins with 16
 //!    zero bytes is [recognised](crate::wire::message::is_recognised): a [`Message`](crate::wire::message::Message) for us.

@@ -32,9 +32,8 @@
 //!
 //! **Somebody who seizes a running mix** finds the keys of the links and circuits that run, not those of the past: keys
 //! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)). So are the delays and orders of mixing and
-//! the seeds of defences: what was mixed before cannot be put in order again. Slots of covered links and circuits are
-//! not, since when they were is on the wire anyway; nor is what a machine of `maybenot` drew as long as it runs, and which slots
-//! of a client's covered circuit were loops.
+//! the padding of defences: what was mixed before cannot be put in order again. Slots of covered links and circuits are
+//! not, since when they were is on the wire anyway; nor is which slots of a client's covered circuit were loops.
 //!
 //! **The exit** sees destinations, and contents that are not encrypted by the application. It does not see who asks.
 //!

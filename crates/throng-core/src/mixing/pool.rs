@@ -56,8 +56,8 @@ impl Pool {
 
 impl Strategy for Pool {
     const NAME: &'static str = "pool";
-    const EXAMPLE: &'static str = "pool=1:10:200ms (how many must come or how often some leave; how many stay; after which \
-        silence a dummy comes)";
+    const EXAMPLE: &'static str = "pool=1:10:200ms (how many must come or how often some leave; how many stay; the \
+        silence after which a dummy is added)";
 
     fn read(values: &mut dyn Iterator<Item = &str>) -> Option<Self> {
         let fire = values.next()?;

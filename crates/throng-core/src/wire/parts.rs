@@ -94,11 +94,11 @@ struct Messages<K> {
 
 struct Begun {
     number: u64,
-    parts: Box<[Option<Arrived>]>,
+    parts: Box<[Option<NumberedPart>]>,
 }
 
 /// A part that is there, and what it came with.
-type Arrived = (u32, Box<[u8]>);
+type NumberedPart = (u32, Box<[u8]>);
 
 /// A message that is complete.
 pub(crate) struct Gathered {

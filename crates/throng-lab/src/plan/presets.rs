@@ -12,7 +12,7 @@ use super::{
 /// Where a number comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum FigureSource {
     /// Printed there.
     Cited(&'static str),
     /// Computed from what is printed there.
@@ -27,7 +27,7 @@ pub struct Sourced {
     /// The number.
     pub value: f64,
     /// Its source.
-    pub source: Source,
+    pub source: FigureSource,
 }
 
 /// A class of lines with sources. Fields as in [`BandwidthClass`].
@@ -100,9 +100,9 @@ impl Preset {
             Table::new(format!("{}: {}", self.name, self.about), &["number", "value", "kind", "source"]);
         for (field, Sourced { value, source }) in self.sources() {
             let (kind, text) = match source {
-                Source::Cited(text) => ("cited", text),
-                Source::Derived(text) => ("derived", text),
-                Source::Assumption(text) => ("assumption", text),
+                FigureSource::Cited(text) => ("cited", text),
+                FigureSource::Derived(text) => ("derived", text),
+                FigureSource::Assumption(text) => ("assumption", text),
             };
             table.row([field.into(), value.into(), kind.into(), text.into()]);
         }
@@ -323,15 +323,15 @@ pub fn equal_mixes(name: &str, mixes: u64, mbps: f64) -> Question {
 }
 
 const fn cited(value: f64, source: &'static str) -> Sourced {
-    Sourced { value, source: Source::Cited(source) }
+    Sourced { value, source: FigureSource::Cited(source) }
 }
 
 const fn derived(value: f64, source: &'static str) -> Sourced {
-    Sourced { value, source: Source::Derived(source) }
+    Sourced { value, source: FigureSource::Derived(source) }
 }
 
 const fn assumed(value: f64, why: &'static str) -> Sourced {
-    Sourced { value, source: Source::Assumption(why) }
+    Sourced { value, source: FigureSource::Assumption(why) }
 }
 
 const FC04_TABLE: &str = "Rennhard and Plattner, FC 2004, Table 1";
@@ -386,9 +386,11 @@ mod tests {
         for preset in all() {
             assert!(preset.sources().count() >= 6 * preset.lines.len());
             for (field, Sourced { source, .. }) in preset.sources() {
-                let (Source::Cited(text) | Source::Derived(text) | Source::Assumption(text)) = source;
+                let (FigureSource::Cited(text)
+                | FigureSource::Derived(text)
+                | FigureSource::Assumption(text)) = source;
                 assert!(text.len() > 10, "{field}");
-                let newer = preset.name != "fc04" && !matches!(source, Source::Assumption(_));
+                let newer = preset.name != "fc04" && !matches!(source, FigureSource::Assumption(_));
                 assert!(!newer || text.contains("https://"), "{field}: {text}");
             }
         }

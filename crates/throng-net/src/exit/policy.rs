@@ -39,16 +39,16 @@ impl ExitPolicy {
             IpAddr::V6(address) => reach_v6(address),
         };
         match reach {
-            Reach::Global => true,
-            Reach::Local => self.local,
-            Reach::Never => false,
+            AddressReach::Global => true,
+            AddressReach::Local => self.local,
+            AddressReach::Never => false,
         }
     }
 }
 
 /// Ordered: the minimum of two is the stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
+enum AddressReach {
     /// No connection makes sense there, or none may be made.
     Never,
     /// Inside one machine, network or test bed.
@@ -57,53 +57,53 @@ enum Reach {
     Global,
 }
 
-fn reach_v4(address: Ipv4Addr) -> Reach {
+fn reach_v4(address: Ipv4Addr) -> AddressReach {
     if METADATA_V4.contains(&address) {
-        return Reach::Never;
+        return AddressReach::Never;
     }
     match address.octets() {
-        [0, ..] => Reach::Never, // "this network" (RFC 791); Linux takes 0.0.0.0 for loopback
-        [127, ..] => Reach::Local, // loopback
-        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Reach::Local, // private (RFC 1918)
-        [169, 254, ..] => Reach::Local, // link-local (RFC 3927)
-        [100, 64..=127, ..] => Reach::Local, // carrier's NAT (RFC 6598)
-        [192, 0, 0, _] => Reach::Never, // protocol assignments (RFC 6890)
-        [192, 88, 99, _] => Reach::Never, // 6to4 relays (RFC 7526)
-        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Reach::Local, // documentation (RFC 5737)
-        [198, 18..=19, ..] => Reach::Local, // benchmarking (RFC 2544)
-        [224..=255, ..] => Reach::Never, // multicast, reserved, broadcast
-        _ => Reach::Global,
+        [0, ..] => AddressReach::Never, // "this network" (RFC 791); Linux takes 0.0.0.0 for loopback
+        [127, ..] => AddressReach::Local, // loopback
+        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => AddressReach::Local, // private (RFC 1918)
+        [169, 254, ..] => AddressReach::Local, // link-local (RFC 3927)
+        [100, 64..=127, ..] => AddressReach::Local, // carrier's NAT (RFC 6598)
+        [192, 0, 0, _] => AddressReach::Never, // protocol assignments (RFC 6890)
+        [192, 88, 99, _] => AddressReach::Never, // 6to4 relays (RFC 7526)
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => AddressReach::Local, // documentation (RFC 5737)
+        [198, 18..=19, ..] => AddressReach::Local, // benchmarking (RFC 2544)
+        [224..=255, ..] => AddressReach::Never,    // multicast, reserved, broadcast
+        _ => AddressReach::Global,
     }
 }
 
-fn reach_v6(address: Ipv6Addr) -> Reach {
+fn reach_v6(address: Ipv6Addr) -> AddressReach {
     if METADATA_V6.contains(&address) {
-        return Reach::Never;
+        return AddressReach::Never;
     }
     let groups = address.segments();
     let last = embedded(groups[6], groups[7]);
     match groups {
-        [0, 0, 0, 0, 0, 0, 0, 0] => Reach::Never,           // unspecified
-        [0, 0, 0, 0, 0, 0, 0, 1] => Reach::Local,           // loopback
-        [0, 0, 0, 0, 0, 0xffff, _, _] => reach_v4(last),    // mapped (RFC 4291)
-        [0, 0, 0, 0, 0, 0, _, _] => reach_v4(last),         // compatible (RFC 4291)
+        [0, 0, 0, 0, 0, 0, 0, 0] => AddressReach::Never, // unspecified
+        [0, 0, 0, 0, 0, 0, 0, 1] => AddressReach::Local, // loopback
+        [0, 0, 0, 0, 0, 0xffff, _, _] => reach_v4(last), // mapped (RFC 4291)
+        [0, 0, 0, 0, 0, 0, _, _] => reach_v4(last),      // compatible (RFC 4291)
         [0x64, 0xff9b, 0, 0, 0, 0, _, _] => reach_v4(last), // NAT64 (RFC 6052)
-        [0x64, 0xff9b, 1, ..] => reach_v4(last).min(Reach::Local), // a network's own NAT64 (RFC 8215)
+        [0x64, 0xff9b, 1, ..] => reach_v4(last).min(AddressReach::Local), // a network's own NAT64 (RFC 8215)
         [0x2002, high, low, ..] => reach_v4(embedded(high, low)), // 6to4 (RFC 3056)
         // Teredo (RFC 4380): the server's address, and the client's with its bits turned over.
         [0x2001, 0, high, low, ..] => {
             reach_v4(embedded(high, low)).min(reach_v4(embedded(!groups[6], !groups[7])))
         }
-        [0xfc00..=0xfdff, ..] => Reach::Local, // unique local (RFC 4193)
-        [0xfe80..=0xfebf, ..] => Reach::Local, // link-local (RFC 4291)
-        [0x2001, 0xdb8, ..] => Reach::Local,   // documentation (RFC 3849)
-        [0x3fff, ..=0xfff, ..] => Reach::Local, // documentation (RFC 9637)
-        [0x2001, 2, 0, ..] => Reach::Local,    // benchmarking (RFC 5180)
-        [0x2001, 0x10..=0x2f, ..] => Reach::Never, // ORCHID: no addresses at all (RFC 4843, 7343)
-        [0x2000..=0x3fff, ..] => Reach::Global,
+        [0xfc00..=0xfdff, ..] => AddressReach::Local, // unique local (RFC 4193)
+        [0xfe80..=0xfebf, ..] => AddressReach::Local, // link-local (RFC 4291)
+        [0x2001, 0xdb8, ..] => AddressReach::Local,   // documentation (RFC 3849)
+        [0x3fff, ..=0xfff, ..] => AddressReach::Local, // documentation (RFC 9637)
+        [0x2001, 2, 0, ..] => AddressReach::Local,    // benchmarking (RFC 5180)
+        [0x2001, 0x10..=0x2f, ..] => AddressReach::Never, // ORCHID: no addresses at all (RFC 4843, 7343)
+        [0x2000..=0x3fff, ..] => AddressReach::Global,
         // All else is not assigned for global unicast: site-local fec0::/10, multicast ff00::/8,
         // discard 100::/64, segment routing 5f00::/16, ...
-        _ => Reach::Never,
+        _ => AddressReach::Never,
     }
 }
 

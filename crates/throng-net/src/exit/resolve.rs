@@ -35,9 +35,9 @@ const CACHE_ANSWERS: u64 = 4096;
 const CACHE_TIME_MAX_S: u64 = 3600;
 
 /// Looks names up.
-pub struct Resolver(Source);
+pub struct Resolver(NameSource);
 
-enum Source {
+enum NameSource {
     System(Box<TokioResolver>),
     Fixed(HashMap<Name, Vec<IpAddr>>),
 }
@@ -62,13 +62,13 @@ impl Resolver {
         options.negative_max_ttl = Some(Duration::from_secs(CACHE_TIME_MAX_S));
         options.max_active_requests = QUESTIONS_MAX;
         options.try_tcp_on_error = true;
-        Ok(Self(Source::System(Box::new(builder.build()?))))
+        Ok(Self(NameSource::System(Box::new(builder.build()?))))
     }
 
     /// One that knows these answers and `localhost`, and asks nobody; for tests, and (with no answers) for an
     /// exit that has no name servers.
     pub fn fixed(answers: impl IntoIterator<Item = (Name, Vec<IpAddr>)>) -> Self {
-        Self(Source::Fixed(answers.into_iter().collect()))
+        Self(NameSource::Fixed(answers.into_iter().collect()))
     }
 
     /// The addresses of `host`: itself if it is one, otherwise 1 to [`RESOLVED_MAX`] of its name, of both
@@ -86,8 +86,8 @@ impl Resolver {
             return Ok(vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]);
         }
         let found = match &self.0 {
-            Source::Fixed(answers) => answers.get(name).cloned().unwrap_or_default(),
-            Source::System(resolver) => ask(resolver, name).await?,
+            NameSource::Fixed(answers) => answers.get(name).cloned().unwrap_or_default(),
+            NameSource::System(resolver) => ask(resolver, name).await?,
         };
         if found.is_empty() { Err(Refusal::NameNotFound) } else { Ok(some_of_both(found)) }
     }

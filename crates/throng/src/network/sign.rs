@@ -56,7 +56,7 @@ pub(crate) fn renew(options: &SignOptions) -> Result<()> {
     // An expired document may be renewed, but it must be ours.
     let current =
         read_any(&bytes, &roots, now).with_context(|| format!("in {}", options.document.display()))?;
-    let (next, mut signatures) = match begun(options, current.statement(), now)? {
+    let (next, mut signatures) = match begun(options, current.statement())? {
         Some(begun) => begun,
         None => (unsigned(&successor(options, current.statement(), now)?), Vec::new()),
     };
@@ -91,7 +91,7 @@ fn put(options: &SignOptions, roots: &Roots, bytes: &[u8], now: Time) -> Result<
 }
 
 /// A document that other operators have signed, not yet enough of them.
-fn begun(options: &SignOptions, current: &Statement, now: Time) -> Result<Option<(Vec<u8>, Vec<Signature>)>> {
+fn begun(options: &SignOptions, current: &Statement) -> Result<Option<(Vec<u8>, Vec<Signature>)>> {
     let pending = pending(&options.document);
     if !pending.exists() {
         return Ok(None);

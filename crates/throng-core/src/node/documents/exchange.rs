@@ -81,7 +81,7 @@ pub(crate) enum Heard {
 
 /// What follows from the arrival of a part.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Arrived {
+pub(crate) enum Fetched {
     /// Ask for these parts.
     Ask(Vec<u32>),
     /// It is complete, and turned out to be this.
@@ -167,16 +167,16 @@ impl Exchange {
         part: u32,
         bytes: &[u8],
         now: Time,
-    ) -> Result<Arrived, Refused> {
+    ) -> Result<Fetched, Refused> {
         let place = self.fetches.iter().position(|fetch| fetch.from == from && fetch.what.digest == *digest);
         let place = place.ok_or(Refused::OutOfPlace)?;
         let fetch = &mut self.fetches[place];
         fetch.take(part, bytes, now)?;
         if fetch.have.iter().all(|have| *have) {
             let fetch = self.fetches.swap_remove(place);
-            return self.complete::<S>(&fetch, now).map(Arrived::Complete);
+            return self.complete::<S>(&fetch, now).map(Fetched::Complete);
         }
-        Ok(Arrived::Ask(fetch.next_parts()))
+        Ok(Fetched::Ask(fetch.next_parts()))
     }
 
     /// Verifies a document that is complete, and puts it in force if it is newer.
@@ -383,8 +383,8 @@ mod tests {
             let piece = &bytes[start..bytes.len().min(start + PART)];
             for _ in 0..2 {
                 match exchange.arrive::<Portable>(from, &what.digest, part, piece, NOW)? {
-                    Arrived::Ask(more) => asked.extend(more),
-                    Arrived::Complete(turned) => return Ok(turned),
+                    Fetched::Ask(more) => asked.extend(more),
+                    Fetched::Complete(turned) => return Ok(turned),
                 }
             }
         }
@@ -450,7 +450,7 @@ mod tests {
                 Time::from_secs(99),
             ));
         }
-        assert_eq!(turned, Some(Ok(Arrived::Complete(Turned::Unusable(DocumentError::NotYet)))));
+        assert_eq!(turned, Some(Ok(Fetched::Complete(Turned::Unusable(DocumentError::NotYet)))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 pub(super) use self::exchange::Turned;
-use self::exchange::{Arrived, Exchange, Heard, Teller};
+use self::exchange::{Exchange, Fetched, Heard, Teller};
 use super::context::Cx;
 use crate::config::Membership;
 use crate::crypto::Suite;
@@ -146,11 +146,11 @@ impl Members {
     ) -> Result<Option<Turned>, Refused> {
         let exchange = self.exchange.as_mut().ok_or(Refused::OutOfPlace)?;
         match exchange.arrive::<S>(link, digest, part, bytes, cx.now)? {
-            Arrived::Ask(parts) => {
+            Fetched::Ask(parts) => {
                 self.ask_parts(link, digest, &parts, cx);
                 Ok(None)
             }
-            Arrived::Complete(turned) => Ok(Some(turned)),
+            Fetched::Complete(turned) => Ok(Some(turned)),
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Keys<S: Suite> {
 #[expect(clippy::large_enum_variant, reason = "a neighbour has it in a box, and not for long")]
 pub(super) enum Renewal<S: Suite> {
     /// We offered others.
-    Asked(Asked<S>),
+    Asked(AskedRenewal<S>),
     /// Our offer was answered, and their time has not come.
     Agreed {
         /// The keys.
@@ -40,7 +40,7 @@ pub(super) enum Renewal<S: Suite> {
 }
 
 /// An offer of ours.
-pub(super) struct Asked<S: Suite> {
+pub(super) struct AskedRenewal<S: Suite> {
     pub(super) initiation: Initiation<S>,
     pub(super) ours: u32,
     pub(super) sends: u32,
@@ -51,7 +51,7 @@ pub(super) struct Asked<S: Suite> {
     pub(super) side: Side,
 }
 
-impl<S: Suite> Asked<S> {
+impl<S: Suite> AskedRenewal<S> {
     /// When the keys come into use if they are agreed `now`.
     pub(super) fn change_at(&self, now: Time) -> Time {
         let periods = (now - self.since).as_nanos() / SESSION_CHANGE_EVERY.as_nanos();
@@ -163,15 +163,15 @@ impl<S: Suite> Keys<S> {
         }
     }
 
-    /// Those under which a datagram is sealed that leaves `at` some moment. What has a slot is sealed before it, and timers are
-    /// late, so that keys change with the first datagram after their time if nobody changed them before.
-    pub(super) fn in_use(&mut self, at: Time) -> Option<&mut Session<S>> {
-        if let Some(Renewal::Agreed { change_at, .. }) = self.renewal.as_deref()
-            && *change_at <= at
-        {
+    /// A datagram is sealed that leaves `at` some moment: keys change with it if their time has come and nobody changed them
+    /// before, since what has a slot is sealed before it, and timers are late. Whether they did.
+    pub(super) fn change_with(&mut self, at: Time) -> bool {
+        let is_due =
+            matches!(self.renewal.as_deref(), Some(Renewal::Agreed { change_at, .. }) if *change_at <= at);
+        if is_due {
             self.change(at);
         }
-        self.current.as_mut()
+        is_due
     }
 
     /// The keys that were agreed are in use from now on.

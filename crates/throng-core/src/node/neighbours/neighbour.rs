@@ -218,8 +218,9 @@ impl<S: Suite> Neighbour<S> {
         Ok(opened)
     }
 
-    /// Whether the neighbour may be asked at an address that a datagram of its came from. A mix is at one of those that it
-    /// signed, or whoever can hold datagrams up for a moment would stay in between for ever; others move as they like.
+    /// Returns whether the neighbour may be asked at an address from which one of its datagrams came. A mix is at one of those
+    /// that it signed, or anyone able to delay datagrams for a moment could stay in the middle for good; others move as they
+    /// like.
     pub(super) fn may_be_at(&self, address: SocketAddr, now: Time) -> bool {
         address != self.paths.chosen()
             && self.paths.may_probe(address, now)
@@ -247,12 +248,14 @@ impl<S: Suite> Neighbour<S> {
         at: Time,
         cx: &mut Cx<'_>,
     ) {
-        let Some(session) = self.keys.in_use(at.max(cx.now)).filter(|session| session.may_seal()) else {
+        // The neighbour must hear of new keys: if nothing comes back, it is asked.
+        let is_first = self.keys.change_with(at.max(cx.now));
+        let Some(session) = self.keys.current.as_mut().filter(|session| session.may_seal()) else {
             cx.counts.cells_dropped += 1;
             return;
         };
         session.seal_cell(to, header, body, at, cx);
-        if (header.circuit != 0 || Control::parse(body).is_ok_and(|message| message.asks()))
+        if (is_first || header.circuit != 0 || Control::parse(body).is_ok_and(|message| message.asks()))
             && let Some(look) = self.await_answer(cx.now)
         {
             cx.timers.no_later_than(&mut self.due, look, Timer::Link(key));

@@ -7,7 +7,7 @@
 //! the number of the session, which everybody sees, would change later where there is much to do.
 
 use super::Neighbours;
-use super::keys::{AnsweredRenewal, Asked, Renewal};
+use super::keys::{AnsweredRenewal, AskedRenewal, Renewal};
 use super::neighbour::Neighbour;
 use super::session::{Session, Side};
 use crate::crypto::{ANSWER_BYTES, Initiation, KeyUse, OFFER_BYTES, Suite};
@@ -35,8 +35,14 @@ impl<S: Suite> Neighbours<S> {
             let ours = self.links.fresh_session(&mut cx.chance.keys);
             let initiation = Initiation::new(&mut cx.chance.keys);
             let side = Self::our_side(cx);
-            let asked =
-                Asked { initiation, ours, sends: 0, again_at: Time::ZERO, since: planned.min(cx.now), side };
+            let asked = AskedRenewal {
+                initiation,
+                ours,
+                sends: 0,
+                again_at: Time::ZERO,
+                since: planned.min(cx.now),
+                side,
+            };
             self.links.set_renewal(key, Some(Renewal::Asked(asked)));
         }
         let renewal = self.links.get_mut(key).and_then(|link| link.keys.renewal.as_deref_mut());

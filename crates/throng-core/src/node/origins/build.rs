@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Origins;
-use super::origin::{Origin, Stage};
+use super::origin::{BuildStage, Origin};
 use super::way::{Build, Step};
 use crate::crypto::{ANSWER_BYTES, Initiation, KeyUse, Suite};
 use crate::id::{CircuitId, NeighbourKey, OriginKey};
@@ -58,7 +58,7 @@ impl<S: Suite> Origins<S> {
         cx.timers.set(&mut origin.due, end, Timer::Origin(key));
     }
 
-    /// Its link has no room: the circuit was none.
+    /// Its link has no room: the circuit never came to be.
     pub(in crate::node) fn forget(&mut self, key: OriginKey) {
         self.origins.remove(key);
     }
@@ -67,7 +67,7 @@ impl<S: Suite> Origins<S> {
     pub(in crate::node) fn request_hop(&mut self, key: OriginKey, cx: &mut Cx<'_>) {
         let Some(origin) = self.origins.get_mut(key) else { return };
         let (detour, end) = (origin.detour(), origin.given_up_at());
-        let Stage::Building(building) = &mut origin.stage else { return };
+        let BuildStage::Building(building) = &mut origin.stage else { return };
         building.sends += 1;
         if building.sends == 1 {
             // The answer may be to any of the requests: time counts from the first, or a way that was once slow would
@@ -99,7 +99,7 @@ impl<S: Suite> Origins<S> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let origin = self.origins.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let Stage::Building(building) = &mut origin.stage else { return Err(Refused::OutOfPlace) };
+        let BuildStage::Building(building) = &mut origin.stage else { return Err(Refused::OutOfPlace) };
         if place != origin.path.len() {
             return Err(Refused::OutOfPlace); // an answer that we have had already
         }
@@ -133,11 +133,11 @@ impl<S: Suite> Origins<S> {
     /// A hop joined: what now?
     fn go_on(&mut self, key: OriginKey, was_repeated: bool, cx: &mut Cx<'_>) {
         let Some(origin) = self.origins.get_mut(key) else { return };
-        let Stage::Building(building) = &mut origin.stage else { return };
+        let BuildStage::Building(building) = &mut origin.stage else { return };
         if building.build.next() != Step::Ready {
             return self.ask_anew(key, cx);
         }
-        origin.stage = Stage::Ready;
+        origin.stage = BuildStage::Ready;
         self.is_ready_now(key, cx);
         if was_repeated {
             // How long the way is, is not known from a set-up that was asked for twice.
@@ -154,7 +154,7 @@ impl<S: Suite> Origins<S> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let origin = self.origins.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let Stage::Building(building) = &mut origin.stage else { return Err(Refused::OutOfPlace) };
+        let BuildStage::Building(building) = &mut origin.stage else { return Err(Refused::OutOfPlace) };
         if request != request_name(building.initiation.offer()) {
             return Err(Refused::OutOfPlace); // we ask otherwise by now
         }
@@ -168,7 +168,9 @@ impl<S: Suite> Origins<S> {
 
     /// Asks for a hop with an offer that is new: answers to others are not taken for its answers.
     fn ask_anew(&mut self, key: OriginKey, cx: &mut Cx<'_>) {
-        if let Some(Stage::Building(building)) = self.origins.get_mut(key).map(|origin| &mut origin.stage) {
+        if let Some(BuildStage::Building(building)) =
+            self.origins.get_mut(key).map(|origin| &mut origin.stage)
+        {
             building.initiation = Initiation::new(&mut cx.chance.keys);
             (building.sends, building.asked_at) = (0, cx.now);
         }

@@ -30,7 +30,7 @@ pub(crate) struct Origin<S: Suite> {
     pub(crate) link: NeighbourKey,
     /// What cells on the link call it; 0 before it is entered there.
     pub(crate) name: u32,
-    pub(crate) stage: Stage<S>,
+    pub(crate) stage: BuildStage<S>,
     pub(crate) due: Due,
     pub(crate) started: Time,
     pub(crate) use_: Use,
@@ -56,7 +56,7 @@ pub(crate) struct Origin<S: Suite> {
 }
 
 /// How far the circuit is.
-pub(crate) enum Stage<S: Suite> {
+pub(crate) enum BuildStage<S: Suite> {
     /// The next hop was asked, or waits for the link.
     Building(Box<Building<S>>),
     /// It is complete.
@@ -97,7 +97,12 @@ impl<S: Suite> Origin<S> {
             path: Vec::new(),
             link,
             name: 0,
-            stage: Stage::Building(Box::new(Building { build, initiation: first, sends: 0, asked_at: now })),
+            stage: BuildStage::Building(Box::new(Building {
+                build,
+                initiation: first,
+                sends: 0,
+                asked_at: now,
+            })),
             due: Due::NONE,
             started: now,
             use_: Use::default(),
@@ -117,7 +122,7 @@ impl<S: Suite> Origin<S> {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.stage, Stage::Ready)
+        matches!(self.stage, BuildStage::Ready)
     }
 
     /// Hops that have answered.
@@ -128,8 +133,8 @@ impl<S: Suite> Origin<S> {
     /// Its mixes, those that are still to be asked as well, as far as they are known.
     pub(crate) fn mixes(&self) -> Vec<Arc<Record>> {
         let planned = match &self.stage {
-            Stage::Building(building) => building.build.planned().flatten().cloned().collect(),
-            Stage::Ready => Vec::new(),
+            BuildStage::Building(building) => building.build.planned().flatten().cloned().collect(),
+            BuildStage::Ready => Vec::new(),
         };
         self.path.iter().cloned().chain(planned).collect()
     }
@@ -137,8 +142,8 @@ impl<S: Suite> Origin<S> {
     /// Its last mix, if it is known which one that will be.
     pub(crate) fn exit(&self) -> Option<&Arc<Record>> {
         match &self.stage {
-            Stage::Building(building) => building.build.planned().next_back()?,
-            Stage::Ready => self.path.last(),
+            BuildStage::Building(building) => building.build.planned().next_back()?,
+            BuildStage::Ready => self.path.last(),
         }
     }
 
@@ -147,7 +152,7 @@ impl<S: Suite> Origin<S> {
         self.path.push(mix);
         self.hops.push(layers);
         self.silence.hear(now);
-        if let Stage::Building(building) = &self.stage {
+        if let BuildStage::Building(building) = &self.stage {
             self.rtt = now - building.asked_at;
         }
     }

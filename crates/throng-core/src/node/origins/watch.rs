@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Origins;
-use super::origin::{Origin, Stage};
+use super::origin::{BuildStage, Origin};
 use crate::crypto::Suite;
 use crate::effect::Effect;
 use crate::id::{CircuitId, OriginKey};
@@ -26,14 +26,14 @@ impl<S: Suite> Origins<S> {
         let Some(origin) = self.origins.get_mut(key) else { return };
         cx.timers.unset(&mut origin.due, Timer::Origin(key));
         match &origin.stage {
-            Stage::Building(building) => {
+            BuildStage::Building(building) => {
                 if cx.now >= origin.given_up_at() || building.sends >= SETUP_SENDS_MAX {
                     self.end(key, Ended::NotBuilt, cx);
                 } else {
                     self.request_hop(key, cx);
                 }
             }
-            Stage::Ready => self.watch(key, is_heard, cx),
+            BuildStage::Ready => self.watch(key, is_heard, cx),
         }
     }
 
