@@ -111,8 +111,11 @@ impl<T> Sessions<T> {
         if key.session() != session {
             return None;
         }
-        let key = if let Place::Other(home) = what { *home } else { *key };
-        self.at_home(key).map(|neighbour| (key, neighbour))
+        let (key, place) = match what {
+            Place::Home(_) => (*key, place), // as for nearly every datagram: nothing is hashed again
+            Place::Other(home) => (*home, self.place(home.session())),
+        };
+        self.at_home(place, key).map(|neighbour| (key, neighbour))
     }
 
     pub(crate) fn get(&self, key: NeighbourKey) -> Option<&T> {
@@ -129,15 +132,15 @@ impl<T> Sessions<T> {
 
     /// A neighbour, and its own handle: the one that was asked for may be of one that turned out to be this one.
     pub(crate) fn find(&mut self, key: NeighbourKey) -> Option<(NeighbourKey, &mut T)> {
-        let home = match self.places.get(self.place(key.session()))?.as_ref()? {
-            (there, Place::Other(home)) if *there == key => *home,
-            _ => key,
+        let place = self.place(key.session());
+        let (home, place) = match self.places.get(place)?.as_ref()? {
+            (there, Place::Other(home)) if *there == key => (*home, self.place(home.session())),
+            _ => (key, place),
         };
-        self.at_home(home).map(|neighbour| (home, neighbour))
+        self.at_home(place, home).map(|neighbour| (home, neighbour))
     }
 
-    fn at_home(&mut self, key: NeighbourKey) -> Option<&mut T> {
-        let place = self.place(key.session());
+    fn at_home(&mut self, place: usize, key: NeighbourKey) -> Option<&mut T> {
         match self.places.get_mut(place)?.as_mut()? {
             (there, Place::Home(neighbour)) if *there == key => Some(neighbour),
             _ => None,
