@@ -140,7 +140,7 @@ fn nor_where_links_are_covered() {
 }
 
 #[test]
-#[ignore = "minutes"]
+#[ignore = "nearly an hour"]
 fn who_polls_all_mixes_for_a_day_does_in_a_hundred_worlds() {
     nobody_can_tell(1..=100, "none", Duration::from_secs(600), 24 * HOUR);
 }

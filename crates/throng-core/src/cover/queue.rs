@@ -122,6 +122,10 @@ mod tests {
     #[test]
     fn many_greedy_links_leave_room_for_a_modest_one() {
         let room = Room::default();
+        let mut one = Queue::new(room.clone());
+        let alone = (0..2 * SLOT_QUEUE_ALL_MAX as u32).filter(|item| one.push(*item, (), 1).is_ok()).count();
+        assert_eq!(alone, SLOT_QUEUE_ALL_MAX, "one link has its bound also where there is room");
+        drop(one);
         let mut greedy: alloc::vec::Vec<Queue<u32>> = (0..1000).map(|_| Queue::new(room.clone())).collect();
         let mut taken = 0;
         for circuit in 1..100 {
