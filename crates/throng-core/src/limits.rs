@@ -245,8 +245,6 @@ pub const BUILD_PAUSE_MAX: Duration = Duration::from_secs(5);
 pub const COMPANY_SECONDS: usize = 60;
 /// How often it looks at most while cells leave.
 pub const COMPANY_EVERY: Duration = Duration::from_millis(10);
-/// How often it counts its users and circuits at most.
-pub const COMPANY_COUNT_EVERY: Duration = Duration::from_secs(1);
 
 // --- Cover ---------------------------------------------------------------------------------------------
 

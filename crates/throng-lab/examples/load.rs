@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use throng_lab::attack::capture::{Hosts, read_pcap};
-use throng_lab::attack::load::{Span, knows_the_load};
+use throng_lab::attack::load::{Stretch, knows_the_load};
 use throng_sim::{Row, Trace};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,11 +41,11 @@ impl Part {
         Ok(Self { rows, seconds })
     }
 
-    fn span(&self) -> Span<'_> {
-        let all = Span::all(&self.rows);
+    fn span(&self) -> Stretch<'_> {
+        let all = Stretch::all(&self.rows);
         let after = |seconds| all.from + seconds * 1_000_000_000;
         match self.seconds {
-            Some((from, until)) => Span { from: after(from), until: after(until), ..all },
+            Some((from, until)) => Stretch { from: after(from), until: after(until), ..all },
             None => all,
         }
     }

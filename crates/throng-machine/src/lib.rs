@@ -91,14 +91,14 @@ impl rand_core::RngCore for MachineChance {
 struct MachineDefence {
     framework: Framework<Vec<Machine>, MachineChance, At>,
     /// Each machine's action and internal timer.
-    machines: Vec<Timers>,
+    machines: Vec<MachineTimers>,
     /// Until when outgoing traffic is held, and whether padding may pass.
     blocking: Option<(Time, bool)>,
     wishes: VecDeque<Act>,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Timers {
+struct MachineTimers {
     action: Option<(Time, Action)>,
     internal: Option<Time>,
 }
@@ -115,7 +115,7 @@ impl MachineDefence {
         // Fractions of 0 are no bounds of the framework's own: machines have theirs.
         let chance = MachineChance(seed.rng(Purpose::Cover, 0));
         let framework = Framework::new(machines, 0.0, 0.0, At(now), chance).ok()?;
-        let machines = vec![Timers::default(); count];
+        let machines = vec![MachineTimers::default(); count];
         Some(Self { framework, machines, blocking: None, wishes: VecDeque::new() })
     }
 

@@ -10,13 +10,13 @@ use crate::clock::Clock;
 pub(crate) struct Alarm {
     clock: Clock,
     /// None where the system has no such timer, or no file for it: then the runtime's own sleep must do.
-    timer: Option<Timer>,
+    timer: Option<KernelTimer>,
 }
 
 impl Alarm {
     /// An alarm in the runtime in which this is called.
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, timer: Timer::new() }
+        Self { clock, timer: KernelTimer::new() }
     }
 
     /// Waits until `time`; for ever, if that is [`Time::NEVER`]. Never early. It may be given up and asked again.
@@ -37,7 +37,7 @@ impl Alarm {
 }
 
 #[cfg(target_os = "linux")]
-use linux::Timer;
+use linux::KernelTimer;
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -55,13 +55,13 @@ mod linux {
 
     /// A timer of the kernel: a file that can be read when it has rung. The slack that the kernel gives to sleeping
     /// threads does not apply to it.
-    pub(super) struct Timer {
+    pub(super) struct KernelTimer {
         file: AsyncFd<OwnedFd>,
         /// When it rings; never, if it is not set.
         set: Time,
     }
 
-    impl Timer {
+    impl KernelTimer {
         #[expect(
             deprecated,
             reason = "its successor is unsafe, for files that somebody else may close; this one is ours until the end"
@@ -104,10 +104,10 @@ mod linux {
 }
 
 #[cfg(not(target_os = "linux"))]
-struct Timer;
+struct KernelTimer;
 
 #[cfg(not(target_os = "linux"))]
-impl Timer {
+impl KernelTimer {
     fn new() -> Option<Self> {
         None
     }

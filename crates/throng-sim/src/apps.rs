@@ -6,7 +6,7 @@ use std::time::Duration;
 use throng_core::crypto::Suite;
 use throng_core::{CircuitId, Command, Design, Event, NodeId, Time};
 
-use crate::books::{Books, Name};
+use crate::books::{Books, TraceName};
 use crate::host::HostId;
 use crate::segments::{Kind, Manner, Receiver, Segment, Sender};
 use crate::trace::{Deed, What};
@@ -29,7 +29,7 @@ pub(crate) struct Apps<'p> {
     users: Vec<User<'p>>,
     exits: BTreeMap<HostId, Exit>,
     /// What users know exits by.
-    exit_names: BTreeMap<NodeId, Name>,
+    exit_names: BTreeMap<NodeId, TraceName>,
     /// By host number: which user lives there.
     user_at: BTreeMap<HostId, usize>,
     /// Virtual time begins for users here.
@@ -60,13 +60,13 @@ struct User<'p> {
     host: HostId,
     visits: Visits<'p>,
     next: Option<Visit>,
-    exchanges: BTreeMap<u32, Asked>,
+    exchanges: BTreeMap<u32, UnderWay>,
     made: u32,
-    paths: BTreeMap<CircuitId, Name>,
+    paths: BTreeMap<CircuitId, TraceName>,
 }
 
 /// An exchange, from the user's side.
-struct Asked {
+struct UnderWay {
     exchange: Exchange,
     then: Option<Exchange>,
     began: Time,
@@ -77,7 +77,7 @@ struct Asked {
 
 /// What an exit serves.
 struct Exit {
-    name: Name,
+    name: TraceName,
     serves: BTreeMap<(CircuitId, u32), Served>,
     /// Which circuit carries whose cells: it must stay that way.
     whose: BTreeMap<CircuitId, u32>,
@@ -115,7 +115,7 @@ impl<'p> Apps<'p> {
         self.users.push(User { host, visits, next, exchanges, made: 0, paths });
     }
 
-    pub(crate) fn add_exit(&mut self, host: HostId, name: Name, id: NodeId) {
+    pub(crate) fn add_exit(&mut self, host: HostId, name: TraceName, id: NodeId) {
         self.exit_names.insert(id, name);
         let (serves, whose, calls) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         self.exits.insert(host, Exit { name, serves, whose, calls, called: 0 });
@@ -204,7 +204,7 @@ impl<'p> Apps<'p> {
                 self.tally.circuits += 1;
                 self.tally.circuits_took += took.as_nanos();
                 let exit = path.last().and_then(|last| self.exit_names.get(last)).copied();
-                self.users[user].paths.insert(circuit, exit.unwrap_or(Name::MAX));
+                self.users[user].paths.insert(circuit, exit.unwrap_or(TraceName::MAX));
             }
             (Event::CircuitNotBuilt { .. }, Some(_)) => self.tally.circuits_failed += 1,
             (Event::Attached { stream, circuit }, Some(user)) => {
@@ -293,10 +293,10 @@ impl<'p> Apps<'p> {
         one.made += 1;
         let question = Sender::new(exchange.up, self.manner, now);
         one.exchanges
-            .insert(number, Asked { exchange, then, began: now, circuit: None, question, answer: None });
+            .insert(number, UnderWay { exchange, then, began: now, circuit: None, question, answer: None });
         let host = one.host;
         self.tally.began += 1;
-        self.note(world, user, number, What::Began, exchange, Name::MAX);
+        self.note(world, user, number, What::Began, exchange, TraceName::MAX);
         world.call_at(now + self.manner.repeat_after, host, number);
         let isolation = [1; 32]; // one application per user
         world.command(host, Command::Attach { stream: u64::from(number), isolation, port: Some(PORT) });
@@ -404,7 +404,8 @@ impl<'p> Apps<'p> {
     fn finish<S: Suite>(&mut self, world: &mut World<S, Books>, user: usize, exchange: u32, what: What) {
         let one = &mut self.users[user];
         let Some(asked) = one.exchanges.remove(&exchange) else { return };
-        let exit = asked.circuit.and_then(|circuit| one.paths.get(&circuit).copied()).unwrap_or(Name::MAX);
+        let exit =
+            asked.circuit.and_then(|circuit| one.paths.get(&circuit).copied()).unwrap_or(TraceName::MAX);
         let host = one.host;
         match what {
             What::Done => {
@@ -429,7 +430,7 @@ impl<'p> Apps<'p> {
         exchange: u32,
         what: What,
         of: Exchange,
-        exit: Name,
+        exit: TraceName,
     ) {
         let at = (world.now() - self.begin).as_nanos() as u64;
         let deed = Deed { at, what, user: user as u32, exchange, exit, up: of.up, down: of.down };
@@ -537,7 +538,7 @@ const EXIT: u32 = 1 << 31;
 /// Nothing is looked at more often.
 const SOON: Duration = Duration::from_millis(50);
 
-fn question_segment(user: usize, exchange: u32, asked: &Asked, number: u32) -> Segment {
+fn question_segment(user: usize, exchange: u32, asked: &UnderWay, number: u32) -> Segment {
     Segment {
         user: user as u32,
         exchange,

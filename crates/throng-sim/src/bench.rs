@@ -26,7 +26,7 @@ pub struct CellHops<S: Suite> {
 
 /// What a run of [`CellHops`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Measured {
+pub struct HopsDone {
     /// Datagrams that came to a node and were worked on there.
     pub cell_hops: u64,
     /// Of these, cells that reached their exit.
@@ -67,7 +67,7 @@ impl<S: Suite> CellHops<S> {
     }
 
     /// Lets virtual time pass.
-    pub fn run(&mut self, span: Duration) -> Measured {
+    pub fn run(&mut self, span: Duration) -> HopsDone {
         let (before, happened) = (self.world.watcher().arrived, self.world.happened());
         let end = self.world.now() + span;
         let payload = vec![7; Geometry::DEFAULT.payload()];
@@ -88,7 +88,7 @@ impl<S: Suite> CellHops<S> {
                 Turn::Quiet => {}
             }
         }
-        Measured {
+        HopsDone {
             cell_hops: self.world.watcher().arrived - before,
             delivered,
             happened: self.world.happened() - happened,

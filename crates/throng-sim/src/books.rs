@@ -13,7 +13,7 @@ use crate::trace::{Inside, Row, Trace};
 use crate::wire::Watcher;
 
 /// A number that stands for a host in traces: mixes first, from 0, then users. It does not depend on who was made first.
-pub(crate) type Name = u32;
+pub(crate) type TraceName = u32;
 
 /// Which links carry datagrams at a rate of their own.
 #[derive(Clone, Copy)]
@@ -35,8 +35,8 @@ impl Covered {
 /// Reads everything, notes what counts.
 pub(crate) struct Books {
     /// By number of the host in its world.
-    names: Vec<Name>,
-    mixes: Name,
+    names: Vec<TraceName>,
+    mixes: TraceName,
     tap: TapAt,
     /// Whether datagrams lie open: with the toy suite.
     open: bool,
@@ -58,7 +58,7 @@ impl Books {
     pub(crate) fn new(mixes: usize, users: usize, tap: TapAt, open: bool, design: &Design) -> Self {
         Self {
             names: Vec::new(),
-            mixes: mixes as Name,
+            mixes: mixes as TraceName,
             tap,
             open,
             covered: Covered::by(&design.cover),
@@ -74,7 +74,7 @@ impl Books {
     }
 
     /// The next host of the world has this name.
-    pub(crate) fn name(&mut self, name: Name) {
+    pub(crate) fn name(&mut self, name: TraceName) {
         self.names.push(name);
     }
 
@@ -84,7 +84,7 @@ impl Books {
     }
 
     /// A user's exchange passed an exit: bytes from the outside, and to it.
-    pub(crate) fn outside(&mut self, exit: Name, inward: u64, outward: u64, now: Time) {
+    pub(crate) fn outside(&mut self, exit: TraceName, inward: u64, outward: u64, now: Time) {
         if now >= self.begin
             && let Some(load) = self.loads.get_mut(exit as usize)
         {
@@ -122,7 +122,7 @@ impl Books {
         (self.digest.to_hex(), self.trace)
     }
 
-    fn is_tapped(&self, from: Name, to: Name) -> bool {
+    fn is_tapped(&self, from: TraceName, to: TraceName) -> bool {
         match &self.tap {
             TapAt::Nowhere => false,
             TapAt::Everywhere => true,
@@ -132,7 +132,7 @@ impl Books {
     }
 
     /// Useful bytes of a datagram: of a covered link, what its payload could carry, as the paper's formulas count.
-    fn useful(&self, from: Name, to: Name, inside: Option<&Segment>) -> u64 {
+    fn useful(&self, from: TraceName, to: TraceName, inside: Option<&Segment>) -> u64 {
         let is_user_link = from >= self.mixes || to >= self.mixes;
         let is_covered = if is_user_link { self.covered.user_links } else { self.covered.mix_links };
         if is_covered { self.segment_bytes } else { inside.map_or(0, useful) }

@@ -9,7 +9,7 @@
 
 /// Whose draws these are. Copy it, narrow it with [`of`](Self::of), and draw by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Chance(u64, u64);
+pub(crate) struct Draws(u64, u64);
 
 /// What draws are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(crate) enum For {
     Fault,
 }
 
-impl Chance {
+impl Draws {
     /// All chance of the world with this seed.
     pub(crate) fn new(seed: &[u8; 32]) -> Self {
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| seed[at + i]));
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn draws_are_uniform_over_numbers_and_over_owners() {
-        let all = Chance::new(&[7; 32]);
+        let all = Draws::new(&[7; 32]);
         for by_owner in [false, true] {
             let mut seen = [0u32; 64];
             let mut ones = [0u32; 64];
@@ -107,13 +107,13 @@ mod tests {
             assert!(seen.iter().all(|n| n.abs_diff(10_000) < 500), "{by_owner} {seen:?}");
             assert!(ones.iter().all(|n| n.abs_diff(320_000) < 2_000), "{by_owner} {ones:?}");
         }
-        assert_eq!(all.of(For::Page, 3).bits(9), Chance::new(&[7; 32]).of(For::Page, 3).bits(9));
+        assert_eq!(all.of(For::Page, 3).bits(9), Draws::new(&[7; 32]).of(For::Page, 3).bits(9));
         assert_ne!(all.of(For::Page, 3).bits(9), all.of(For::Loss, 3).bits(9));
     }
 
     #[test]
     fn laws_have_the_means_that_they_say() {
-        let draws = Chance::new(&[1; 32]).of(For::Page, 0);
+        let draws = Draws::new(&[1; 32]).of(For::Page, 0);
         let mean =
             |law: &dyn Fn(f64) -> f64| (0..400_000).map(|i| law(draws.unit(i))).sum::<f64>() / 400_000.0;
         let exponential = mean(&|unit| exponential(3.0, unit));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use throng_core::crypto::Suite;
 use throng_core::{CircuitId, Event, Node, Time};
 
-use crate::chance::Chance;
+use crate::chance::Draws;
 
 /// A host of a world, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,19 +14,19 @@ pub struct HostId(pub usize);
 
 /// A host's line to the rest of the world, bit/s each way; none: without bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Line {
+pub struct LineRate {
     /// From the host.
     pub up_bps: Option<u64>,
     /// To the host.
     pub down_bps: Option<u64>,
 }
 
-pub(crate) struct Host<S: Suite> {
+pub(crate) struct SimHost<S: Suite> {
     pub(crate) address: SocketAddr,
     /// What the host's chance follows from: not its number, which says when it was made.
     pub(crate) owner: u64,
     /// Draws for ways to hosts with a higher owner, begun: every datagram needs one.
-    pub(crate) ways: Chance,
+    pub(crate) ways: Draws,
     /// None while the host is down.
     pub(crate) node: Option<Node<S>>,
     /// When the node wants to wake.
@@ -85,7 +85,7 @@ pub(crate) struct Inbox {
 /// What holds a host up.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
-    pub(crate) line: Line,
+    pub(crate) line: LineRate,
     /// When what the line carries now will have passed.
     pub(crate) up_free: Time,
     pub(crate) down_free: Time,

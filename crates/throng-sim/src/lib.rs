@@ -52,7 +52,7 @@ mod wheel;
 mod wire;
 mod world;
 
-pub use host::{HostId, Line};
+pub use host::{HostId, LineRate};
 pub use results::{Mean, Metric, Results, RunResult, Unfit};
 pub use run::{
     Options, Shard, TooLarge, cells_on_user_links, check_memory, nobody, run, trace, with_hosts_reversed,

@@ -1,7 +1,7 @@
 //! Which line a host has.
 
-use crate::chance::{Chance, For};
-use crate::host::Line;
+use crate::chance::{Draws, For};
+use crate::host::LineRate;
 use crate::scenario::Lines;
 
 /// A class of nodes: its line, and its share of all nodes.
@@ -29,20 +29,20 @@ pub const FC04: [Class; 6] = [
 
 impl Lines {
     /// The line of this owner.
-    pub(crate) fn of(&self, chance: Chance, owner: u64) -> Line {
+    pub(crate) fn of(&self, chance: Draws, owner: u64) -> LineRate {
         let Self::Fc04 = self else {
-            let Self::Same(line) = self else { return Line::default() };
+            let Self::Same(line) = self else { return LineRate::default() };
             return *line;
         };
         let mut percent = chance.of(For::Class, owner).below(0, 100);
         for class in FC04 {
             if percent < class.share_percent {
                 let bps = |kbps: u64| Some(kbps * 1000);
-                return Line { up_bps: bps(class.up_kbps), down_bps: bps(class.down_kbps) };
+                return LineRate { up_bps: bps(class.up_kbps), down_bps: bps(class.down_kbps) };
             }
             percent -= class.share_percent;
         }
-        Line::default()
+        LineRate::default()
     }
 }
 
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn fc04s_classes_have_the_means_that_the_reference_reckons() {
         assert_eq!(FC04.iter().map(|class| class.share_percent).sum::<u64>(), 100);
-        let chance = Chance::new(&[5; 32]);
+        let chance = Draws::new(&[5; 32]);
         let (mut up, mut down) = (0, 0);
         for owner in 0..100_000 {
             let line = Lines::Fc04.of(chance, owner);

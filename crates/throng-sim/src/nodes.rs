@@ -16,10 +16,10 @@ use throng_core::{ClientConfig, Design, NodeConfig, Ports, Time};
 use throng_machine::Maybenot;
 
 use crate::apps::{Apps, CHURN, EXCHANGE_TIME_MAX};
-use crate::books::{Books, Digest, Name};
-use crate::chance::{Chance, For, exponential};
+use crate::books::{Books, Digest, TraceName};
+use crate::chance::{Draws, For, exponential};
 use crate::checkers;
-use crate::host::{HostId, Line};
+use crate::host::{HostId, LineRate};
 use crate::results::Metric;
 use crate::scenario::{Churn, Fault, FaultKind, Lines, Plan, SuiteName};
 use crate::stop::{Ticks, Watch};
@@ -68,7 +68,7 @@ pub(crate) fn run<S: Suite>(plan: &Plan, seed: &[u8; 32], how: How, watch: &Watc
 struct Run<'p, S: Suite> {
     plan: &'p Plan,
     how: How,
-    chance: Chance,
+    chance: Draws,
     world: World<S, Books>,
     apps: Apps<'p>,
     /// In the order of their numbers, whatever the order of their making.
@@ -97,7 +97,7 @@ impl<'p, S: Suite> Run<'p, S> {
         let mut run = Self {
             plan,
             how,
-            chance: Chance::new(seed),
+            chance: Draws::new(seed),
             world: World::watched(
                 *seed,
                 plan.wire,
@@ -133,7 +133,7 @@ impl<'p, S: Suite> Run<'p, S> {
         (0..count).map(mix).collect()
     }
 
-    fn lines(&self, mix: usize) -> Line {
+    fn lines(&self, mix: usize) -> LineRate {
         let lines = if self.plan.dynamic { self.plan.user_lines } else { self.plan.mix_lines };
         match lines {
             Lines::Same(line) => line,
@@ -152,15 +152,20 @@ impl<'p, S: Suite> Run<'p, S> {
         };
         let membership = Membership::Shared(view);
         let with_view = |config: NodeConfig| NodeConfig { membership: membership.clone(), ..config };
-        let mut members: Vec<(Name, SocketAddr, Line, NodeConfig)> = Vec::new();
+        let mut members: Vec<(TraceName, SocketAddr, LineRate, NodeConfig)> = Vec::new();
         if plan.dynamic {
             for (number, config) in mixes.into_iter().enumerate() {
                 let config = NodeConfig { client: Some(client.clone()), ..with_view(config) };
-                members.push((number as Name, mix_address(number), self.lines(number), config));
+                members.push((number as TraceName, mix_address(number), self.lines(number), config));
             }
         } else {
             for (number, config) in mixes.into_iter().enumerate() {
-                members.push((number as Name, mix_address(number), self.lines(number), with_view(config)));
+                members.push((
+                    number as TraceName,
+                    mix_address(number),
+                    self.lines(number),
+                    with_view(config),
+                ));
             }
             for user in 0..plan.users {
                 let config = NodeConfig {
@@ -173,13 +178,13 @@ impl<'p, S: Suite> Run<'p, S> {
                     defences: Some(Arc::new(Maybenot)),
                 };
                 let line = plan.user_lines.of(self.chance, user as u64);
-                members.push(((plan.mixes + user) as Name, user_address(user), line, config));
+                members.push(((plan.mixes + user) as TraceName, user_address(user), line, config));
             }
         }
         if self.how.reversed {
             members.reverse();
         }
-        let mut placed: Vec<(Name, Member)> = Vec::new();
+        let mut placed: Vec<(TraceName, Member)> = Vec::new();
         for (name, address, line, config) in members {
             self.world.watcher_mut().name(name);
             let host = self.world.add_down(address);

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use crate::chance::{Chance, For};
+use crate::chance::{Draws, For};
 use crate::results::Metric;
 use crate::scenario::{Lines, Plan};
 use crate::segments::{acknowledgements, segment_bytes, segments_of};
@@ -150,14 +150,15 @@ pub(crate) fn run(plan: &Plan, seed: &[u8; 32], memory_bytes: u64, watch: &Watch
         user_cells: if plan.design.cover.is_none() { vec![[0; 2]; plan.users] } else { Vec::new() },
         users: 0,
     };
-    let chance = Chance::new(seed);
+    let chance = Draws::new(seed);
     let paths = Paths::new(plan, chance);
     let traffic = plan.traffic.within(plan.online);
     let mut ticks = Ticks::new();
     for user in 0..plan.users {
         let path = paths.of(user);
         let number = user as u64;
-        let mut one = User { plan, counts: &mut counts, path: &path, slot, each, duration, chance, number };
+        let mut one =
+            ModelUser { plan, counts: &mut counts, path: &path, slot, each, duration, chance, number };
         ticks.events += one.live(seed, &traffic);
         counts.users += 1;
         // Users are worked off one by one: what is simulated is their share of the time.
@@ -184,7 +185,7 @@ fn nanos(span: Duration) -> u64 {
 
 /// Who goes through whom: mixes drawn by capacity, none twice in a path, the last one an exit.
 pub(crate) struct Paths {
-    chance: Chance,
+    chance: Draws,
     hops: usize,
     dynamic: bool,
     /// Capacities of the mixes before each, and of all.
@@ -193,7 +194,7 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    fn new(plan: &Plan, chance: Chance) -> Self {
+    fn new(plan: &Plan, chance: Draws) -> Self {
         let lines = if plan.dynamic { plan.user_lines } else { plan.mix_lines };
         let capacity = |mix: usize| match lines {
             Lines::Fc04 => lines.of(chance, mix as u64).up_bps.unwrap_or(1000) / 1000,
@@ -227,7 +228,7 @@ impl Paths {
 }
 
 /// One user at work.
-struct User<'r> {
+struct ModelUser<'r> {
     plan: &'r Plan,
     counts: &'r mut PopulationCounts,
     /// Mixes, first to last.
@@ -236,12 +237,12 @@ struct User<'r> {
     /// Useful bytes of a cell.
     each: u64,
     duration: u64,
-    chance: Chance,
+    chance: Draws,
     number: u64,
 }
 
 /// What goes one way: when its next slot is free, and the last slot's end.
-struct Queue {
+struct SlotQueue {
     /// Start of the first slot.
     first: u64,
     /// Slots in all.
@@ -250,7 +251,7 @@ struct Queue {
     taken: u64,
 }
 
-impl User<'_> {
+impl ModelUser<'_> {
     /// All sessions of this user. How many visits that were.
     fn live(&mut self, seed: &[u8; 32], traffic: &Traffic) -> u64 {
         let online = self.plan.online;
@@ -304,16 +305,16 @@ impl User<'_> {
     }
 
     /// A link's slots within a session: its own phase, one cell each slot.
-    fn queue(&self, from: u64, to: u64) -> Queue {
-        let Some(slot) = self.slot else { return Queue { first: from, slots: u64::MAX, taken: 0 } };
+    fn queue(&self, from: u64, to: u64) -> SlotQueue {
+        let Some(slot) = self.slot else { return SlotQueue { first: from, slots: u64::MAX, taken: 0 } };
         let phase = self.chance.of(For::Phase, self.number).below(0, slot);
         // Slots are counted from the beginning of time, never from "now".
         let first = from.saturating_sub(phase).div_ceil(slot) * slot + phase;
-        Queue { first, slots: to.saturating_sub(first).div_ceil(slot), taken: 0 }
+        SlotQueue { first, slots: to.saturating_sub(first).div_ceil(slot), taken: 0 }
     }
 
     /// What covered links carry in a session, whatever is inside.
-    fn cover(&mut self, up: &Queue, down: &Queue) {
+    fn cover(&mut self, up: &SlotQueue, down: &SlotQueue) {
         let Some(slot) = self.slot else { return };
         self.counts.user_up.add_slots(up.first, slot, up.slots);
         self.counts.user_down.add_slots(down.first, slot, down.slots);
@@ -348,7 +349,7 @@ impl User<'_> {
     }
 
     /// A question and its answer, each with its acknowledgements the other way.
-    fn exchange(&mut self, at: u64, exchange: Exchange, up: &mut Queue, down: &mut Queue) {
+    fn exchange(&mut self, at: u64, exchange: Exchange, up: &mut SlotQueue, down: &mut SlotQueue) {
         let asked = segments_of(exchange.up, self.each);
         let answered = segments_of(exchange.down, self.each);
         let (sent, _) = self.carry(at, asked, exchange.up, up, true);
@@ -364,7 +365,7 @@ impl User<'_> {
     }
 
     /// Cells with so many useful bytes in all, one way, in the order of the queue. Bytes and cells that found slots.
-    fn carry(&mut self, at: u64, cells: u64, bytes: u64, queue: &mut Queue, is_up: bool) -> (u64, u64) {
+    fn carry(&mut self, at: u64, cells: u64, bytes: u64, queue: &mut SlotQueue, is_up: bool) -> (u64, u64) {
         let Some(slot) = self.slot else {
             let user_link = if is_up { &mut self.counts.user_up } else { &mut self.counts.user_down };
             user_link.add(at, cells);
@@ -445,7 +446,7 @@ impl PopulationCounts {
             ));
         }
         if plan.dynamic && plan.user_lines == Lines::Fc04 {
-            let chance = Chance::new(chance_of);
+            let chance = Draws::new(chance_of);
             let up: u64 =
                 (0..plan.users as u64).filter_map(|user| plan.user_lines.of(chance, user).up_bps).sum();
             metrics.push(Metric::new("load of a member's line", "%", ratio(wire, up as f64) * 100.0));

@@ -12,8 +12,8 @@ use throng_core::cover::{CircuitCover, Cover, LinkSlots, Machines, MixLinkCover,
 use throng_core::mixing::{Batch, Exponential, Fire, MinCompany, Mixing, Pool, Slices, Uniform};
 use throng_core::route::Route;
 
-use crate::chance::{Chance, For};
-use crate::host::Line;
+use crate::chance::{Draws, For};
+use crate::host::LineRate;
 use crate::nodes::How;
 use crate::run::alone;
 use crate::scenario::{Churn, Fault, FaultKind, Level, Lines, Plan, SuiteName, TapAt};
@@ -74,7 +74,7 @@ fn replay_watched(seed: u64, told: &OnProgress<'_>, stop: &AtomicBool) -> Fate {
 
 /// A small random world, and what goes wrong in it. Even ones may have any cover and way of mixing.
 fn plan(seed: u64) -> Plan {
-    let mut draws = Draws { chance: Chance::new(&[0x5a; 32]).of(For::Fault, seed), number: 0 };
+    let mut draws = InOrder { chance: Draws::new(&[0x5a; 32]).of(For::Fault, seed), number: 0 };
     let hops = draws.from(1, 4) as usize;
     let mixes = hops + 1 + draws.from(0, 7) as usize;
     let users = draws.from(1, 8) as usize;
@@ -85,11 +85,11 @@ fn plan(seed: u64) -> Plan {
     };
     let (wire, traffic) = (draws.wire(), draws.traffic());
     let line = match draws.from(0, 3) {
-        0 => Line {
+        0 => LineRate {
             up_bps: Some(draws.from(256, 2_000) * 1000),
             down_bps: Some(draws.from(512, 4_000) * 1000),
         },
-        _ => Line::default(),
+        _ => LineRate::default(),
     };
     let churn = (draws.from(0, 2) == 0).then(|| Churn {
         up_mean: Duration::from_secs(draws.from(5, 30)),
@@ -111,7 +111,7 @@ fn plan(seed: u64) -> Plan {
         online: Duration::from_secs(86_400),
         traffic,
         user_lines: Lines::Same(line),
-        mix_lines: Lines::Same(Line::default()),
+        mix_lines: Lines::Same(LineRate::default()),
         wire,
         churn,
         faults,
@@ -121,7 +121,7 @@ fn plan(seed: u64) -> Plan {
         let design = &mut plan.design;
         (design.mixing, design.company, design.cover) = (draws.mixing(), draws.company(), draws.cover());
         // Nobody wants more than slots, lines and links carry: what then waits would not be done when all is healed.
-        plan.user_lines = Lines::Same(Line::default());
+        plan.user_lines = Lines::Same(LineRate::default());
         plan.spare = plan.spare.min(1);
         plan.traffic = draws.light_traffic();
         if draws.from(0, 2) == 0 {
@@ -141,12 +141,12 @@ fn make_dynamic(plan: &mut Plan) {
 }
 
 /// Draws, one after the other.
-struct Draws {
-    chance: Chance,
+struct InOrder {
+    chance: Draws,
     number: u64,
 }
 
-impl Draws {
+impl InOrder {
     /// A whole number from `least` to `most`.
     fn from(&mut self, least: u64, most: u64) -> u64 {
         self.number += 1;

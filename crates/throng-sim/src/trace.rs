@@ -153,7 +153,7 @@ impl Trace {
 
     /// The file of what was seen.
     pub fn seen_to_bytes(&self) -> Vec<u8> {
-        let mut out = Writer::new(SEEN_MAGIC);
+        let mut out = TraceWriter::new(SEEN_MAGIC);
         out.number(u64::from(self.mixes));
         out.number(u64::from(self.datagram));
         let mut before = 0;
@@ -174,7 +174,7 @@ impl Trace {
 
     /// The file of what it was.
     pub fn truth_to_bytes(&self) -> Vec<u8> {
-        let mut out = Writer::new(TRUTH_MAGIC);
+        let mut out = TraceWriter::new(TRUTH_MAGIC);
         for rows in self.inside.chunks(BLOCK_ROWS) {
             out.block(rows.len(), |block| {
                 rows.iter().for_each(|row| block.number(row.map_or(0, |row| u64::from(row.user) + 1)));
@@ -381,9 +381,9 @@ const LINKTYPE_RAW: u32 = 101;
 const PORT: u16 = 9000;
 
 /// Writes a file.
-struct Writer(Vec<u8>);
+struct TraceWriter(Vec<u8>);
 
-impl Writer {
+impl TraceWriter {
     fn new(magic: &[u8; 8]) -> Self {
         let mut out = magic.to_vec();
         out.extend(VERSION.to_le_bytes());

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::chance::{Chance, For, exponential, lomax};
+use crate::chance::{Draws, For, exponential, lomax};
 use crate::wire::share;
 
 /// A model of what one user does.
@@ -122,7 +122,7 @@ impl Traffic {
     pub fn visits(&self, seed: &[u8; 32], user: u64) -> Visits<'_> {
         Visits {
             traffic: self,
-            draws: Chance::new(seed).of(For::Page, user),
+            draws: Draws::new(seed).of(For::Page, user),
             number: 0,
             at: Duration::ZERO,
             until: Duration::ZERO,
@@ -169,7 +169,7 @@ impl Traffic {
 #[derive(Clone, Debug)]
 pub struct Visits<'t> {
     traffic: &'t Traffic,
-    draws: Chance,
+    draws: Draws,
     number: u64,
     /// When the next one is due, if that is known by now.
     at: Duration,

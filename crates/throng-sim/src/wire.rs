@@ -5,8 +5,8 @@ use std::time::Duration;
 use throng_core::Time;
 use throng_core::crypto::Suite;
 
-use crate::chance::{Chance, For};
-use crate::host::{Host, HostId};
+use crate::chance::{Draws, For};
+use crate::host::{HostId, SimHost};
 
 /// How the network treats datagrams.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +55,7 @@ impl Wire {
         from: u64,
         to: u64,
         number: u64,
-        chance: Chance,
+        chance: Draws,
     ) -> [Option<Time>; 2] {
         let mine = |purpose| chance.of(purpose, from).of(purpose, to);
         if self.loss > 0.0 && mine(For::Loss).unit(number) < self.loss {
@@ -79,7 +79,7 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    pub(crate) fn new<S: Suite>(from: &Host<S>, to: &Host<S>) -> Self {
+    pub(crate) fn new<S: Suite>(from: &SimHost<S>, to: &SimHost<S>) -> Self {
         let to_higher = from.owner < to.owner;
         let (low, high) = if to_higher { (from, to) } else { (to, from) };
         Self { draw: low.ways.bits(high.owner), to_higher }

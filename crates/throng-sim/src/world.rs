@@ -22,8 +22,8 @@ use throng_core::{
 use throng_machine::Maybenot;
 
 use crate::cells::Cells;
-use crate::chance::{Chance, For};
-use crate::host::{Host, HostId, Inbox, Line, Work, owner};
+use crate::chance::{Draws, For};
+use crate::host::{HostId, Inbox, LineRate, SimHost, Work, owner};
 use crate::wheel::Wheel;
 use crate::wire::{Seen, Tap, Verdict, Watcher, Way, Wire, share};
 
@@ -32,7 +32,7 @@ pub struct World<S: Suite, W: Watcher = ()> {
     now: Time,
     queue: Wheel<Happening>,
     cells: Cells,
-    hosts: Vec<Host<S>>,
+    hosts: Vec<SimHost<S>>,
     by_address: HashMap<u64, u32, BuildHasherDefault<AddressHasher>>,
     /// The lengths of all datagrams.
     geometry: Geometry,
@@ -42,7 +42,7 @@ pub struct World<S: Suite, W: Watcher = ()> {
     taps: Vec<Box<dyn Tap>>,
     cut: BTreeSet<(HostId, HostId)>,
     seed: Seed,
-    chance: Chance,
+    chance: Draws,
     happened: u64,
     watcher: W,
 }
@@ -147,7 +147,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
             wire,
             taps: Vec::new(),
             cut: BTreeSet::new(),
-            chance: Chance::new(&seed),
+            chance: Draws::new(&seed),
             seed: Seed::from_bytes(seed),
             happened: 0,
             watcher,
@@ -170,7 +170,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
         let before = self.by_address.insert(owner(address), id.0 as u32);
         assert!(before.is_none(), "an address belongs to one host");
         let owner = owner(address);
-        self.hosts.push(Host {
+        self.hosts.push(SimHost {
             address,
             owner,
             ways: self.chance.of(For::Way, owner),
@@ -259,8 +259,8 @@ impl<S: Suite, W: Watcher> World<S, W> {
     }
 
     /// Gives a host a line of this speed.
-    pub fn set_line(&mut self, id: HostId, line: Line) {
-        if line != Line::default() || self.hosts[id.0].limits.is_some() {
+    pub fn set_line(&mut self, id: HostId, line: LineRate) {
+        if line != LineRate::default() || self.hosts[id.0].limits.is_some() {
             self.hosts[id.0].limits.get_or_insert_default().line = line;
         }
     }
@@ -304,7 +304,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
 
     /// Bytes of memory that the queue, datagrams on their way and hosts take, without what nodes have on the heap.
     pub fn bytes(&self) -> usize {
-        self.queue.bytes() + self.cells.bytes() + self.hosts.capacity() * size_of::<Host<S>>()
+        self.queue.bytes() + self.cells.bytes() + self.hosts.capacity() * size_of::<SimHost<S>>()
     }
 
     /// The node of a host.

@@ -55,7 +55,7 @@ impl LocalSetup {
 
 /// A running network.
 pub(crate) struct LocalNetwork {
-    pub(crate) mixes: Vec<Mix>,
+    pub(crate) mixes: Vec<LocalMix>,
     pub(crate) client: Arc<Client>,
     client_driver: Driver,
     clock: Clock,
@@ -92,7 +92,7 @@ impl Gather for Observer {
 }
 
 /// A mix of it.
-pub(crate) struct Mix {
+pub(crate) struct LocalMix {
     pub(crate) name: String,
     pub(crate) id: NodeId,
     pub(crate) address: SocketAddr,
@@ -106,10 +106,10 @@ impl LocalNetwork {
         let clock = Clock::start();
         let (sockets, own_prefixes) = bind_all(setup.mixes, setup.design.geometry)?;
         let exits = setup.mixes.div_ceil(3);
-        let members: Vec<Member> = sockets
+        let members: Vec<NewMix> = sockets
             .into_iter()
             .enumerate()
-            .map(|(i, socket)| Member::new(setup.watched(socket)?, i < usize::from(exits), clock))
+            .map(|(i, socket)| NewMix::new(setup.watched(socket)?, i < usize::from(exits), clock))
             .collect::<Result<_>>()?;
         let records: Vec<Arc<Record>> = members.iter().map(|member| Arc::clone(&member.record)).collect();
 
@@ -133,7 +133,7 @@ impl LocalNetwork {
     }
 
     /// The mix with this identity.
-    pub(crate) fn mix(&self, id: NodeId) -> Option<&Mix> {
+    pub(crate) fn mix(&self, id: NodeId) -> Option<&LocalMix> {
         self.mixes.iter().find(|mix| mix.id == id)
     }
 
@@ -164,14 +164,14 @@ impl LocalNetwork {
 }
 
 /// A mix before it runs.
-struct Member {
+struct NewMix {
     keys: NodeKeys,
     record: Arc<Record>,
     socket: Socket,
     address: SocketAddr,
 }
 
-impl Member {
+impl NewMix {
     fn new(socket: Socket, is_exit: bool, clock: Clock) -> Result<Self> {
         let keys = NodeKeys::new(entropy::secret(), entropy::secret());
         let address = socket.local_addr().context("reading a socket's address")?;
@@ -197,7 +197,7 @@ impl Member {
         records: &[Arc<Record>],
         clock: Clock,
         resolver: &ResolverSource,
-    ) -> Result<Mix> {
+    ) -> Result<LocalMix> {
         let exit_ports = self.record.description().exit_ports.clone();
         // Peculiar to this network: exits may reach everything, including this machine.
         let exit = |ports: &Ports| Exit::new(ExitPolicy { ports: ports.clone(), local: true }, resolver());
@@ -209,7 +209,7 @@ impl Member {
         };
         let id = self.record.description().identity;
         let driver = start_mix(setup, self.socket, clock).context("starting QUIC")?;
-        Ok(Mix { name: format!("mix-{number}"), id, address: self.address, exit_ports, driver })
+        Ok(LocalMix { name: format!("mix-{number}"), id, address: self.address, exit_ports, driver })
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::design::{self, DesignOptions};
-use crate::local::{LocalNetwork, LocalSetup, MIXES_MAX, Mix};
+use crate::local::{LocalMix, LocalNetwork, LocalSetup, MIXES_MAX};
 use crate::metered::SpendingOptions;
 use crate::startup::{first_circuit, listen};
 use crate::status::feed;
@@ -139,7 +139,7 @@ fn tell(
     supply: &SupplyState,
 ) -> Result<()> {
     let (path, took) = supply.last.clone().unwrap_or_default();
-    let circuit: Vec<&Mix> = path.iter().filter_map(|id| network.mix(*id)).collect();
+    let circuit: Vec<&LocalMix> = path.iter().filter_map(|id| network.mix(*id)).collect();
     let ready = Ready {
         proxy: proxy.to_string(),
         status: status.to_string(),
@@ -162,7 +162,7 @@ fn tell(
     print(&text)
 }
 
-fn ready_mix(mix: &Mix) -> ReadyMix<'_> {
+fn ready_mix(mix: &LocalMix) -> ReadyMix<'_> {
     ReadyMix {
         name: &mix.name,
         identity: mix.id.to_string(),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::noise::MIB;
 use common::{Answer, LIMIT, Running, Server, Up, namespace, run, throng};
 use throng_lab::attack::capture::{Hosts, read_pcap};
-use throng_lab::attack::load::{Knowledge, Span, knows_the_load};
+use throng_lab::attack::load::{Knowledge, Stretch, knows_the_load};
 use throng_net::clock::Clock;
 use throng_sim::{Row, Trace};
 
@@ -63,8 +63,8 @@ fn judge(rows: &[Row], busy_for: Duration, span: Duration) -> Knowledge {
     let nanos = |span: Duration| span.as_nanos() as u64;
     let (busy, span) = (rows.last().unwrap().at - nanos(busy_for), nanos(span));
     let (idle_until, busy_from) = (busy - nanos(MARGIN), busy + nanos(MARGIN));
-    let idle = Span { rows, from: idle_until - span, until: idle_until };
-    knows_the_load(idle, Span { rows, from: busy_from, until: busy_from + span }).unwrap()
+    let idle = Stretch { rows, from: idle_until - span, until: idle_until };
+    knows_the_load(idle, Stretch { rows, from: busy_from, until: busy_from + span }).unwrap()
 }
 
 fn web() -> Server {

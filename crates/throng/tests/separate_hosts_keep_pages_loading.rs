@@ -17,7 +17,7 @@ use common::weather::{Cuts, Relay, Weather};
 use common::{Running, Server, noise, run, throng, wait_until};
 use tempfile::TempDir;
 use throng_lab::attack::capture::{Hosts, read_pcap};
-use throng_lab::attack::load::{Span, knows_the_load};
+use throng_lab::attack::load::{Stretch, knows_the_load};
 use throng_net::clock::Clock;
 use tokio::runtime::Runtime;
 
@@ -396,8 +396,8 @@ fn tcpdump_between_covered_hosts_cannot_tell_idle_from_busy() {
     let nanos = |span: Duration| span.as_nanos() as u64;
     let (busy, span) = (rows.last().unwrap().at - nanos(busy_for), nanos(SPAN));
     let (idle_until, busy_from) = (busy - nanos(MARGIN), busy + nanos(MARGIN));
-    let idle = Span { rows: &rows, from: idle_until - span, until: idle_until };
-    let busy = Span { rows: &rows, from: busy_from, until: busy_from + span };
+    let idle = Stretch { rows: &rows, from: idle_until - span, until: idle_until };
+    let busy = Stretch { rows: &rows, from: busy_from, until: busy_from + span };
     let knowledge = knows_the_load(idle, busy).unwrap();
     eprintln!("{knowledge}");
     for (name, auc) in knowledge.each.named() {

@@ -1,7 +1,8 @@
 //! # The life of a cell
 //!
-//! From one socket to the next a forward cell at a mix passes six places, and some fifteen files in them. Nothing in them is decided by anything but the
-//! cell's own header, the node's tables, the time and a stream of chance.
+//! From one socket to the next a forward cell at a mix passes six places, and ten files of the node in them (formats, layers
+//! and the outbox have their own). Nothing there is decided by anything but the cell's own header, the node's tables, the time
+//! and a stream of chance.
 //!
 //! 1. **The driver** (`throng-net/src/driver.rs` and `socket.rs`, or `throng-sim/src/world.rs`) receives a batch of datagrams
 //!    and gives each to [`Node::step`](crate::Node::step) as [`Input::Datagram`](crate::Input::Datagram).
@@ -10,7 +11,8 @@
 //!    session or a message that sets one up.
 //! 3. **The room of the neighbours**, `node/neighbours/mod.rs`, finds the neighbour by the session that the datagram names
 //!    (`table.rs`, `sessions.rs`) and opens it in place under the keys in use (`neighbour.rs`, `keys.rs`, `session.rs`): the
-//!    counter must be new, the tag right; only then is the counter noted. Out comes a cell, whose [`CellHeader`](crate::wire::cell::CellHeader) names the circuit and the cell's number.
+//!    counter must be new, the tag right; only then is the counter noted. Out comes a cell, whose
+//!    [`CellHeader`](crate::wire::cell::CellHeader) names the circuit and the cell's number.
 //! 4. **The room of circuits through us**, `node/relays/mod.rs`, takes one layer off (`relay.rs`, `layers.rs`), under the
 //!    number as [tweak](crate::crypto::LayerCipher::encipher); for a backward cell it puts one on. A body that now begins with 16
 //!    zero bytes is [recognised](crate::wire::message::is_recognised): a [`Message`](crate::wire::message::Message) for us.
@@ -31,7 +33,8 @@
 //! No room knows another one. Each owns its tables, gets a small context (now, out, timers, slots, chance, counts, design)
 //! and leaves two kinds of things behind: cells and datagrams that it wants to send (`departure.rs`), and what its work means
 //! for others (`effect.rs`: a circuit is off a link, a link is up, has moved, is gone). `node/routing.rs` takes both on, in
-//! order; what concerns several rooms at once is in `node/circuits.rs` and `node/links.rs`. That tables of two rooms agree is
+//! order; what a neighbour says is in `node/control.rs`, what a host commands in `node/rooms.rs`, what concerns several rooms
+//! at once in `node/circuits.rs` and `node/links.rs`. That tables of two rooms agree is
 //! checked by [`Node::audit`](crate::Node::audit).
 //!
 //! # A neighbour

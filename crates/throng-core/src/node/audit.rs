@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::context::Common;
-use super::routing::Rooms;
+use super::rooms::Rooms;
 use crate::cover::Speaker;
 use crate::crypto::Suite;
 use crate::id::{End, NeighbourKey};

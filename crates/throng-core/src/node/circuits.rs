@@ -6,7 +6,7 @@ use super::context::Cx;
 use super::neighbours::{Asked, Reach};
 use super::origins::Build;
 use super::relays::{ExtendRequest, Extension, To};
-use super::routing::Rooms;
+use super::rooms::Rooms;
 use crate::crypto::{ANSWER_BYTES, KeyUse, OFFER_BYTES, Suite};
 use crate::id::{End, NeighbourKey, OriginKey, RelayKey};
 use crate::layers::Layers;
@@ -130,9 +130,11 @@ impl<S: Suite> Rooms<S> {
 
     /// What this mix observed of its company within the last minute.
     pub(super) fn company(&mut self, now: Time) -> Company {
-        let Self { neighbours, relays, hold, meter, .. } = self;
-        let count = || (neighbours.users_since(now, WITHIN), relays.heard_since(now, WITHIN));
-        meter.company(now, count, hold.company(now))
+        Company {
+            users: self.neighbours.users_since(now, WITHIN) as u32,
+            circuits: self.relays.heard_since(now, WITHIN) as u32,
+            ..self.hold.company(now)
+        }
     }
 
     // --- Our own --------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::context::Cx;
 use super::documents::Turned;
-use super::routing::Rooms;
+use super::rooms::Rooms;
 use crate::cover::SlotClock;
 use crate::crypto::Suite;
 use crate::documents::Document;

@@ -7,13 +7,14 @@
 mod audit;
 mod circuits;
 mod context;
+mod control;
 mod documents;
 mod links;
-mod meter;
 mod mixing;
 mod neighbours;
 mod origins;
 mod relays;
+mod rooms;
 mod routing;
 
 #[cfg(test)]
@@ -26,7 +27,7 @@ use core::net::SocketAddr;
 
 use self::context::{Chance, Common, Me};
 pub use self::origins::OwnCircuit;
-use self::routing::Rooms;
+use self::rooms::Rooms;
 use crate::config::NodeConfig;
 use crate::cover::{Budget, SlotClock, Spent};
 use crate::crypto::Suite;

@@ -1,54 +1,27 @@
 //! The life of a cell: in from a neighbour, to its circuit, past the mixing strategy, out to the next neighbour.
 //!
-//! This is the only place that knows all rooms. What happens when a circuit or a link comes or goes, which concerns several
-//! of them, is in `circuits.rs` and `links.rs`.
+//! What a neighbour says is in `control.rs`; what happens when a circuit or a link comes or goes, which concerns several
+//! rooms, in `circuits.rs` and `links.rs`.
 
 use core::net::SocketAddr;
 
 use super::context::Cx;
-use super::documents::Members;
-use super::meter::Meter;
-use super::mixing::{Hold, Released};
-use super::neighbours::{Arrived, Neighbours};
-use super::origins::Origins;
-use super::relays::{Forwarded, Relays};
-use super::{Command, NodeConfig};
+use super::mixing::Released;
+use super::neighbours::Arrived;
+use super::relays::Forwarded;
+use super::rooms::Rooms;
 use crate::cover::Speaker;
 use crate::crypto::Suite;
 use crate::departure::{Departure, Outgoing, Source};
 use crate::effect::Effect;
-use crate::id::{CircuitId, End, NeighbourKey};
+use crate::id::End;
 use crate::refused::Refused;
-use crate::rng::Rng;
 use crate::time::Time;
-use crate::timers::Timer;
 use crate::wire::cell::CellHeader;
-use crate::wire::control::{Control, Ended};
+use crate::wire::control::Control;
 use crate::wire::datagram::Datagram;
 
-/// The rooms of a node.
-pub(super) struct Rooms<S: Suite> {
-    pub(super) neighbours: Neighbours<S>,
-    pub(super) relays: Relays<S>,
-    pub(super) origins: Origins<S>,
-    pub(super) hold: Hold,
-    pub(super) members: Members,
-    pub(super) meter: Meter,
-}
-
 impl<S: Suite> Rooms<S> {
-    /// `mixing`: a mix's stream of chance for its strategy; others hold nothing.
-    pub(super) fn new(config: NodeConfig, mixing: Option<Rng>, cx: &mut Cx<'_>) -> Self {
-        Self {
-            neighbours: Neighbours::new(config.defences, cx),
-            relays: Relays::new(cx.now),
-            origins: Origins::new(config.client.as_ref(), cx),
-            hold: mixing.map_or_else(Hold::default, |chance| Hold::new(cx.design, chance, cx.now)),
-            members: Members::new::<S>(config.membership, cx),
-            meter: Meter::default(),
-        }
-    }
-
     // --- In -------------------------------------------------------------------------------------------
 
     pub(super) fn receive(
@@ -101,102 +74,6 @@ impl<S: Suite> Rooms<S> {
             End::Origin(origin) => self.origins.receive(origin, header, body, cx)?,
         }
         Ok(())
-    }
-
-    /// A neighbour says something.
-    fn heed(&mut self, link: NeighbourKey, message: Control<'_>, cx: &mut Cx<'_>) -> Result<(), Refused> {
-        match message {
-            Control::Ping { token } => cx.say_at_once(link, &Control::Pong { token }),
-            Control::Pong { token } => self.neighbours.receive_pong(link, token),
-            Control::Filler { gap: None } => {}
-            Control::Filler { gap: Some(gap) } => self.neighbours.receive_filler(link, gap, cx),
-            Control::Uncover => self.neighbours.receive_uncover(link, cx),
-            Control::Introduce(who) => self.introduced(link, &who, cx)?,
-            Control::Introduced => self.neighbours.believed(link, cx)?,
-            Control::Renew { session, offer } => self.neighbours.receive_renew(link, session, offer, cx)?,
-            Control::Renewed { initiator, responder, answer } => {
-                self.neighbours.receive_renewed(link, (initiator, responder), answer, cx)?;
-            }
-            Control::Create { circuit, offer } => self.create(link, circuit, offer, cx)?,
-            Control::Created { circuit, answer } => {
-                self.joined(link, circuit, answer, cx)?;
-            }
-            Control::Destroy { circuit, why } => {
-                let end = self.neighbours.destroyed(link, circuit)?;
-                self.end(end, why, cx);
-            }
-            Control::Holding(what) => self.members.hear(link, self.neighbours.peer(link), what, cx)?,
-            Control::Want { digest, part } => self.give_part(link, digest, part, cx)?,
-            Control::Part { digest, part, bytes } => {
-                let turned = self.members.receive_part::<S>(link, digest, part, bytes, cx)?;
-                turned.into_iter().for_each(|turned| self.follow(turned, cx));
-            }
-            Control::Piece(_) => return Err(Refused::Malformed), // a part of a part
-        }
-        Ok(())
-    }
-
-    pub(super) fn obey(&mut self, command: Command<'_>, cx: &mut Cx<'_>) {
-        match command {
-            Command::Learn(record) => {
-                self.members.view.learn(record);
-                self.neighbours.know_addresses(&self.members.view);
-                self.origins.hurry_supply(cx);
-            }
-            Command::Document(document) => {
-                let turned = self.members.consider::<S>(document);
-                turned.into_iter().for_each(|turned| self.follow(turned, cx));
-            }
-            Command::Send { circuit, payload } => self.send(circuit, payload, cx),
-            Command::Attach { stream, isolation, port } => {
-                let forbidden = self.members.forbid(cx.now);
-                self.origins.attach((stream, isolation, port), &self.members.view, forbidden, cx);
-            }
-            Command::Detach { circuit } => {
-                circuit.to_origin().into_iter().for_each(|origin| self.origins.detach(origin, cx));
-            }
-            Command::Close { circuit } => self.close(circuit, cx),
-            Command::Renew => self.origins.renew(),
-            Command::Spend(may) => self.let_spend(may, cx),
-            Command::Leave => self.leave(cx),
-        }
-    }
-
-    /// A packet for the other end of a circuit.
-    fn send(&mut self, circuit: CircuitId, payload: &[u8], cx: &mut Cx<'_>) {
-        if payload.len() > cx.design.geometry.packet() {
-            return;
-        }
-        if let Some(origin) = circuit.to_origin() {
-            self.origins.send(origin, payload, cx);
-        } else if let Some(relay) = circuit.to_relay() {
-            self.relays.send(relay, payload, cx);
-        }
-    }
-
-    fn close(&mut self, circuit: CircuitId, cx: &mut Cx<'_>) {
-        if let Some(origin) = circuit.to_origin() {
-            self.origins.end(origin, Ended::Finished, cx);
-        } else if let Some(relay) = circuit.to_relay() {
-            self.relays.end(relay, Ended::Finished, cx);
-        }
-    }
-
-    // --- Time -----------------------------------------------------------------------------------------
-
-    pub(super) fn look(&mut self, timer: Timer, cx: &mut Cx<'_>) {
-        match timer {
-            Timer::Link(link) => self.neighbours.look(link, cx),
-            Timer::Relay(relay) => self.relays.look(relay, cx),
-            Timer::Origin(origin) => {
-                let link = self.origins.link_of(origin);
-                let is_heard = link.is_some_and(|link| self.neighbours.is_heard(link, cx.now));
-                self.origins.look(origin, is_heard, cx);
-            }
-            Timer::Supply => self.supply_circuits(cx),
-            Timer::Exchange => self.look_at_documents(cx),
-            Timer::Mesh => self.neighbours.look_at_mesh(&self.members.view, cx),
-        }
     }
 
     // --- Out ------------------------------------------------------------------------------------------

@@ -229,26 +229,26 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Its content, if it is too long for one cell: to be [cut](Content::pieces).
-    pub(crate) fn long(&self, geometry: Geometry) -> Option<Content> {
+    /// Its content, if it is too long for one cell: to be [cut](LongMessage::pieces).
+    pub(crate) fn long(&self, geometry: Geometry) -> Option<LongMessage> {
         let of = self.cells(geometry);
         if of == 1 {
             return None;
         }
         let mut bytes = alloc::vec![0; self.len()];
         self.write_content(&mut Writer::new(&mut bytes));
-        Some(Content { kind: self.kind(), of, bytes })
+        Some(LongMessage { kind: self.kind(), of, bytes })
     }
 }
 
 /// The content of a message that is too long for one cell.
-pub(crate) struct Content {
+pub(crate) struct LongMessage {
     kind: u8,
     of: usize,
     bytes: Vec<u8>,
 }
 
-impl Content {
+impl LongMessage {
     /// Parts of a message of this name.
     pub(crate) fn pieces(&self, name: u32) -> impl Iterator<Item = Piece<'_>> {
         parts::cut(&self.bytes, self.of).map(move |(part, bytes)| Piece {

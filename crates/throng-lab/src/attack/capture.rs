@@ -160,12 +160,12 @@ impl Device {
         }
     }
 
-    fn datagram(self, packet: &[u8]) -> Option<Datagram> {
+    fn datagram(self, packet: &[u8]) -> Option<Ipv4Datagram> {
         match self {
-            Self::Bare => Datagram::parse(packet),
+            Self::Bare => Ipv4Datagram::parse(packet),
             Self::Framed { header, kind_at } => {
                 let (header, ip) = packet.split_at_checked(header)?;
-                (header[kind_at..kind_at + 2] == IPV4).then(|| Datagram::parse(ip))?
+                (header[kind_at..kind_at + 2] == IPV4).then(|| Ipv4Datagram::parse(ip))?
             }
         }
     }
@@ -175,13 +175,13 @@ const IPV4: [u8; 2] = [8, 0];
 const UDP: u8 = 17;
 const UDP_HEADER: u16 = 8;
 
-struct Datagram {
+struct Ipv4Datagram {
     from: SocketAddrV4,
     to: SocketAddrV4,
     length: u16,
 }
 
-impl Datagram {
+impl Ipv4Datagram {
     /// From as much of an IP packet as was recorded: the payload need not be there.
     fn parse(ip: &[u8]) -> Option<Self> {
         let fixed = ip.first_chunk::<20>()?;

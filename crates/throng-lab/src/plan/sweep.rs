@@ -8,7 +8,7 @@ use throng_core::limits::HOPS_MAX;
 use super::capacity::usable_mean_bps;
 use super::invalid::{one_of, within};
 use super::{Adversary, CoverScheme, Invalid, Kind, Mode, Question, Requirements, SchemeCapacity};
-use crate::report::{Chart, Line, Mark, Scale, Series, Table, readable};
+use crate::report::{Chart, Curve, Mark, Scale, Series, Table, readable};
 
 /// A question asked along an axis, of a static and of a dynamic network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -218,7 +218,7 @@ impl Swept {
         let series = |kind, cover| Series {
             name: format!("{}, {}", Kind::name(kind), CoverScheme::name(cover)),
             color: cover as usize,
-            line: if kind == Kind::Static { Line::Solid } else { Line::Dashed },
+            line: if kind == Kind::Static { Curve::Solid } else { Curve::Dashed },
             points: (self.points.iter())
                 .filter(|point| point.kind == kind && point.cover == cover)
                 .filter_map(|point| Some((point.x, point.load_share? * 100.0)))

@@ -38,14 +38,14 @@ pub struct Series {
     /// Which of the chart's colours (they repeat).
     pub color: usize,
     /// Its pattern.
-    pub line: Line,
+    pub line: Curve,
     /// Its points, from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
 /// A line's pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
+pub enum Curve {
     /// Unbroken.
     Solid,
     /// Broken.

@@ -6,7 +6,7 @@ mod number;
 mod svg;
 mod text;
 
-pub use chart::{Chart, Line, Mark, Scale, Series};
+pub use chart::{Chart, Curve, Mark, Scale, Series};
 pub use csv::{csv, tidy_csv};
 pub use number::readable;
 pub use text::text;

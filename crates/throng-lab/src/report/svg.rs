@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Chart, Line, Scale, readable};
+use super::{Chart, Curve, Scale, readable};
 
 const WIDTH: f64 = 920.0;
 const HEIGHT: f64 = 540.0;
@@ -110,8 +110,8 @@ impl Chart {
     }
 }
 
-fn class(color: usize, line: Line) -> String {
-    let dashed = if line == Line::Dashed { " dashed" } else { "" };
+fn class(color: usize, line: Curve) -> String {
+    let dashed = if line == Curve::Dashed { " dashed" } else { "" };
     format!("line c{}{dashed}", color % COLORS)
 }
 
@@ -255,7 +255,7 @@ mod tests {
             y_name: "y".to_owned(),
             x_scale: Scale::Log,
             y_scale: Scale::Log,
-            series: vec![Series { name: "<s>".to_owned(), color: 7, line: Line::Dashed, points }],
+            series: vec![Series { name: "<s>".to_owned(), color: 7, line: Curve::Dashed, points }],
             marks: vec![Mark { y: 100.0, name: "full & \"more\"".to_owned() }],
         }
     }

@@ -62,12 +62,12 @@ impl Default for ExitLimits {
 pub struct Guest(AtomicUsize);
 
 /// A place at an exit, as long as a connection needs it.
-struct Place<'a> {
+struct Seat<'a> {
     _permit: SemaphorePermit<'a>,
     guest: &'a Guest,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.guest.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -147,7 +147,7 @@ impl Exit {
         &'a self,
         guest: &'a Guest,
         target: Target,
-    ) -> Result<(TcpStream, Place<'a>), Refusal> {
+    ) -> Result<(TcpStream, Seat<'a>), Refusal> {
         let place = self.enter(guest)?;
         if !self.policy.allows_port(target.port) {
             return Err(Refusal::Policy);
@@ -165,13 +165,13 @@ impl Exit {
         if found.is_empty() { Err(Refusal::Policy) } else { Ok(found) }
     }
 
-    fn enter<'a>(&'a self, guest: &'a Guest) -> Result<Place<'a>, Refusal> {
+    fn enter<'a>(&'a self, guest: &'a Guest) -> Result<Seat<'a>, Refusal> {
         if self.policy.ports.is_none() {
             return Err(Refusal::NotAnExit);
         }
         let permit = self.places.try_acquire().map_err(|_| Refusal::Busy)?;
         let held = guest.0.fetch_add(1, Ordering::Relaxed);
-        let place = Place { _permit: permit, guest };
+        let place = Seat { _permit: permit, guest };
         let free = self.places.available_permits();
         if held > free / SHARE_OF_FREE { Err(Refusal::Busy) } else { Ok(place) }
     }
@@ -187,7 +187,7 @@ impl Exit {
 
 enum Done<'a> {
     /// Connected; the place is held as long as the connection.
-    Connected(TcpStream, Place<'a>),
+    Connected(TcpStream, Seat<'a>),
     /// Nothing more to do than to tell.
     Answered(Reply),
 }

@@ -39,7 +39,7 @@ const REPLY4_FAILED: u8 = 0x5b;
 
 /// What an application asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct SocksRequest {
     pub(crate) version: Version,
     pub(crate) isolation: Isolation,
     pub(crate) ask: Ask,
@@ -65,20 +65,20 @@ pub(crate) enum Progress {
     /// More bytes are needed.
     More,
     /// The application has asked; what it sent after that is in [`Negotiation::early`].
-    Asked(Asked),
+    Complete(SocksRequest),
     /// Write what is to be written, and close.
     Close,
 }
 
 /// One application's side of a negotiation: bytes in, bytes out, no socket.
 pub(crate) struct Negotiation {
-    state: State,
+    state: Phase,
     unread: Vec<u8>,
     isolation: Isolation,
 }
 
 #[derive(Clone, Copy)]
-enum State {
+enum Phase {
     Greeting,
     Credentials,
     Request,
@@ -87,7 +87,7 @@ enum State {
 
 impl Negotiation {
     pub(crate) fn new() -> Self {
-        Self { state: State::Greeting, unread: Vec::new(), isolation: Isolation::none() }
+        Self { state: Phase::Greeting, unread: Vec::new(), isolation: Isolation::none() }
     }
 
     /// Takes bytes in whatever pieces they come; appends what must be written to `out`.
@@ -96,33 +96,33 @@ impl Negotiation {
         loop {
             let mut rest = self.unread.as_slice();
             let step = match self.state {
-                State::Greeting => greeting(&mut rest),
-                State::Credentials => credentials(&mut rest),
-                State::Request => request5(&mut rest, self.isolation),
-                State::Over => return Progress::Close,
+                Phase::Greeting => greeting(&mut rest),
+                Phase::Credentials => credentials(&mut rest),
+                Phase::Request => request5(&mut rest, self.isolation),
+                Phase::Over => return Progress::Close,
             };
             let consumed = self.unread.len() - rest.len();
             match step {
                 Err(Short) => return Progress::More,
-                Ok(Step::Asked(asked)) => {
+                Ok(Step::Complete(asked)) => {
                     self.consume(consumed);
-                    self.state = State::Over;
-                    return Progress::Asked(asked);
+                    self.state = Phase::Over;
+                    return Progress::Complete(asked);
                 }
                 Ok(Step::Close(last_words)) => {
                     out.extend_from_slice(&last_words);
-                    self.state = State::Over;
+                    self.state = Phase::Over;
                     return Progress::Close;
                 }
                 Ok(Step::Method(method)) => {
                     out.extend_from_slice(&[VERSION_5, method]);
-                    self.state = if method == CREDENTIALS { State::Credentials } else { State::Request };
+                    self.state = if method == CREDENTIALS { Phase::Credentials } else { Phase::Request };
                     self.consume(consumed);
                 }
                 Ok(Step::Credentials(isolation)) => {
                     out.extend_from_slice(&[CREDENTIALS_VERSION, 0]);
                     self.isolation = isolation;
-                    self.state = State::Request;
+                    self.state = Phase::Request;
                     self.consume(consumed);
                 }
             }
@@ -142,7 +142,7 @@ impl Negotiation {
 enum Step {
     Method(u8),
     Credentials(Isolation),
-    Asked(Asked),
+    Complete(SocksRequest),
     Close(Vec<u8>),
 }
 
@@ -194,7 +194,7 @@ fn request5(bytes: &mut &[u8], isolation: Isolation) -> Result<Step, Short> {
     };
     let port = u16::from_be_bytes(take::<2>(bytes)?);
     Ok(match ask(command, host, port) {
-        Ok(ask) => Step::Asked(Asked { version: Version::Five, isolation, ask }),
+        Ok(ask) => Step::Complete(SocksRequest { version: Version::Five, isolation, ask }),
         Err(refusal) => close5(refusal.socks5_reply()),
     })
 }
@@ -216,7 +216,7 @@ fn request4(bytes: &mut &[u8]) -> Result<Step, Short> {
         octets => Some(Host::V4(octets.into())),
     };
     Ok(match ask(command, host, port) {
-        Ok(ask) => Step::Asked(Asked { version: Version::Four, isolation, ask }),
+        Ok(ask) => Step::Complete(SocksRequest { version: Version::Four, isolation, ask }),
         Err(_) => close4(),
     })
 }
@@ -306,7 +306,7 @@ pub(crate) async fn serve<D: Dial>(mut tcp: TcpStream, dial: Arc<D>, limits: Pro
         // The application is gone, or too slow: there is nobody to tell.
         Ok(Err(_)) | Err(_) => return,
     };
-    let Asked { version, isolation, ask } = asked;
+    let SocksRequest { version, isolation, ask } = asked;
     match ask {
         Ask::Connect(target) => match within(limits.dial_time, dial.connect(isolation, target)).await {
             Ok(stream) => {
@@ -332,7 +332,7 @@ pub(crate) async fn serve<D: Dial>(mut tcp: TcpStream, dial: Arc<D>, limits: Pro
 }
 
 /// Reads and answers until the application has asked, or nothing more is to be said (`None`).
-async fn negotiate(tcp: &mut TcpStream, negotiation: &mut Negotiation) -> io::Result<Option<Asked>> {
+async fn negotiate(tcp: &mut TcpStream, negotiation: &mut Negotiation) -> io::Result<Option<SocksRequest>> {
     let mut buffer = [0; READ_BYTES];
     let mut out = Vec::new();
     loop {
@@ -345,7 +345,7 @@ async fn negotiate(tcp: &mut TcpStream, negotiation: &mut Negotiation) -> io::Re
         out.clear();
         match progress {
             Progress::More => {}
-            Progress::Asked(asked) => return Ok(Some(asked)),
+            Progress::Complete(asked) => return Ok(Some(asked)),
             Progress::Close => return Ok(None),
         }
     }
@@ -406,7 +406,7 @@ mod tests {
                 _ => early.extend_from_slice(piece),
             }
         }
-        let left = if matches!(progress, Progress::Asked(_)) {
+        let left = if matches!(progress, Progress::Complete(_)) {
             [negotiation.early(), early].concat()
         } else {
             Vec::new()
@@ -414,9 +414,9 @@ mod tests {
         (out, progress, left)
     }
 
-    fn asked(bytes: &[u8]) -> Asked {
+    fn asked(bytes: &[u8]) -> SocksRequest {
         match converse([bytes]).1 {
-            Progress::Asked(asked) => asked,
+            Progress::Complete(asked) => asked,
             progress => panic!("{progress:?}"),
         }
     }
@@ -444,7 +444,7 @@ mod tests {
         let plain = b"\x05\x02\x00\x02\x01\x01u\x01p\x05\x01\x00\x03\x01a\x00\x01";
         let (out, progress, _) = converse([&plain[..]]);
         assert_eq!(out, [5, 2, 1, 0]);
-        let Progress::Asked(one) = progress else { panic!() };
+        let Progress::Complete(one) = progress else { panic!() };
         assert_eq!(one.isolation, Isolation::socks5(b"u", b"p"));
         let empty = b"\x05\x01\x02\x01\x00\x00\x05\x01\x00\x03\x01a\x00\x01";
         assert_eq!(asked(empty).isolation, Isolation::none());

@@ -10,7 +10,7 @@ use throng_machine::Maybenot;
 
 use super::fields::{Fields, Value, Wrong};
 use super::{SEEDS_MAX, USERS_MAX};
-use crate::host::Line;
+use crate::host::LineRate;
 use crate::segments::segment_bytes;
 use crate::traffic::{Recorded, Traffic};
 use crate::wire::Wire;
@@ -37,7 +37,7 @@ pub enum SuiteName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lines {
     /// All the same.
-    Same(Line),
+    Same(LineRate),
     /// By the node levels of Rennhard and Plattner (2004, table 1).
     Fc04,
 }
@@ -375,7 +375,7 @@ fn read_lines(
         let kbps = fields.number(name, Some(1.0), 1.0..=1e9)?;
         Ok(given.then_some((kbps * 1000.0) as u64))
     };
-    let line = Line { up_bps: speed(up)?, down_bps: speed(down)? };
+    let line = LineRate { up_bps: speed(up)?, down_bps: speed(down)? };
     Ok(if fc04 { Lines::Fc04 } else { Lines::Same(line) })
 }
 

@@ -112,7 +112,7 @@ proptest! {
             head.extend(VERSION.to_le_bytes());
             head.extend([0; 8]);
             head.extend(&bytes);
-            bytes = Writer(head).check();
+            bytes = TraceWriter(head).check();
         }
         let _ = Trace::seen_from_bytes(&bytes);
     }

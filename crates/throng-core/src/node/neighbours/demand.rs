@@ -6,7 +6,7 @@ use crate::limits::{DEMAND_HOLD, DEMAND_TICK};
 use crate::time::Time;
 
 /// The rate that all links of a mix have in common.
-pub(super) struct Demand {
+pub(super) struct CommonRate {
     least: Duration,
     most: Duration,
     gap: Duration,
@@ -16,7 +16,7 @@ pub(super) struct Demand {
     pub(super) tick: Time,
 }
 
-impl Demand {
+impl CommonRate {
     /// Between these two gaps.
     pub(super) fn new((least, most): (Duration, Duration), now: Time) -> Self {
         Self { least, most, gap: least, needed: now, tick: next_tick(now) }

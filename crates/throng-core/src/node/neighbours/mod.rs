@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use self::demand::Demand;
+use self::demand::CommonRate;
 use self::greeting::Greeter;
 use self::keys::Opened;
 use self::neighbour::{Neighbour, Wish};
@@ -51,7 +51,7 @@ pub(super) struct Neighbours<S: Suite> {
     /// Judges who wants a link; a node that does not relay answers nobody.
     greeter: Option<Box<Greeter>>,
     /// The common rate of demand-driven links, if there are some.
-    demand: Option<Box<Demand>>,
+    demand: Option<Box<CommonRate>>,
     defences: Option<Arc<dyn Defences>>,
     mesh: Due,
     /// Messages longer than a cell of which some parts are there.

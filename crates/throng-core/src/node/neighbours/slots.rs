@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Neighbours;
-use super::demand::Demand;
+use super::demand::CommonRate;
 use super::neighbour::{Neighbour, Who};
 use crate::cover::{
     Act, Content, Guard, LinkSlots, LinkTurn, Pace, Pass, Passed, Rate, Speaker, Timing, UserLinkCover,
@@ -98,7 +98,7 @@ impl<S: Suite> Neighbours<S> {
         if let LinkSlots::DemandDriven { least, most } = law
             && self.demand.is_none()
         {
-            let demand = Demand::new((least.gap(geometry), most.gap(geometry)), cx.now);
+            let demand = CommonRate::new((least.gap(geometry), most.gap(geometry)), cx.now);
             cx.slots.schedule(demand.tick, Speaker::Tick);
             self.demand = Some(Box::new(demand));
         }

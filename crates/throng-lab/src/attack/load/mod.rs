@@ -116,7 +116,7 @@ impl fmt::Display for Knowledge {
 
 /// A part of a recording. Its ends are given because silence before the first and after the last row counts as well.
 #[derive(Clone, Copy, Debug)]
-pub struct Span<'r> {
+pub struct Stretch<'r> {
     /// All rows, in the order of time.
     pub rows: &'r [Row],
     /// Where the part begins, in the rows' own nanoseconds.
@@ -125,7 +125,7 @@ pub struct Span<'r> {
     pub until: u64,
 }
 
-impl<'r> Span<'r> {
+impl<'r> Stretch<'r> {
     /// From the first row to the last.
     pub fn all(rows: &'r [Row]) -> Self {
         let at = |row: Option<&Row>| row.map_or(0, |row| row.at);
@@ -140,8 +140,8 @@ impl<'r> Span<'r> {
 ///
 /// # Errors
 /// [`TooShort`]: four windows of each are needed at least.
-pub fn knows_the_load(idle: Span<'_>, busy: Span<'_>) -> Result<Knowledge, TooShort> {
-    let (idle, busy) = (Recording::new(idle), Recording::new(busy));
+pub fn knows_the_load(idle: Stretch<'_>, busy: Stretch<'_>) -> Result<Knowledge, TooShort> {
+    let (idle, busy) = (Windows::new(idle), Windows::new(busy));
     if idle.windows.min(busy.windows) < WINDOWS_MIN {
         return Err(TooShort);
     }
@@ -193,14 +193,14 @@ impl Window {
 }
 
 /// The windows of each link.
-struct Recording {
+struct Windows {
     windows: usize,
     links: BTreeMap<(u32, u32), Vec<Window>>,
     silent: Vec<Window>,
 }
 
-impl Recording {
-    fn new(Span { rows, from, until }: Span<'_>) -> Self {
+impl Windows {
+    fn new(Stretch { rows, from, until }: Stretch<'_>) -> Self {
         let windows = (until.saturating_sub(from) / WINDOW_NS) as usize; // what is left is no whole one
         let silent = vec![Window::default(); windows];
         let mut links: BTreeMap<(u32, u32), Vec<Window>> = BTreeMap::new();

@@ -59,7 +59,7 @@ fn constant(seed: u64) -> Vec<Row> {
 }
 
 fn compare(idle: &[Row], busy: &[Row]) -> Result<Knowledge, TooShort> {
-    knows_the_load(Span::all(idle), Span::all(busy))
+    knows_the_load(Stretch::all(idle), Stretch::all(busy))
 }
 
 fn all(knowledge: &Knowledge) -> impl Iterator<Item = Auc> {
@@ -173,11 +173,11 @@ fn a_link_that_is_silent_in_one_recording_is_no_matter() {
 fn silence_at_the_ends_counts() {
     let rows = constant(1);
     let few: Vec<Row> = rows.iter().copied().filter(|row| row.at / (1000 * MS) == 20).collect();
-    let span = |rows| Span { rows, from: 0, until: SECONDS * 1000 * MS };
+    let span = |rows| Stretch { rows, from: 0, until: SECONDS * 1000 * MS };
     let knowledge = knows_the_load(span(&few), span(&rows)).unwrap();
     assert_eq!(knowledge.together.counts.first, SECONDS as usize / 2);
     assert!(knowledge.together.counts.area > 0.99);
     // And what is outside the span does not.
-    let knowledge = knows_the_load(Span { until: 19_000 * MS, ..span(&few) }, span(&few)).unwrap();
+    let knowledge = knows_the_load(Stretch { until: 19_000 * MS, ..span(&few) }, span(&few)).unwrap();
     assert_eq!(knowledge.in_one_only, knowledge.links);
 }
