@@ -19,6 +19,7 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+mod admission;
 pub mod config;
 pub mod cover;
 pub mod crypto;

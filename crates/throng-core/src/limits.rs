@@ -37,15 +37,11 @@ pub const HOPS_MAX: usize = 8;
 
 /// Most records that a node knows.
 pub const RECORDS_MAX: usize = 65_536;
-/// Most links at once; beyond it the longest-idle one without circuits is dropped.
+/// Most links at once of which we know where they lead; beyond it whoever has most gives one up.
 pub const LINKS_MAX: usize = 16_384;
-/// Most answered but unconfirmed handshakes at once; over it the oldest goes.
-pub const LINKS_UNCONFIRMED_MAX: usize = 1024;
-/// Circuits that are looked at per second, at most, for one that must make room for another.
-pub const EVICTIONS_PER_SECOND_MAX: u32 = 100;
-/// Most circuits on one link.
-pub const CIRCUITS_PER_LINK_MAX: usize = 8192;
-/// Most circuits through a node.
+/// Most answered but unconfirmed handshakes at once, beside the links; over it the oldest goes.
+pub const LINKS_UNCONFIRMED_MAX: usize = 4096;
+/// Most circuits through a node; beyond it whoever has most gives one up.
 pub const RELAYED_CIRCUITS_MAX: usize = 65_536;
 /// Most circuits of a node's own; over it the one goes that was in use first and is not any more.
 pub const OWN_CIRCUITS_MAX: usize = 1024;
@@ -100,7 +96,7 @@ pub const CIRCUIT_GAP_MAX: u32 = 16_384;
 
 /// Handshakes per second above which a responder asks for a cookie first.
 pub const HANDSHAKES_PER_SECOND_CALM: u32 = 400;
-/// Handshakes per second that a responder does at all.
+/// Handshakes per second that a mix does at all, for links and circuits. Each costs it some 0.35 ms.
 pub const HANDSHAKES_PER_SECOND_MAX: u32 = 2000;
 /// Hops per second of which a mix never heard and to which it links, for one circuit each.
 pub const STRANGERS_PER_SECOND_MAX: u32 = 20;
@@ -232,6 +228,13 @@ pub const MIXES_RESTING_MAX: usize = 64;
 pub const BUILDS_AT_ONCE_MAX: usize = 8;
 /// First hops that a client keeps.
 pub const FIRST_HOPS: usize = 3;
+/// Circuits that went past a first hop before it is judged by how many of them came up and held.
+pub const FIRST_HOP_TRIALS: u16 = 48;
+/// A first hop of which fewer of them did is used no more. Where a third of all mixes is hostile and lets down all circuits that
+/// it does not own, honest first hops still see 38 to 44, and hostile ones 5 to 11.
+pub const FIRST_HOP_HELD_PERCENT: u16 = 20;
+/// After so many circuits, the older half of them counts half.
+pub const FIRST_HOP_TRIALS_KEPT: u16 = 128;
 /// First hops that a client has ever tried before it begins again with its oldest.
 pub const FIRST_HOPS_MAX: usize = 12;
 /// A first hop that did not answer is left alone for this long.

@@ -28,7 +28,10 @@
 //!
 //! **The first and the last hop together**, in one hand, link a client with its destination. Path rules
 //! ([`PathRules`](crate::route::PathRules)) and sticky first hops ([`FirstHops`](crate::route::FirstHops)) make
-//! that rare, not impossible.
+//! that rare, not impossible. A hostile first hop that lets down what it does not own is found out: of the circuits that get
+//! past each first hop it is counted how many come up and hold, and one of which fewer than a fifth do gives way to another. (A
+//! client that has lost its line counts nothing: whoever cuts lines must not choose first hops.) The counts begin anew with each
+//! start of the client.
 //!
 //! **Somebody who seizes a running mix** finds the keys of the links and circuits that run, not those of the past: keys
 //! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)). So are the delays and orders of mixing and
@@ -40,8 +43,14 @@
 //! **A recorder with a quantum computer**, later, needs to break X25519 *and* ML-KEM-768 to open what it recorded.
 //! (Symmetric keys have 128 bits. Who a node is, is proved with X25519 and Ed25519 alone: that must hold only now.)
 //!
-//! **A flood** of handshakes costs a responder a bounded number of them per second; above a few hundred, those from
-//! forged addresses cost one hash each, since a cookie is asked for first. All tables have bounds ([`limits`](crate::limits)).
+//! **A flood** of handshakes costs a responder a bounded number of them per second, for links and circuits together; above a few
+//! hundred, those from forged addresses cost one hash each, since a cookie is asked for first. All tables have bounds
+//! ([`limits`](crate::limits)). What is bounded is shared by where it comes from: known mixes against all others, then the wide
+//! block of addresses (/16 of IPv4, /32 of IPv6), the narrow one (/24, /48), the address (of IPv6, the /64), the link. In a full
+//! table whoever has most makes room; of handshakes, each gets a part of what is left. So one block cannot keep others out, and
+//! honest mixes give up nothing of what they carry for many; whoever has addresses in hundreds of blocks gets hundreds of shares
+//! (`docs/admission.md` says what each costs honest users). A circuit that runs through other mixes counts for the mix before:
+//! attackers behind it share with its honest users.
 //!
 //! Nobody can promise anonymity against an adversary who sees all links of a network with low latency; the paper
 //! of Rennhard and Plattner says so too.

@@ -36,7 +36,7 @@ impl<S: Suite> Rooms<S> {
                 return self.relays.answer_again(relay, offer, cx);
             }
             Asked::Again(_) => return Err(Refused::OutOfPlace),
-            Asked::New { on_link, is_granted } if is_granted && self.make_room(on_link, cx) => {}
+            Asked::New { is_granted } if is_granted && self.make_room(link, cx) => {}
             Asked::New { .. } => {
                 cx.say(link, &Control::Destroy { circuit: name, why: Ended::Busy });
                 return Err(Refused::TooMany);
@@ -50,18 +50,13 @@ impl<S: Suite> Rooms<S> {
         Ok(())
     }
 
-    /// Whether one more circuit fits. In a full mix the neighbour with the most circuits gives one up for a
-    /// neighbour with fewer.
-    fn make_room(&mut self, on_link: usize, cx: &mut Cx<'_>) -> bool {
+    /// Whether one more circuit from a neighbour fits. In a full mix whoever has most gives one up for it.
+    fn make_room(&mut self, link: NeighbourKey, cx: &mut Cx<'_>) -> bool {
         if !self.relays.is_full() {
             return true;
         }
-        let greediest = if self.relays.may_evict(cx.now) { self.neighbours.greediest() } else { None };
-        let Some((most, Some(End::Previous(victim)))) = greediest else { return false };
-        if most <= on_link + 1 {
-            return false;
-        }
-        self.relays.end(victim, Ended::Busy, cx);
+        let Some(greediest) = self.neighbours.circuit_that_makes_room(link) else { return false };
+        self.relays.end(greediest, Ended::Busy, cx);
         self.route_effects(cx);
         true
     }

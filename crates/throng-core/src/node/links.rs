@@ -25,6 +25,7 @@ impl<S: Suite> Rooms<S> {
     pub(super) fn link_up(&mut self, up: LinkUp, cx: &mut Cx<'_>) {
         let LinkUp { link, peer, waiting } = up;
         self.origins.first_hop_answered(peer);
+        self.neighbours.know(link, &self.members.view);
         self.neighbours.cover_link(link, &self.members.view, cx);
         self.neighbours.look(link, cx); // whoever opened it says first who it is
         waiting.into_iter().for_each(|end| self.set_up(end, cx));
@@ -66,7 +67,7 @@ impl<S: Suite> Rooms<S> {
         let news = self.neighbours.receive_introduction(link, said, cx)?;
         cx.say_at_once(link, &Control::Introduced);
         if let Some(link) = news {
-            self.neighbours.know_addresses(&self.members.view);
+            self.neighbours.know(link, &self.members.view);
             self.neighbours.cover_link(link, &self.members.view, cx);
             self.neighbours.cover_client(link, cx);
             if self.neighbours.peer(link).is_some() {
@@ -134,7 +135,7 @@ impl<S: Suite> Rooms<S> {
         // Another length of datagrams needs another socket: that is for the owner, at the next start.
         if statement.design.geometry == cx.design.geometry {
             self.members.view = statement.records.iter().cloned().collect::<View>().without(cx.me.id);
-            self.neighbours.know_addresses(&self.members.view);
+            self.neighbours.know_all(&self.members.view);
             let is_covered_anew = statement.design.cover != cx.design.cover;
             *cx.design = Arc::new(statement.design.clone());
             if cx.me.relays_for_others {

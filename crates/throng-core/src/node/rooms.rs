@@ -27,7 +27,7 @@ impl<S: Suite> Rooms<S> {
     pub(super) fn new(config: NodeConfig, mixing: Option<Rng>, cx: &mut Cx<'_>) -> Self {
         Self {
             neighbours: Neighbours::new(config.defences, cx),
-            relays: Relays::new(cx.now),
+            relays: Relays::new(),
             origins: Origins::new(config.client.as_ref(), cx),
             hold: mixing.map_or_else(Hold::default, |chance| Hold::new(cx.design, chance, cx.now)),
             members: Members::new::<S>(config.membership, cx),
@@ -38,7 +38,7 @@ impl<S: Suite> Rooms<S> {
         match command {
             Command::Learn(record) => {
                 self.members.view.learn(record);
-                self.neighbours.know_addresses(&self.members.view);
+                self.neighbours.know_all(&self.members.view);
                 self.origins.hurry_supply(cx);
             }
             Command::Document(document) => {

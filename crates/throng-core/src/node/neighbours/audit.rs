@@ -8,7 +8,7 @@ use super::neighbour::Neighbour;
 use crate::cover::{SlotClock, Speaker};
 use crate::crypto::Suite;
 use crate::id::{End, NeighbourKey};
-use crate::limits::{CIRCUITS_PER_LINK_MAX, LINKS_MAX, WAITING_CREATES_MAX};
+use crate::limits::WAITING_CREATES_MAX;
 use crate::time::Time;
 use crate::timers::Due;
 
@@ -16,15 +16,14 @@ impl<S: Suite> Neighbours<S> {
     /// Says what is wrong.
     pub(in crate::node) fn audit(&self, clock: &SlotClock, problems: &mut Vec<String>) {
         self.links.audit(problems);
+        self.audit_admittance(problems);
         let mut check = |holds: bool, what: &str| {
             if !holds {
                 problems.push(what.into());
             }
         };
-        check(self.links.len() <= LINKS_MAX, "more links than there may be");
         check(self.parts.is_within_bound(), "more messages in parts than there may be");
         for (key, link) in self.links.iter() {
-            check(link.circuits.len() <= CIRCUITS_PER_LINK_MAX, "more circuits on a link than there may be");
             check(link.waiting.len() <= WAITING_CREATES_MAX, "more set-ups wait for a link than may");
             check(link.waiting.is_empty() || !link.is_up(), "something waits for a link that is up");
             let Some(slots) = &link.slots else { continue };

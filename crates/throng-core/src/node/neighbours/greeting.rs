@@ -10,12 +10,10 @@ use core::net::{IpAddr, SocketAddr};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
+use crate::admission::{Party, Permits};
 use crate::crypto::{LinkCipher as _, OFFER_BYTES, Suite};
-use crate::limits::{
-    COOKIE_SECRET_LIFE, GATHERED_OFFERS_MAX, HANDSHAKES_PER_SECOND_CALM, HANDSHAKES_PER_SECOND_MAX,
-};
+use crate::limits::{COOKIE_SECRET_LIFE, GATHERED_OFFERS_MAX, HANDSHAKES_PER_SECOND_CALM};
 use crate::membership::Record;
-use crate::rate::Bucket;
 use crate::refused::Refused;
 use crate::rng::Rng;
 use crate::time::Time;
@@ -99,8 +97,6 @@ pub(crate) struct Greeter {
     secret: [u8; 32],
     former_secret: [u8; 32],
     changed: Time,
-    calm: Bucket,
-    most: Bucket,
     /// Offers of which some parts are there, by where they come from.
     parts: Gathering<SocketAddr, GATHERED_OFFERS_MAX>,
 }
@@ -123,8 +119,6 @@ impl Greeter {
             secret: rng.bytes(),
             former_secret: rng.bytes(),
             changed: now,
-            calm: Bucket::new(HANDSHAKES_PER_SECOND_CALM, now),
-            most: Bucket::new(HANDSHAKES_PER_SECOND_MAX, now),
             parts: Gathering::new(),
         }
     }
@@ -135,7 +129,7 @@ impl Greeter {
         from: SocketAddr,
         datagram: &[u8],
         offer: &Offer<'_>,
-        rng: &mut Rng,
+        (handshakes, rng): (&mut Permits, &mut Rng),
         now: Time,
     ) -> Result<Verdict, Refused> {
         // An offer has as many parts as it needs, or a part that never comes would let others pass uncounted.
@@ -146,13 +140,15 @@ impl Greeter {
         if !bool::from(self.code.mac1::<S>(covered).ct_eq(offer.mac1)) {
             return Err(Refused::Forged);
         }
-        if self.parts.has(from, offer.initiator) || self.calm.take(now) {
+        let is_begun = self.parts.has(from, offer.initiator);
+        if is_begun || handshakes.take_unproved(HANDSHAKES_PER_SECOND_CALM, now) {
             return self.take_in(from, offer);
         }
         self.refresh(rng, now);
         let right = |secret| mac2::<S>(&cookie::<S>(secret, from), covered).ct_eq(offer.mac2);
         if bool::from(right(&self.secret) | right(&self.former_secret)) {
-            return if self.most.take(now) { self.take_in(from, offer) } else { Err(Refused::TooMany) };
+            let is_granted = handshakes.take(Party::at(from.ip()), now);
+            return if is_granted { self.take_in(from, offer) } else { Err(Refused::TooMany) };
         }
         let nonce = rng.bytes();
         let mut sealed = cookie::<S>(&self.secret, from);
@@ -199,12 +195,13 @@ fn truncate(hash: &[u8; 32]) -> [u8; 16] {
 mod tests {
     use super::*;
     use crate::crypto::Portable;
+    use crate::limits::HANDSHAKES_PER_SECOND_MAX;
     use crate::rng::{Purpose, Seed};
 
     const FROM: &str = "127.1.0.1:9000";
 
     fn judged(
-        greeter: &mut Greeter,
+        (greeter, handshakes): (&mut Greeter, &mut Permits),
         from: &str,
         cookie: Option<&[u8; 16]>,
         rng: &mut Rng,
@@ -213,37 +210,48 @@ mod tests {
         let mut datagram = [0; 1280];
         write_offer::<Portable>(&code, 7, (Part::WHOLE, &[9; OFFER_BYTES]), cookie, &mut datagram);
         let Ok(Datagram::Offer(offer)) = Datagram::parse(&datagram) else { panic!("an offer was written") };
-        greeter.judge::<Portable>(from.parse().unwrap(), &datagram, &offer, rng, Time::ZERO)
+        greeter.judge::<Portable>(from.parse().unwrap(), &datagram, &offer, (handshakes, rng), Time::ZERO)
     }
 
     #[test]
     fn under_load_only_those_come_in_who_can_read_at_their_address() {
         let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
+        let mut handshakes = Permits::new(HANDSHAKES_PER_SECOND_MAX, Time::ZERO);
         let mut greeter = Greeter::new::<Portable>(&[1; 32], &[2; 32], &mut rng, Time::ZERO);
         for _ in 0..HANDSHAKES_PER_SECOND_CALM {
-            assert!(matches!(judged(&mut greeter, FROM, None, &mut rng), Ok(Verdict::Welcome(_))));
+            assert!(matches!(
+                judged((&mut greeter, &mut handshakes), FROM, None, &mut rng),
+                Ok(Verdict::Welcome(_))
+            ));
         }
-        let Ok(Verdict::Cookie { nonce, sealed, tag }) = judged(&mut greeter, FROM, None, &mut rng) else {
+        let Ok(Verdict::Cookie { nonce, sealed, tag }) =
+            judged((&mut greeter, &mut handshakes), FROM, None, &mut rng)
+        else {
             panic!("one more is asked for a cookie");
         };
         let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
         let mac1 = offer_mac1::<Portable>(&code, 7, (Part::WHOLE, &[9; OFFER_BYTES]), 1280);
         let cookie = open_cookie::<Portable>(&code, &mac1, &nonce, &sealed, &tag).unwrap();
-        assert!(matches!(judged(&mut greeter, FROM, Some(&cookie), &mut rng), Ok(Verdict::Welcome(_))));
-        let elsewhere = judged(&mut greeter, "127.2.0.1:9000", Some(&cookie), &mut rng);
+        assert!(matches!(
+            judged((&mut greeter, &mut handshakes), FROM, Some(&cookie), &mut rng),
+            Ok(Verdict::Welcome(_))
+        ));
+        let elsewhere = judged((&mut greeter, &mut handshakes), "127.2.0.1:9000", Some(&cookie), &mut rng);
         assert!(matches!(elsewhere, Ok(Verdict::Cookie { .. })), "a cookie is for one address");
     }
 
     #[test]
     fn who_does_not_know_our_keys_gets_silence() {
         let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
+        let mut handshakes = Permits::new(HANDSHAKES_PER_SECOND_MAX, Time::ZERO);
         let mut greeter = Greeter::new::<Portable>(&[3; 32], &[2; 32], &mut rng, Time::ZERO);
-        assert_eq!(judged(&mut greeter, FROM, None, &mut rng), Err(Refused::Forged));
+        assert_eq!(judged((&mut greeter, &mut handshakes), FROM, None, &mut rng), Err(Refused::Forged));
     }
 
     #[test]
     fn a_part_of_an_offer_lets_no_others_pass_uncounted() {
         let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
+        let mut handshakes = Permits::new(HANDSHAKES_PER_SECOND_MAX, Time::ZERO);
         let mut greeter = Greeter::new::<Portable>(&[1; 32], &[2; 32], &mut rng, Time::ZERO);
         let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
         let mut judge = |(part, bytes): (Part, &[u8]), length: usize| {
@@ -252,7 +260,13 @@ mod tests {
             let Ok(Datagram::Offer(offer)) = Datagram::parse(&datagram) else {
                 panic!("an offer was written")
             };
-            greeter.judge::<Portable>(FROM.parse().unwrap(), &datagram, &offer, &mut rng, Time::ZERO)
+            greeter.judge::<Portable>(
+                FROM.parse().unwrap(),
+                &datagram,
+                &offer,
+                (&mut handshakes, &mut rng),
+                Time::ZERO,
+            )
         };
         let half = Part::new(0, 2).unwrap();
         assert_eq!(judge((half, &[9; OFFER_BYTES / 2]), 1280), Err(Refused::Malformed), "it needs no parts");

@@ -27,10 +27,13 @@ impl<S: Suite> Neighbours<S> {
             }
             self.drop_link(key, Ended::Old, cx);
         }
-        self.make_room(cx)?;
         let session = self.links.fresh_session(&mut cx.chance.keys);
         let initiation = Initiation::new(&mut cx.chance.keys);
         let key = self.links.insert(session, Neighbour::to(Arc::clone(record), initiation, cx.now));
+        if !self.admit(key, cx) {
+            self.drop_link(key, Ended::Busy, cx);
+            return None;
+        }
         self.look(key, cx);
         Some(key)
     }
@@ -65,11 +68,14 @@ impl<S: Suite> Neighbours<S> {
         offer: &Offer<'_>,
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
-        let Some(greeter) = self.greeter.as_mut().filter(|_| cx.me.relays_for_others) else {
+        let (Some(greeter), Some(admittance), true) =
+            (&mut self.greeter, &mut self.admittance, cx.me.relays_for_others)
+        else {
             return Err(Refused::NotAMix);
         };
+        let permits = (&mut admittance.handshakes, &mut cx.chance.keys);
         let (initiator, part) = (offer.initiator, offer.part);
-        let whole = match greeter.judge::<S>(from, datagram, offer, &mut cx.chance.keys, cx.now)? {
+        let whole = match greeter.judge::<S>(from, datagram, offer, permits, cx.now)? {
             Verdict::Welcome(whole) => whole,
             Verdict::Wait => return Ok(()),
             Verdict::Cookie { nonce, sealed, tag } => {
@@ -95,7 +101,9 @@ impl<S: Suite> Neighbours<S> {
         known_by: [u8; 32],
         cx: &mut Cx<'_>,
     ) -> Result<NeighbourKey, Refused> {
-        self.make_room(cx).ok_or(Refused::TooMany)?;
+        if let Some(oldest) = self.links.overfull() {
+            self.drop_link(oldest, Ended::Busy, cx);
+        }
         let ours = self.links.fresh_session(&mut cx.chance.keys);
         let purpose = KeyUse::Link { initiator, responder: ours };
         let (secret, answer) = cx.answer::<S>(purpose, offer)?;

@@ -14,7 +14,7 @@ use crate::crypto::Suite;
 use crate::departure::Departure;
 use crate::effect::{Effect, LinkGone, LinkUp};
 use crate::id::{End, NeighbourKey, NodeId};
-use crate::limits::{CIRCUITS_PER_LINK_MAX, CROSSING_MAX, INTRODUCE_LATER, SESSION_GRACE, SETUP_SENDS_MAX};
+use crate::limits::{CROSSING_MAX, INTRODUCE_LATER, SESSION_GRACE, SETUP_SENDS_MAX};
 use crate::node::context::Cx;
 use crate::refused::Refused;
 use crate::silence::retry_after;
@@ -85,9 +85,10 @@ impl<S: Suite> Neighbours<S> {
             link.who = who;
             return Ok(Some(key));
         };
-        if !link.may_prove(cx.now) {
+        if !link.may_prove(cx.now) || !self.is_permitted(key, cx.now) {
             return Err(Refused::TooMany);
         }
+        let link = self.links.get(key).ok_or(Refused::UnknownSession)?;
         let binding = link.keys.current.as_ref().map(|session| session.binding).ok_or(Refused::OutOfPlace)?;
         S::verify(identity, &[CONTEXT, &binding].concat(), signature)?;
         Ok(Some(self.recognise(key, NodeId(**identity), cx)))
@@ -141,6 +142,9 @@ impl<S: Suite> Neighbours<S> {
             let until = cx.now + SESSION_GRACE;
             self.links.set_renewal(into, Some(Renewal::Changed { previous, until }));
         }
+        if let Some(admittance) = &mut self.admittance {
+            admittance.link_went(from);
+        }
         let Some(link) = self.links.get_mut(into) else { return };
         link.paths.record = link.paths.record.take().or(gone.paths.record.take());
         if let Some(mut slots) = slots.filter(|_| link.slots.is_none()) {
@@ -156,7 +160,9 @@ impl<S: Suite> Neighbours<S> {
         if !doubled.is_empty() {
             cx.tell(Effect::LinkGone(LinkGone { peer: None, why: Ended::Broken, ends: doubled }));
         }
-        if let Some(peer) = link.peer() {
+        let peer = link.peer();
+        self.recount(into);
+        if let Some(peer) = peer {
             cx.tell(Effect::LinkUp(LinkUp { link: into, peer, waiting: gone.waiting }));
         }
     }
@@ -173,12 +179,12 @@ impl<S: Suite> Neighbour<S> {
         previous.seal_cell(self.paths.chosen(), CellHeader::CONTROL, body, Time::ZERO, cx);
     }
 
-    /// Enters the circuits of another link under their names. Which were entered; and which cannot go on since there is no
-    /// room, or two have one name, which honest ends draw once in a thousand million times.
+    /// Enters the circuits of another link under their names. Which were entered; and which cannot go on since two
+    /// have one name, which honest ends draw once in a thousand million times.
     fn take_over_circuits(&mut self, other: &Self) -> (Vec<End>, Vec<End>) {
         let (mut moved, mut doubled) = (Vec::new(), Vec::new());
         for (name, end) in other.circuits.iter() {
-            if self.circuits.len() < CIRCUITS_PER_LINK_MAX && self.circuits.insert(name, end) {
+            if self.circuits.insert(name, end) {
                 moved.push(end);
             } else {
                 doubled.extend([Some(end), self.circuits.remove(name)].into_iter().flatten());

@@ -1,5 +1,6 @@
 //! The room of the neighbours: links and what is said on them, and which circuits run where.
 
+mod admittance;
 mod audit;
 mod circuits;
 mod demand;
@@ -21,6 +22,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use self::admittance::Admittance;
 use self::demand::CommonRate;
 use self::greeting::Greeter;
 use self::keys::Opened;
@@ -33,9 +35,7 @@ use crate::crypto::Suite;
 use crate::departure::Departure;
 use crate::effect::{Effect, LinkGone};
 use crate::id::{End, NeighbourKey, NodeId};
-use crate::limits::{
-    CIRCUITS_PER_LINK_MAX, GATHERED_CONTROLS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY, WAITING_CREATES_MAX,
-};
+use crate::limits::{GATHERED_CONTROLS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY, WAITING_CREATES_MAX};
 use crate::membership::{Record, View};
 use crate::refused::Refused;
 use crate::rng::Rng;
@@ -50,6 +50,8 @@ pub(super) struct Neighbours<S: Suite> {
     links: Links<S>,
     /// Judges who wants a link; a node that does not relay answers nobody.
     greeter: Option<Box<Greeter>>,
+    /// What others hold here; a node that does not relay gives nobody anything.
+    admittance: Option<Box<Admittance>>,
     /// The common rate of demand-driven links, if there are some.
     demand: Option<Box<CommonRate>>,
     defences: Option<Arc<dyn Defences>>,
@@ -80,8 +82,8 @@ pub(super) enum Reach {
 
 /// What a neighbour's wish for a circuit of some name is.
 pub(super) enum Asked {
-    /// Another one, on a link with so many; whether it may ask so often.
-    New { on_link: usize, is_granted: bool },
+    /// Another one; whether it may ask so often.
+    New { is_granted: bool },
     /// One that is there: its answer may have been lost.
     Again(End),
 }
@@ -92,11 +94,20 @@ impl<S: Suite> Neighbours<S> {
         let greeter = relays.then(|| {
             Box::new(Greeter::new::<S>(&cx.me.id.0, &cx.me.link_public, &mut cx.chance.keys, cx.now))
         });
+        let admittance = relays.then(|| Box::new(Admittance::new(cx.now)));
         let mut mesh = Due::NONE;
         if relays && cx.design.cover.mix_links != MixLinkCover::None {
             cx.timers.set(&mut mesh, cx.now, Timer::Mesh);
         }
-        Self { links: Links::new(), greeter, demand: None, defences, mesh, parts: Gathering::new() }
+        Self {
+            links: Links::new(),
+            greeter,
+            admittance,
+            demand: None,
+            defences,
+            mesh,
+            parts: Gathering::new(),
+        }
     }
 
     // --- Cells ----------------------------------------------------------------------------------------
@@ -119,8 +130,8 @@ impl<S: Suite> Neighbours<S> {
             link.observe(key, header.circuit == 0 && Control::is_filler(body), cx);
         }
         let is_elsewhere = is_newest && link.may_be_at(from, cx.now);
-        if link.is_unconfirmed() {
-            self.links.confirm(key);
+        if link.is_unconfirmed() && !self.confirm(key, cx) {
+            return Err(Refused::TooMany);
         }
         if is_elsewhere {
             self.probe(key, from, cx);
@@ -207,13 +218,10 @@ impl<S: Suite> Neighbours<S> {
         self.links.get_mut(key).map_or(Time::NEVER, |link| link.asked(now))
     }
 
-    /// Every mix is at the addresses that it signed last, as far as we know.
-    pub(super) fn know_addresses(&mut self, view: &View) {
-        for (_, link) in self.links.iter_mut() {
-            if let Some(record) = link.peer().and_then(|peer| view.get(peer)) {
-                link.paths.record = Some(Arc::clone(record));
-            }
-        }
+    /// Other mixes are known than before.
+    pub(super) fn know_all(&mut self, view: &View) {
+        let keys: Vec<NeighbourKey> = self.links.iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.know(key, view));
     }
 
     /// A neighbour that is silent may be reached at another of its addresses.
@@ -243,11 +251,14 @@ impl<S: Suite> Neighbours<S> {
         }
     }
 
-    fn make_room(&mut self, cx: &mut Cx<'_>) -> Option<()> {
-        if let Some(victim) = self.links.overfull() {
-            self.drop_link(victim, Ended::Busy, cx);
+    /// The neighbour showed that it has our answer, and so that it is at its address. Whether it may stay.
+    fn confirm(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> bool {
+        self.links.confirm(key);
+        let may_stay = self.admit(key, cx);
+        if !may_stay {
+            self.drop_link(key, Ended::Busy, cx);
         }
-        self.links.has_room().then_some(())
+        may_stay
     }
 
     /// Ends a link. What ran on it hears of it as of an [`Effect`].
@@ -256,6 +267,9 @@ impl<S: Suite> Neighbours<S> {
         cx.timers.unset(&mut link.due, Timer::Link(key));
         link.end_cover(key, cx);
         self.parts.forget(key);
+        if let Some(admittance) = &mut self.admittance {
+            admittance.link_went(key);
+        }
         cx.tell(Effect::LinkGone(LinkGone { peer: link.peer(), why, ends: link.circuits.ends().collect() }));
     }
 
@@ -286,7 +300,7 @@ impl<S: Suite> Neighbours<S> {
 
     /// A name for a circuit on a link, entered there. None if the link has no room or is gone.
     pub(super) fn name_circuit(&mut self, key: NeighbourKey, end: End, cx: &mut Cx<'_>) -> Option<u32> {
-        let link = self.links.get_mut(key).filter(|link| link.circuits.len() < CIRCUITS_PER_LINK_MAX)?;
+        let link = self.links.get_mut(key)?;
         loop {
             let name = CellHeader::name(cx.chance.keys.u32(), !link.is_initiator());
             if link.circuits.insert(name, end) {
@@ -325,14 +339,17 @@ impl<S: Suite> Neighbours<S> {
         if let Some(end) = link.circuits.get(name) {
             return Ok(Asked::Again(end));
         }
-        let is_granted = link.creates.take(cx.now) && link.circuits.len() < CIRCUITS_PER_LINK_MAX;
-        Ok(Asked::New { on_link: link.circuits.len(), is_granted })
+        let is_granted = link.creates.take(cx.now) && self.is_permitted(key, cx.now);
+        Ok(Asked::New { is_granted })
     }
 
     /// Enters a circuit under the name that the neighbour gave it.
     pub(super) fn enter(&mut self, key: NeighbourKey, name: u32, end: End) {
-        if let Some(link) = self.links.get_mut(key) {
-            link.circuits.insert(name, end);
+        let Some((key, link)) = self.links.find(key) else { return };
+        if link.circuits.insert(name, end)
+            && let (End::Previous(_), Some(admittance)) = (end, &mut self.admittance)
+        {
+            admittance.circuit_came(key);
         }
     }
 
@@ -344,14 +361,23 @@ impl<S: Suite> Neighbours<S> {
 
     /// The neighbour says that a circuit is no more: it is gone on this link.
     pub(super) fn destroyed(&mut self, key: NeighbourKey, name: u32) -> Result<End, Refused> {
-        let link = self.links.get_mut(key).ok_or(Refused::UnknownSession)?;
-        link.circuits.remove(name).ok_or(Refused::UnknownCircuit)
+        self.links.get(key).ok_or(Refused::UnknownSession)?;
+        self.remove_circuit(key, name).ok_or(Refused::UnknownCircuit)
+    }
+
+    fn remove_circuit(&mut self, key: NeighbourKey, name: u32) -> Option<End> {
+        let (key, link) = self.links.find(key)?;
+        let end = link.circuits.remove(name)?;
+        if let (End::Previous(_), Some(admittance)) = (end, &mut self.admittance) {
+            admittance.circuit_went(key);
+        }
+        Some(end)
     }
 
     /// Takes a circuit off a link, and tells the neighbour if it was still there and is to be told.
     pub(super) fn take_off(&mut self, key: NeighbourKey, name: u32, told: Option<Ended>, cx: &mut Cx<'_>) {
+        let Some(end) = self.remove_circuit(key, name) else { return };
         let Some(link) = self.links.get_mut(key) else { return };
-        let Some(end) = link.circuits.remove(name) else { return };
         link.waiting.retain(|waiting| *waiting != end);
         let Some(why) = told.filter(|_| link.is_up()) else { return };
         let farewell = Control::Destroy { circuit: name, why };
@@ -360,13 +386,6 @@ impl<S: Suite> Neighbours<S> {
         } else {
             cx.say(key, &farewell);
         }
-    }
-
-    /// The link with the most circuits, how many, and one of those that come from there.
-    pub(super) fn greediest(&self) -> Option<(usize, Option<End>)> {
-        let (key, most) = self.links.greediest()?;
-        let link = self.links.get(key)?;
-        Some((most, link.circuits.ends().find(|end| matches!(end, End::Previous(_)))))
     }
 
     // --- What others ask ------------------------------------------------------------------------------

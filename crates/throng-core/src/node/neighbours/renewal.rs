@@ -71,7 +71,8 @@ impl<S: Suite> Neighbours<S> {
             _ => false,
         };
         if !is_known {
-            if !self.links.get_mut(key).is_some_and(|link| link.may_prove(cx.now)) {
+            let may_prove = self.links.get_mut(key).is_some_and(|link| link.may_prove(cx.now));
+            if !may_prove || !self.is_permitted(key, cx.now) {
                 return Err(Refused::TooMany);
             }
             let ours = self.links.fresh_session(&mut cx.chance.keys);

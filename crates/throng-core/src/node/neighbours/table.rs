@@ -11,7 +11,7 @@ use super::sessions::Sessions;
 use crate::crypto::Suite;
 use crate::id::NeighbourKey;
 use crate::id::NodeId;
-use crate::limits::{LINKS_MAX, LINKS_UNCONFIRMED_MAX};
+use crate::limits::LINKS_UNCONFIRMED_MAX;
 use crate::rng::Rng;
 use crate::time::Time;
 
@@ -41,7 +41,7 @@ impl<S: Suite> Links<S> {
         self.links.fresh(rng)
     }
 
-    /// Takes a link in under its [fresh](Self::fresh_session) session. Ask [`overfull`](Self::overfull) before.
+    /// Takes a link in under its [fresh](Self::fresh_session) session. Ask [`overfull`](Self::overfull) before one is answered.
     pub(crate) fn insert(&mut self, session: u32, link: Neighbour<S>) -> NeighbourKey {
         let peer = link.peer();
         let offer = match &link.stage {
@@ -60,39 +60,16 @@ impl<S: Suite> Links<S> {
         key
     }
 
-    /// Which link must go before another one comes in, if the table is full: the oldest unconfirmed one, else
-    /// the idlest without circuits, else (nothing may go) none.
+    /// Which link must go before another offer is answered: the oldest of those that are not confirmed, if there are too many.
     pub(crate) fn overfull(&mut self) -> Option<NeighbourKey> {
-        let links = self.links.len();
-        let answered_offers = self.answered.as_ref().map_or(0, |answered| answered.offers.len());
-        while let Some(unconfirmed) = self.answered.as_mut().map(|answered| &mut answered.unconfirmed)
-            && let Some(&oldest) = unconfirmed.front()
-        {
-            let still = self.links.get(oldest).is_some_and(|link| link.is_unconfirmed());
-            if still && (links >= LINKS_MAX || answered_offers >= LINKS_UNCONFIRMED_MAX) {
-                return Some(oldest);
+        let answered = self.answered.as_mut()?;
+        while let Some(&oldest) = answered.unconfirmed.front() {
+            if self.links.get(oldest).is_some_and(|link| link.is_unconfirmed()) {
+                return (answered.offers.len() >= LINKS_UNCONFIRMED_MAX).then_some(oldest);
             }
-            if still {
-                break;
-            }
-            unconfirmed.pop_front();
+            answered.unconfirmed.pop_front();
         }
-        if self.links.len() < LINKS_MAX {
-            return None;
-        }
-        let idle = self.links.iter().filter(|(_, link)| link.is_unused());
-        idle.min_by_key(|(_, link)| link.last_heard()).map(|(key, _)| key)
-    }
-
-    /// The link with the most circuits, and how many.
-    pub(crate) fn greediest(&self) -> Option<(NeighbourKey, usize)> {
-        let counts = self.links.iter().map(|(key, link)| (key, link.circuits.len()));
-        counts.max_by_key(|(_, count)| *count)
-    }
-
-    /// Whether one more link fits.
-    pub(crate) fn has_room(&self) -> bool {
-        self.links.len() < LINKS_MAX
+        None
     }
 
     pub(crate) fn remove(&mut self, key: NeighbourKey) -> Option<Neighbour<S>> {

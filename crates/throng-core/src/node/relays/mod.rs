@@ -18,13 +18,9 @@ use crate::departure::{Departure, Source};
 use crate::effect::Effect;
 use crate::id::{CircuitId, End, NeighbourKey, RelayKey};
 use crate::layers::Layers;
-use crate::limits::{
-    CIRCUIT_SILENT_MIN, EVICTIONS_PER_SECOND_MAX, GATHERED_MESSAGES_MAX, RELAYED_CIRCUITS_MAX,
-    SLOTS_SILENT_MAX,
-};
+use crate::limits::{CIRCUIT_SILENT_MIN, GATHERED_MESSAGES_MAX, RELAYED_CIRCUITS_MAX, SLOTS_SILENT_MAX};
 use crate::membership::Record;
 use crate::output::Event;
-use crate::rate::Bucket;
 use crate::refused::Refused;
 use crate::time::Time;
 use crate::timers::{Due, Timer};
@@ -36,7 +32,6 @@ use crate::wire::parts::Gathering;
 /// All circuits through a node.
 pub(super) struct Relays<S: Suite> {
     relays: SlotMap<RelayKey, Box<Relay<S>>>,
-    evictions: Bucket,
     /// Messages longer than a cell of which some parts are there.
     parts: Gathering<RelayKey, GATHERED_MESSAGES_MAX>,
 }
@@ -64,23 +59,14 @@ pub(super) enum Extension {
 }
 
 impl<S: Suite> Relays<S> {
-    pub(super) fn new(now: Time) -> Self {
-        Self {
-            relays: SlotMap::with_key(),
-            evictions: Bucket::new(EVICTIONS_PER_SECOND_MAX, now),
-            parts: Gathering::new(),
-        }
+    pub(super) fn new() -> Self {
+        Self { relays: SlotMap::with_key(), parts: Gathering::new() }
     }
 
     // --- Set-up ---------------------------------------------------------------------------------------
 
     pub(super) fn is_full(&self) -> bool {
         self.relays.len() >= RELAYED_CIRCUITS_MAX
-    }
-
-    /// Whether a full mix may look for a circuit that must make room for another one.
-    pub(super) fn may_evict(&mut self, now: Time) -> bool {
-        self.evictions.take(now)
     }
 
     /// We join a circuit.

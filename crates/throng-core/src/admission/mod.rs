@@ -1,0 +1,14 @@
+//! Who gets how much of what is bounded, when more is asked for than there is.
+//!
+//! A node cannot tell an honest stranger from a hostile one, but it sees where each comes from, and addresses cost their owner
+//! something. So everything that strangers can fill is shared by that: first between mixes that are known and all others, then
+//! by the wide block of addresses, the narrow one, the address, and the link. [`Shares`] is for what is held, where whoever
+//! has most makes room; [`Permits`] for what is done, of which whoever asks for much gets a part of what is left.
+
+mod party;
+mod permits;
+mod shares;
+
+pub(crate) use self::party::Party;
+pub(crate) use self::permits::Permits;
+pub(crate) use self::shares::Shares;

@@ -1,0 +1,130 @@
+//! What others may fill at a mix, and for whom each of it counts.
+//!
+//! A link counts from the moment on when its address is proved; before that, only the work for its handshake does.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Neighbours;
+use super::neighbour::Who;
+use crate::admission::{Party, Permits, Shares};
+use crate::crypto::Suite;
+use crate::id::{End, NeighbourKey, RelayKey};
+use crate::limits::{HANDSHAKES_PER_SECOND_MAX, LINKS_MAX};
+use crate::membership::View;
+use crate::node::context::Cx;
+use crate::time::Time;
+use crate::wire::control::Ended;
+
+/// What others hold here, and what is done for them.
+pub(super) struct Admittance {
+    links: Shares<NeighbourKey>,
+    circuits: Shares<NeighbourKey>,
+    pub(super) handshakes: Permits,
+}
+
+impl Admittance {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            links: Shares::new(),
+            circuits: Shares::new(),
+            handshakes: Permits::new(HANDSHAKES_PER_SECOND_MAX, now),
+        }
+    }
+
+    pub(super) fn circuit_came(&mut self, link: NeighbourKey) {
+        if let Some(party) = self.links.party(link) {
+            self.circuits.add(link, party);
+        }
+    }
+
+    pub(super) fn circuit_went(&mut self, link: NeighbourKey) {
+        self.circuits.remove(link);
+    }
+
+    pub(super) fn link_went(&mut self, link: NeighbourKey) {
+        self.links.forget(link);
+        self.circuits.forget(link);
+    }
+}
+
+impl<S: Suite> Neighbours<S> {
+    /// A link is there, and its address is proved (or ours to choose): it counts from now on. If there is no room, whoever has
+    /// most gives one up. Whether it may stay.
+    pub(super) fn admit(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> bool {
+        let Some(link) = self.links.get(key) else { return false };
+        let party = Party::at(link.paths.chosen().ip());
+        let Some(admittance) = &mut self.admittance else { return self.links.len() <= LINKS_MAX };
+        if admittance.links.all() >= LINKS_MAX {
+            match admittance.links.makes_room_for(None, party) {
+                Some(greediest) => self.drop_link(greediest, Ended::Busy, cx),
+                None => return false,
+            }
+        }
+        if let Some(admittance) = &mut self.admittance {
+            admittance.links.add(key, party);
+        }
+        true
+    }
+
+    /// A neighbour that proved to be a mix counts as one, and is at the addresses that it signed last, if we know it.
+    pub(in crate::node) fn know(&mut self, key: NeighbourKey, view: &View) {
+        let Some((key, link)) = self.links.find(key) else { return };
+        let Who::Mix(peer) = link.who else { return };
+        let Some(record) = view.get(peer) else { return };
+        link.paths.record = Some(Arc::clone(record));
+        if let Some(admittance) = &mut self.admittance {
+            admittance.links.assign(key, Party::mix(peer));
+            admittance.circuits.assign(key, Party::mix(peer));
+        }
+    }
+
+    /// Counts again what runs on a link that took over another one's circuits.
+    pub(super) fn recount(&mut self, key: NeighbourKey) {
+        let (Some(link), Some(admittance)) = (self.links.get(key), &mut self.admittance) else { return };
+        let count = link.circuits.ends().filter(|end| matches!(end, End::Previous(_))).count();
+        if let Some(party) = admittance.links.party(key) {
+            admittance.circuits.set(key, party, count);
+        }
+    }
+
+    /// Whether a neighbour may have us do a handshake now, or check a signature.
+    pub(super) fn is_permitted(&mut self, key: NeighbourKey, now: Time) -> bool {
+        let Some(admittance) = &mut self.admittance else { return true };
+        admittance.links.party(key).is_some_and(|party| admittance.handshakes.take(party, now))
+    }
+
+    /// The circuit that makes room for another one from a neighbour: one of whoever has most. None if nobody has more than that
+    /// neighbour would have.
+    pub(in crate::node) fn circuit_that_makes_room(&self, key: NeighbourKey) -> Option<RelayKey> {
+        let admittance = self.admittance.as_ref()?;
+        let greediest = admittance.circuits.makes_room_for(Some(key), admittance.links.party(key)?)?;
+        match self.links.get(greediest)?.circuits.any_from_there()? {
+            End::Previous(relay) => Some(relay),
+            End::Next(_) | End::Origin(_) => None,
+        }
+    }
+
+    /// Says what is counted wrong.
+    pub(super) fn audit_admittance(&self, problems: &mut Vec<String>) {
+        let Some(admittance) = &self.admittance else { return };
+        let mut check = |holds: bool, what: &str| {
+            if !holds {
+                problems.push(what.into());
+            }
+        };
+        check(admittance.links.all() <= LINKS_MAX, "more links than there may be");
+        for (key, link) in self.links.iter() {
+            check(
+                admittance.links.of(key) == usize::from(!link.is_unconfirmed()),
+                "a link that is not counted once",
+            );
+            let circuits = link.circuits.ends().filter(|end| matches!(end, End::Previous(_))).count();
+            check(admittance.circuits.of(key) == circuits, "circuits of a neighbour that are not counted");
+        }
+        let gone = |(key, _): (NeighbourKey, usize)| self.links.get(key).is_none();
+        check(!admittance.links.leaves().any(gone), "a link is counted that is gone");
+        check(!admittance.circuits.leaves().any(gone), "circuits are counted of a link that is gone");
+    }
+}

@@ -1,0 +1,99 @@
+//! Strangers may fill a mix's tables. Then whoever took most makes room, by where they come from; honest users keep what they
+//! have and get what they need.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "common/net.rs"]
+mod net;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use net::Net;
+use throng_core::limits::{HANDSHAKES_PER_SECOND_MAX, LINKS_MAX, RELAYED_CIRCUITS_MAX};
+
+/// Somebody at home, in a /16 of their own.
+fn home(number: usize) -> SocketAddr {
+    SocketAddr::from(([100, number as u8, (number >> 8) as u8, 7], 5000))
+}
+
+/// One of many sockets in one /24.
+fn in_one_block(number: usize) -> SocketAddr {
+    SocketAddr::from(([66, 6, 6, (number % 250) as u8], 1000 + (number / 250) as u16))
+}
+
+#[test]
+fn one_block_of_addresses_takes_no_links_from_others() {
+    let mut net = Net::new(1);
+    let (mix, record) = net.mix("9.0.0.1:9000", Vec::new());
+    let through = [record];
+    let before: Vec<usize> = (0..20).map(|number| net.client(home(number), 1, &through)).collect();
+    net.run(Duration::from_secs(2));
+    let greedy: Vec<usize> = (0..LINKS_MAX + 500)
+        .map(|number| {
+            if number % 20 == 0 {
+                net.run(Duration::from_millis(150));
+            }
+            net.client(in_one_block(number), 1, &through)
+        })
+        .collect();
+    net.run(Duration::from_secs(5));
+    let have = |net: &Net, clients: &[usize]| clients.iter().filter(|client| net.ready[**client] > 0).count();
+    assert_eq!(net.nodes[mix].1.sizes().links, LINKS_MAX, "the table is full");
+    assert!(have(&net, &greedy) > LINKS_MAX - 600);
+    let after: Vec<usize> = (20..60).map(|number| net.client(home(number), 1, &through)).collect();
+    net.run(Duration::from_secs(3));
+    println!("{} greedy, {} before, {} after", have(&net, &greedy), have(&net, &before), have(&net, &after));
+    assert_eq!(have(&net, &before), before.len(), "who was there stays");
+    assert_eq!(have(&net, &after), after.len(), "who comes gets in");
+    assert_eq!(net.nodes[mix].1.audit(), Vec::<String>::new());
+}
+
+#[test]
+fn a_full_mix_takes_circuits_from_the_greediest_and_none_from_an_honest_mix() {
+    let mut net = Net::new(1);
+    let (mix, record) = net.mix("9.0.0.1:9000", Vec::new());
+    let (_, honest_mix) = net.mix("9.1.0.1:9000", vec![Arc::clone(&record)]);
+    // The full mix knows the honest one.
+    net.learn(mix, &honest_mix);
+    let both = [honest_mix, Arc::clone(&record)];
+    let behind: Vec<usize> = (0..50).map(|number| net.client(home(number), 4, &both)).collect();
+    net.run(Duration::from_secs(5));
+    let all = |net: &Net, clients: &[usize]| clients.iter().map(|client| net.ready[*client]).sum::<usize>();
+    let had = all(&net, &behind);
+    assert_eq!(had, 200);
+    let greedy: Vec<usize> =
+        (0..250).map(|number| net.client(in_one_block(number), 300, &[Arc::clone(&record)])).collect();
+    let mut seconds = 0;
+    while net.nodes[mix].1.sizes().relayed < RELAYED_CIRCUITS_MAX && seconds < 400 {
+        net.run(Duration::from_secs(1));
+        seconds += 1;
+    }
+    println!("full after {seconds} s: {} circuits of one /24", all(&net, &greedy));
+    assert!(net.nodes[mix].1.sizes().relayed >= RELAYED_CIRCUITS_MAX);
+    let after: Vec<usize> = (50..70).map(|number| net.client(home(number), 4, &both)).collect();
+    net.run(Duration::from_secs(20));
+    println!("{} of {had} before, {} of 80 after", all(&net, &behind), all(&net, &after));
+    assert_eq!(all(&net, &behind), had, "the honest mix gives up none");
+    assert_eq!(all(&net, &after), 80, "and gets what it wants for others");
+    assert_eq!(net.nodes[mix].1.audit(), Vec::<String>::new());
+}
+
+#[test]
+fn many_links_do_no_more_handshakes_than_a_mix_does_in_all() {
+    let mut net = Net::new(1);
+    let (mix, record) = net.mix("9.0.0.1:9000", Vec::new());
+    let through = [record];
+    (0..64).for_each(|number| _ = net.client(in_one_block(number), 400, &through));
+    let mut most = 0;
+    for _ in 0..5 {
+        let before = net.nodes[mix].1.counts().circuits_relayed;
+        net.run(Duration::from_secs(1));
+        most = most.max(net.nodes[mix].1.counts().circuits_relayed - before);
+    }
+    let honest = net.client(home(1), 4, &through);
+    net.run(Duration::from_secs(2));
+    println!("at most {most} circuits a second from one /24");
+    assert!(most <= u64::from(HANDSHAKES_PER_SECOND_MAX) / 2, "{most}");
+    assert_eq!(net.ready[honest], 4, "whoever asks for little waits for nobody");
+}
