@@ -94,6 +94,9 @@ pub enum Event {
         /// Why.
         why: Ended,
     },
+    /// So few circuits held that went past this first hop that another one takes its place: it may let down all but those
+    /// which it sees at both ends.
+    FirstHopMistrusted(NodeId),
     /// No path could be chosen.
     NoRoute(NoRoute),
     /// A newer network document is in force: to keep for the next start.

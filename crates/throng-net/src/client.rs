@@ -16,7 +16,7 @@ use throng_core::{CircuitId, Design, Event, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::driver::Order;
 use crate::pipe::{address_of, client_config};
@@ -231,6 +231,11 @@ impl CircuitWatcher {
             }
             Event::Attached { stream, circuit } => self.answer(stream, Ok(circuit)),
             Event::NotAttached { stream, why } => self.answer(stream, Err(why)),
+            Event::FirstHopMistrusted(_) => {
+                warn!(
+                    "most circuits broke behind one of our first hops; it may be hostile: another one takes its place"
+                );
+            }
             Event::NoRoute(why) => self.problem(why.to_string()),
             Event::Document(_) | Event::Conflict(_) | Event::DocumentRefused(_) => {} // the driver tells its owner
             Event::CircuitNotBuilt { hops, why } => {

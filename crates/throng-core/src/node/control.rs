@@ -3,7 +3,7 @@
 use super::context::Cx;
 use super::rooms::Rooms;
 use crate::crypto::Suite;
-use crate::id::NeighbourKey;
+use crate::id::{End, NeighbourKey};
 use crate::refused::Refused;
 use crate::wire::control::Control;
 
@@ -33,6 +33,9 @@ impl<S: Suite> Rooms<S> {
             }
             Control::Destroy { circuit, why } => {
                 let end = self.neighbours.destroyed(link, circuit)?;
+                if let End::Origin(origin) = end {
+                    self.origins.note_first_hop(origin, false, cx);
+                }
                 self.end(end, why, cx);
             }
             Control::Holding(what) => self.members.hear(link, self.neighbours.peer(link), what, cx)?,

@@ -161,6 +161,7 @@ impl<S: Suite> Origins<S> {
         if building.build.refused(why) {
             self.ask_anew(key, cx);
         } else {
+            self.note_first_hop(key, false, cx);
             self.end(key, why, cx);
         }
         Ok(())
@@ -184,6 +185,7 @@ impl<S: Suite> Origins<S> {
         cx.out.events.push(Event::CircuitReady { circuit: CircuitId::origin(key), path, took });
         cx.timers.set(&mut origin.due, cx.now + IDLE_PROBE, Timer::Origin(key));
         cx.counts.circuits_built += 1;
+        self.note_first_hop(key, true, cx);
         self.cover(key, cx);
         self.supply.succeeded();
         self.serve_waiting(cx);

@@ -28,6 +28,7 @@ impl<S: Suite> Origins<S> {
         match &origin.stage {
             BuildStage::Building(building) => {
                 if cx.now >= origin.given_up_at() || building.sends >= SETUP_SENDS_MAX {
+                    self.note_silence(key, is_heard, cx);
                     self.end(key, Ended::NotBuilt, cx);
                 } else {
                     self.request_hop(key, cx);
@@ -55,7 +56,10 @@ impl<S: Suite> Origins<S> {
         let next = match origin.pulse(cx.now) {
             Pulse::Look(at) => at,
             Pulse::Calm => cx.now + IDLE_PROBE,
-            Pulse::Dead => return self.end(key, Ended::Silent, cx),
+            Pulse::Dead => {
+                self.note_silence(key, is_heard, cx);
+                return self.end(key, Ended::Silent, cx);
+            }
             Pulse::Ask => {
                 if origin.is_unanswered(cx.now) {
                     self.suspect(key, is_heard, cx);
@@ -107,6 +111,23 @@ impl<S: Suite> Origins<S> {
             cx.out.events.push(Event::CircuitNotBuilt { hops: origin.hops_done(), why });
         }
         self.hurry_supply(cx);
+    }
+
+    /// Notes a circuit that does not answer while its first hop does. Where that is silent as well, our own line may be cut, and
+    /// whoever can cut it must not have us look for other first hops.
+    fn note_silence(&mut self, key: OriginKey, is_heard: bool, cx: &mut Cx<'_>) {
+        if is_heard {
+            self.note_first_hop(key, false, cx);
+        }
+    }
+
+    /// Notes whether a circuit holds that got past its first hop. If too few do, none is built there any more.
+    pub(in crate::node) fn note_first_hop(&mut self, key: OriginKey, has_held: bool, cx: &mut Cx<'_>) {
+        let Some(origin) = self.origins.get(key).filter(|origin| origin.hops_done() > 0) else { return };
+        let Some(first) = origin.path.first().map(|record| record.description().identity) else { return };
+        if self.first_hops.led_on(first, has_held) {
+            cx.out.events.push(Event::FirstHopMistrusted(first));
+        }
     }
 
     /// Ends circuits in store whose path is not wanted any more.
