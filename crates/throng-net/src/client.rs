@@ -19,7 +19,8 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::driver::Order;
-use crate::pipe::{address_of, client_config};
+use crate::pipe::memory::{Memory, MemoryTerms, Portion};
+use crate::pipe::{address_of, client_config, keep_windows};
 use crate::proxy::{Dial, Isolation};
 use crate::request::{Abort, Host, Refusal, Reply, Request, Target};
 use crate::stream::{Receiving, Sending};
@@ -50,16 +51,16 @@ struct Shared {
 #[derive(Clone)]
 enum Pipeline {
     Connecting,
-    Up(Connection),
+    Up(Connection, Arc<Portion>),
     Failed,
 }
 
 impl Pipeline {
     /// QUIC is up, if it is still wanted. Whether it is.
-    fn come_up(&mut self, connection: &Connection) -> bool {
+    fn come_up(&mut self, connection: &Connection, portion: &Arc<Portion>) -> bool {
         let wanted = matches!(self, Self::Connecting);
         if wanted {
-            *self = Self::Up(connection.clone());
+            *self = Self::Up(connection.clone(), Arc::clone(portion));
         }
         wanted
     }
@@ -102,8 +103,9 @@ impl Client {
             circuits: Mutex::default(),
             supply: watch::Sender::default(),
         });
+        let memory = Memory::new(MemoryTerms::CLIENT);
         let watcher =
-            CircuitWatcher { shared: Arc::clone(&shared), orders: orders.clone(), endpoint, design };
+            CircuitWatcher { shared: Arc::clone(&shared), orders: orders.clone(), endpoint, design, memory };
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 watcher.heed(event);
@@ -139,9 +141,9 @@ impl Client {
     }
 
     async fn ask_on(&self, used: UsedCircuit, request: &Request) -> Result<(CircuitStream, Reply), Refusal> {
-        let connection = self.shared.connection(used.circuit).await.ok_or(Refusal::CircuitLost)?;
+        let (connection, portion) = self.shared.connection(used.circuit).await.ok_or(Refusal::CircuitLost)?;
         let (send, recv) = connection.open_bi().await.map_err(|_| Refusal::CircuitLost)?;
-        let (mut send, mut recv) = (Sending::new(send), Receiving::new(recv));
+        let (mut send, mut recv) = (Sending::new(send, Arc::clone(&portion)), Receiving::new(recv, portion));
         match request.ask(&mut recv, &mut send).await {
             Ok(reply) => Ok((CircuitStream { send, recv, _used: used }, reply)),
             Err(_) if connection.close_reason().is_some() => Err(Refusal::CircuitLost),
@@ -200,11 +202,11 @@ impl Shared {
     }
 
     /// QUIC over this circuit, once it is up.
-    async fn connection(&self, circuit: CircuitId) -> Option<Connection> {
+    async fn connection(&self, circuit: CircuitId) -> Option<(Connection, Arc<Portion>)> {
         let mut pipeline = self.circuits().get(&circuit)?.subscribe();
         let state = pipeline.wait_for(|state| !matches!(state, Pipeline::Connecting)).await.ok()?.clone();
         match state {
-            Pipeline::Up(connection) => Some(connection),
+            Pipeline::Up(connection, portion) => Some((connection, portion)),
             Pipeline::Connecting | Pipeline::Failed => None,
         }
     }
@@ -216,6 +218,7 @@ struct CircuitWatcher {
     orders: mpsc::Sender<Order>,
     endpoint: Endpoint,
     design: Arc<Design>,
+    memory: Arc<Memory>,
 }
 
 impl CircuitWatcher {
@@ -251,16 +254,21 @@ impl CircuitWatcher {
         self.shared.circuits().insert(circuit, state.clone());
         let config = client_config(&self.design, exit);
         let at_most = CONNECT_TIME_MAX + 6 * self.design.detour();
-        let connecting = self.endpoint.connect_with(config, address_of(circuit), "exit");
+        let connecting = self.endpoint.connect_with(config, address_of(circuit), "exit").ok();
+        let begun = connecting.zip(self.memory.admit());
         let (shared, orders) = (Arc::clone(&self.shared), self.orders.clone());
         tokio::spawn(async move {
-            let connected = match connecting {
-                Ok(connecting) => connect_while_wanted(connecting, &state, at_most).await,
-                Err(_) => None,
+            let connected = match begun {
+                Some((connecting, portion)) => connect_while_wanted(connecting, &state, at_most)
+                    .await
+                    .map(|connection| (connection, portion)),
+                None => None,
             };
             // The circuit may have ended in the very moment in which the handshake did.
-            let up = connected.filter(|connection| state.send_if_modified(|state| state.come_up(connection)));
-            let Some(connection) = up else {
+            let up = connected.filter(|(connection, portion)| {
+                state.send_if_modified(|state| state.come_up(connection, portion))
+            });
+            let Some((connection, portion)) = up else {
                 // First the circuit goes, so that a stream which tries again does not get it again.
                 let _ = orders.send(Order::Close(circuit)).await;
                 state.send_replace(Pipeline::Failed);
@@ -271,6 +279,7 @@ impl CircuitWatcher {
                 supply.last = Some((path, took));
                 supply.problem = None;
             });
+            keep_windows(connection.clone(), portion).await;
             connection.closed().await;
             shared.supply.send_modify(|supply| supply.ready -= 1);
             let _ = orders.send(Order::Close(circuit)).await;
@@ -280,7 +289,7 @@ impl CircuitWatcher {
     /// The circuit is gone: what runs over it, or waits for it, ends with an error, at once.
     fn end(&self, circuit: CircuitId) {
         let state = self.shared.circuits().remove(&circuit);
-        if let Some(Pipeline::Up(connection)) = state.map(|state| state.send_replace(Pipeline::Failed)) {
+        if let Some(Pipeline::Up(connection, _)) = state.map(|state| state.send_replace(Pipeline::Failed)) {
             connection.close(VarInt::from_u32(0), b"");
         }
     }

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use quinn::{RecvStream, SendStream, VarInt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::pipe::memory::Portion;
 use crate::request::Abort;
 
 /// What the far end is told when a stream is cut off.
@@ -16,23 +18,41 @@ const CUT_OFF: VarInt = VarInt::from_u32(1);
 pub(crate) struct Sending {
     stream: SendStream,
     finished: bool,
+    /// Its circuit's.
+    portion: Arc<Portion>,
 }
 
 /// What we receive on a stream.
 pub(crate) struct Receiving {
     stream: RecvStream,
     ended: bool,
+    /// Its circuit's.
+    portion: Arc<Portion>,
 }
 
 impl Sending {
-    pub(crate) fn new(stream: SendStream) -> Self {
-        Self { stream, finished: false }
+    pub(crate) fn new(stream: SendStream, portion: Arc<Portion>) -> Self {
+        portion.opened();
+        Self { stream, finished: false, portion }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.portion.closed();
     }
 }
 
 impl Receiving {
-    pub(crate) fn new(stream: RecvStream) -> Self {
-        Self { stream, ended: false }
+    pub(crate) fn new(stream: RecvStream, portion: Arc<Portion>) -> Self {
+        portion.opened();
+        Self { stream, ended: false, portion }
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.portion.closed();
     }
 }
 
@@ -56,7 +76,11 @@ impl Abort for Receiving {
 
 impl AsyncWrite for Sending {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, bytes)
+        let written = AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, bytes);
+        if let Poll::Ready(Ok(length)) = written {
+            self.portion.wrote(length);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -78,8 +102,11 @@ impl AsyncRead for Receiving {
     ) -> Poll<io::Result<()>> {
         let before = out.filled().len();
         let done = Pin::new(&mut self.stream).poll_read(cx, out);
-        let nothing = out.filled().len() == before && out.remaining() > 0;
-        self.ended |= nothing && matches!(done, Poll::Ready(Ok(())));
+        let length = out.filled().len() - before;
+        if length > 0 {
+            self.portion.took(length);
+        }
+        self.ended |= length == 0 && out.remaining() > 0 && matches!(done, Poll::Ready(Ok(())));
         done
     }
 }

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Exit, Guest};
-use crate::pipe::circuit_at;
+use crate::pipe::memory::Portion;
+use crate::pipe::{circuit_at, keep_windows};
 use crate::stream::{Receiving, Sending};
 
 /// QUIC's handshake takes at most this: a first packet alone must not keep memory for long.
@@ -32,10 +33,13 @@ pub async fn accept(endpoint: Endpoint, exit: Arc<Exit>, mut events: mpsc::Unbou
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { break };
                 match circuit_at(incoming.remote_address()) {
-                    Some(circuit) if !circuits.contains_key(&circuit) => {
-                        circuits.insert(circuit, None);
-                        tokio::spawn(serve(circuit, incoming, Arc::clone(&exit), tell.clone()));
-                    }
+                    Some(circuit) if !circuits.contains_key(&circuit) => match exit.memory.admit() {
+                        Some(portion) => {
+                            circuits.insert(circuit, None);
+                            tokio::spawn(serve(circuit, incoming, portion, Arc::clone(&exit), tell.clone()));
+                        }
+                        None => incoming.refuse(), // the client tries elsewhere at once
+                    },
                     _ => incoming.ignore(),
                 }
             }
@@ -59,15 +63,22 @@ pub async fn accept(endpoint: Endpoint, exit: Arc<Exit>, mut events: mpsc::Unbou
     endpoint.close(VarInt::from_u32(0), b"");
 }
 
-async fn serve(circuit: CircuitId, incoming: Incoming, exit: Arc<Exit>, tell: mpsc::UnboundedSender<News>) {
+async fn serve(
+    circuit: CircuitId,
+    incoming: Incoming,
+    portion: Arc<Portion>,
+    exit: Arc<Exit>,
+    tell: mpsc::UnboundedSender<News>,
+) {
     if let Ok(Ok(connection)) = timeout(HANDSHAKE_TIME_MAX, incoming.into_future()).await {
         let _ = tell.send((circuit, Some(connection.clone())));
+        tokio::spawn(keep_windows(connection.clone(), Arc::clone(&portion)));
         let guest = Arc::new(Guest::default());
         while let Ok((send, recv)) = connection.accept_bi().await {
             let (exit, guest) = (Arc::clone(&exit), Arc::clone(&guest));
-            tokio::spawn(async move {
-                exit.serve_stream(&guest, Receiving::new(recv), Sending::new(send)).await;
-            });
+            let recv = Receiving::new(recv, Arc::clone(&portion));
+            let send = Sending::new(send, Arc::clone(&portion));
+            tokio::spawn(async move { exit.serve_stream(&guest, recv, send).await });
         }
     }
     let _ = tell.send((circuit, None));

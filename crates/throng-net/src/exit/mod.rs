@@ -3,6 +3,7 @@
 //! It reads a [`Request`], asks its [`ExitPolicy`], resolves and connects, answers with a [`Reply`], and then
 //! copies in both directions until both have ended. Every bound is in [`ExitLimits`].
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub use resolve::{LOOKUP_TIME_S, NoNameServers, Resolver};
 
 pub use crate::request::Abort;
 
+use crate::pipe::memory::{Memory, MemoryTerms};
 use crate::request::{Host, Refusal, Reply, Request, Target};
 use crate::splice::splice;
 
@@ -36,7 +38,7 @@ pub const REQUEST_TIME_S: u64 = 10;
 /// How long an open connection may stay silent in both directions.
 pub const IDLE_TIME_S: u64 = 2 * 3600;
 
-/// The bounds of an exit. The defaults are the constants of this module.
+/// The bounds of an exit. The defaults are the constants of this module, and what its pipes may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct ExitLimits {
     /// See [`CONNECTIONS_MAX`].
@@ -45,6 +47,8 @@ pub struct ExitLimits {
     pub request_time: Duration,
     /// See [`IDLE_TIME_S`].
     pub idle_time: Duration,
+    /// See [`MemoryTerms::EXIT`].
+    pub memory: MemoryTerms,
 }
 
 impl Default for ExitLimits {
@@ -53,6 +57,7 @@ impl Default for ExitLimits {
             connections_max: CONNECTIONS_MAX,
             request_time: Duration::from_secs(REQUEST_TIME_S),
             idle_time: Duration::from_secs(IDLE_TIME_S),
+            memory: MemoryTerms::EXIT,
         }
     }
 }
@@ -79,6 +84,7 @@ pub struct Exit {
     resolver: Resolver,
     limits: ExitLimits,
     places: Semaphore,
+    memory: Arc<Memory>,
 }
 
 impl Exit {
@@ -89,7 +95,13 @@ impl Exit {
 
     /// An exit with bounds of its own.
     pub fn with_limits(policy: ExitPolicy, resolver: Resolver, limits: ExitLimits) -> Self {
-        Self { policy, resolver, places: Semaphore::new(limits.connections_max), limits }
+        let places = Semaphore::new(limits.connections_max);
+        Self { policy, resolver, places, memory: Memory::new(limits.memory), limits }
+    }
+
+    /// What its circuits share.
+    pub fn memory(&self) -> Arc<Memory> {
+        Arc::clone(&self.memory)
     }
 
     /// Serves one stream of a client, from its request to its end. `guest` is its circuit.

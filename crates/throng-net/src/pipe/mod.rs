@@ -3,8 +3,11 @@
 //! Reliability, flow and congestion control, streams and their encryption come from the library; a circuit may
 //! lose and reorder freely. The addresses are made up: they carry the circuit's handle.
 
+mod congestion;
+pub mod memory;
 mod quic;
 mod tls;
+mod windows;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -21,6 +24,7 @@ use throng_core::{CircuitId, Outbox};
 use tokio::sync::Notify;
 
 pub use quic::{client_config, endpoint, server_config};
+pub(crate) use windows::keep_windows;
 
 /// Packets of one circuit that may wait for QUIC to read them; over it new ones are dropped, as a network would.
 const INBOUND_PER_CIRCUIT_PACKETS_MAX: usize = 4096;

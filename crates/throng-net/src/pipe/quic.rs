@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::BbrConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig,
@@ -15,21 +14,17 @@ use throng_core::limits::{CIRCUIT_GAP_MAX, STREAMS_PER_CIRCUIT_MAX};
 use throng_core::wire::Geometry;
 use throng_core::{Design, NodeId, NodeKeys};
 
+use super::congestion::WatchedConfig;
+use super::memory::MemoryTerms;
 use super::{Pipe, PipeSocket, tls};
 use crate::entropy;
 
 /// Streams that one circuit may carry at once: some more than a client uses, since the end of one takes its time.
 const STREAMS_MAX: u32 = STREAMS_PER_CIRCUIT_MAX + 64;
-/// What a stream towards the client may have under way that its reader has not taken yet.
+/// What a stream towards the client may have under way that its reader has not taken yet: 168 Mbit/s at a round trip of 100 ms.
 const CLIENT_STREAM_WINDOW_BYTES: u32 = 2 << 20;
-/// What all streams of a circuit may have so: 256 readers that do not read stall nobody else.
-const CLIENT_WINDOW_BYTES: u32 = 256 * CLIENT_STREAM_WINDOW_BYTES;
 /// What a stream towards the exit may have so, whose memory others use too.
 const EXIT_STREAM_WINDOW_BYTES: u32 = 1 << 20;
-/// What all streams of a circuit may have so: 128 targets that do not read stall nobody else.
-const EXIT_WINDOW_BYTES: u32 = 128 * EXIT_STREAM_WINDOW_BYTES;
-/// What a sender keeps for a circuit until it is acknowledged.
-const SEND_WINDOW_BYTES: u64 = 16 << 20;
 /// An acknowledgement costs a full cell at every hop: one per so many packets …
 const ACKNOWLEDGE_PACKETS: u32 = 30;
 /// … or after so long.
@@ -65,7 +60,7 @@ pub fn client_config(design: &Design, exit: NodeId) -> ClientConfig {
     let mut transport = transport(design);
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     transport.stream_receive_window(VarInt::from_u32(CLIENT_STREAM_WINDOW_BYTES));
-    transport.receive_window(VarInt::from_u32(CLIENT_WINDOW_BYTES));
+    begin_at_floors(&mut transport, MemoryTerms::CLIENT);
     config.transport_config(Arc::new(transport));
     config
 }
@@ -78,7 +73,7 @@ pub fn server_config(design: &Design, keys: &NodeKeys) -> ServerConfig {
     let mut transport = transport(design);
     transport.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX));
     transport.stream_receive_window(VarInt::from_u32(EXIT_STREAM_WINDOW_BYTES));
-    transport.receive_window(VarInt::from_u32(EXIT_WINDOW_BYTES));
+    begin_at_floors(&mut transport, MemoryTerms::EXIT);
     config.transport_config(Arc::new(transport));
     config
 }
@@ -96,7 +91,6 @@ fn transport(design: &Design) -> TransportConfig {
         .min_mtu(packet)
         .mtu_discovery_config(None)
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .send_window(send_window(design))
         .packet_threshold(REORDERED_PACKETS)
         .time_threshold(2.0)
         .initial_rtt(FIRST_RTT + design.detour())
@@ -104,25 +98,30 @@ fn transport(design: &Design) -> TransportConfig {
         .allow_spin(false)
         .ack_frequency_config(Some(acknowledge))
         .max_idle_timeout(Some(IDLE_MAX.try_into().expect("a few hours fit")))
-        .congestion_controller_factory(Arc::new(congestion(design)));
+        .congestion_controller_factory(Arc::new(WatchedConfig::new(
+            first_window(design),
+            under_way_max(design),
+        )));
     transport
 }
 
-/// What may be under way. A circuit lives through the loss of all of it: its numbers have a bound on gaps.
-fn send_window(design: &Design) -> u64 {
-    let cells = design.geometry.packet_cells() as u64;
-    SEND_WINDOW_BYTES.min(u64::from(CIRCUIT_GAP_MAX) * design.geometry.packet() as u64 / cells)
+/// A circuit begins with what it is sure of; `windows` gives it more.
+fn begin_at_floors(transport: &mut TransportConfig, terms: MemoryTerms) {
+    transport.receive_window(VarInt::from_u32(terms.receive_floor)).send_window(terms.send_floor.into());
 }
 
-/// BBR, since loss is no sign of congestion here: over links that lose 2 % each (some 8 % end to end) it carried 8 MiB
-/// ten times as fast as CUBIC, and as fast on clean ones.
-fn congestion(design: &Design) -> BbrConfig {
-    let mut config = BbrConfig::default();
+/// What may be under way before the first acknowledgement, in bytes.
+fn first_window(design: &Design) -> u64 {
     // What covered links carry in a second, if that is less.
     let slots = design.cover.widest_gap(design.geometry).map_or(f64::INFINITY, |gap| 1.0 / gap.as_secs_f64());
     let packets = FIRST_WINDOW_PACKETS.min(slots as u64).max(FIRST_WINDOW_PACKETS_MIN);
-    config.initial_window(packets * design.geometry.packet() as u64);
-    config
+    packets * design.geometry.packet() as u64
+}
+
+/// What may be under way, in bytes. A circuit lives through the loss of all of it: its numbers have a bound on gaps.
+fn under_way_max(design: &Design) -> u64 {
+    let cells = design.geometry.packet_cells() as u64;
+    u64::from(CIRCUIT_GAP_MAX) * design.geometry.packet() as u64 / cells
 }
 
 /// Connection identifiers that say nothing.

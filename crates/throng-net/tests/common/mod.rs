@@ -19,7 +19,8 @@ use throng_net::client::Client;
 use throng_net::clock::Clock;
 use throng_net::driver::Driver;
 use throng_net::entropy;
-use throng_net::exit::{Exit, ExitPolicy, Resolver, accept};
+use throng_net::exit::{Exit, ExitLimits, ExitPolicy, Resolver, accept};
+use throng_net::pipe::memory::{Memory, MemoryTerms};
 use throng_net::pipe::{self, Pipe};
 use throng_net::request::{Host, Name, Target};
 use throng_net::socket::Socket;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub local: bool,
     /// What exits know besides `localhost`.
     pub names: Vec<(&'static str, Vec<IpAddr>)>,
+    /// What the pipes of each exit may hold.
+    pub memory: MemoryTerms,
     /// What every mix stands in.
     pub weather: Option<Weather>,
     /// Whether the mixes run at all, or are only said to.
@@ -49,7 +52,16 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { mixes: 5, exits: 2, hops: 3, local: true, names: Vec::new(), weather: None, mixes_run: true }
+        Self {
+            mixes: 5,
+            exits: 2,
+            hops: 3,
+            local: true,
+            names: Vec::new(),
+            memory: MemoryTerms::EXIT,
+            weather: None,
+            mixes_run: true,
+        }
     }
 }
 
@@ -58,8 +70,13 @@ pub struct Network {
     pub client_driver: Driver,
     /// Those that still run.
     pub mixes: Vec<Option<Driver>>,
+    /// What the pipes of each exit hold.
+    pub memories: Vec<Arc<Memory>>,
     /// What stands in front of each, if there is any weather.
     pub relays: Vec<Relay>,
+    records: Vec<Arc<Record>>,
+    hops: usize,
+    clock: Clock,
 }
 
 impl Network {
@@ -91,29 +108,38 @@ impl Network {
         }
         let records: Vec<Arc<Record>> = members.iter().map(|(_, _, record)| Arc::clone(record)).collect();
         let mut mixes = Vec::new();
+        let mut memories = Vec::new();
         for (i, (keys, socket, _)) in members.into_iter().enumerate() {
             let config = NodeConfig { keys, relays: true, is_exit: i < plan.exits, ..node(&records) };
-            mixes.push(plan.mixes_run.then(|| start_mix(config, socket, clock, &plan)));
+            mixes.push(plan.mixes_run.then(|| start_mix(config, socket, clock, &plan, &mut memories)));
         }
-        let client = ClientConfig {
-            rules: PathRules::SamePrefixAllowed, // all stand on 127.0.0.1
-            ..ClientConfig::default()
-        };
-        let design = Design { route: Route::free(plan.hops).unwrap(), ..Design::default() };
-        let design = Arc::new(design);
-        let config = NodeConfig { client: Some(client), design: Arc::clone(&design), ..node(&records) };
-        let pipe = Pipe::new();
-        let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, None).unwrap();
-        let (events, heard) = overheard();
-        let client_driver = Driver::start(config, &entropy::seed(), clock, bind(), pipe, events);
-        let client = Client::start(client_driver.orders(), heard, endpoint, design);
-        Self { client: Arc::new(client), client_driver, mixes, relays }
+        let (client, client_driver) = start_client(&records, plan.hops, clock);
+        Self { client, client_driver, mixes, memories, relays, records, hops: plan.hops, clock }
+    }
+
+    /// One more client, which shares no circuit with others.
+    pub fn another_client(&self) -> (Arc<Client>, Driver) {
+        start_client(&self.records, self.hops, self.clock)
     }
 
     /// The mix is gone, without a word to anybody.
     pub fn kill(&mut self, mix: usize) {
         self.mixes[mix] = None;
     }
+}
+
+fn start_client(records: &[Arc<Record>], hops: usize, clock: Clock) -> (Arc<Client>, Driver) {
+    let client = ClientConfig {
+        rules: PathRules::SamePrefixAllowed, // all stand on 127.0.0.1
+        ..ClientConfig::default()
+    };
+    let design = Arc::new(Design { route: Route::free(hops).unwrap(), ..Design::default() });
+    let config = NodeConfig { client: Some(client), design: Arc::clone(&design), ..node(records) };
+    let pipe = Pipe::new();
+    let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, None).unwrap();
+    let (events, heard) = overheard();
+    let driver = Driver::start(config, &entropy::seed(), clock, bind(), pipe, events);
+    (Arc::new(Client::start(driver.orders(), heard, endpoint, design)), driver)
 }
 
 /// A channel that says of each circuit of the client why it ended.
@@ -147,7 +173,13 @@ fn node(records: &[Arc<Record>]) -> NodeConfig {
     }
 }
 
-fn start_mix(config: NodeConfig, socket: Socket, clock: Clock, plan: &Plan) -> Driver {
+fn start_mix(
+    config: NodeConfig,
+    socket: Socket,
+    clock: Clock,
+    plan: &Plan,
+    memories: &mut Vec<Arc<Memory>>,
+) -> Driver {
     let pipe = Pipe::new();
     let (events, heard) = mpsc::unbounded_channel();
     if config.is_exit {
@@ -155,7 +187,10 @@ fn start_mix(config: NodeConfig, socket: Socket, clock: Clock, plan: &Plan) -> D
         let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, Some(server)).unwrap();
         let names = plan.names.iter().map(|(name, addresses)| (Name::new(name).unwrap(), addresses.clone()));
         let policy = ExitPolicy { ports: Ports::all(), local: plan.local };
-        tokio::spawn(accept(endpoint, Arc::new(Exit::new(policy, Resolver::fixed(names))), heard));
+        let limits = ExitLimits { memory: plan.memory, ..ExitLimits::default() };
+        let exit = Arc::new(Exit::with_limits(policy, Resolver::fixed(names), limits));
+        memories.push(exit.memory());
+        tokio::spawn(accept(endpoint, exit, heard));
     }
     Driver::start(config, &entropy::seed(), clock, socket, pipe, events)
 }
