@@ -134,7 +134,8 @@ fn mix() {
         };
         let record = Arc::new(Record::sign::<Fast>(description, keys.identity_secret()));
         println!("{}", to_hex(record.as_bytes()));
-        let exit = Exit::new(ExitPolicy { ports: Ports::all(), local: true }, Resolver::fixed([]));
+        let policy = ExitPolicy { ports: Ports::all(), local: true, ..ExitPolicy::default() };
+        let exit = Exit::new(policy, Resolver::fixed([]));
         let membership = Membership::Given(vec![record]);
         let driver =
             start_mix(MixSetup { keys, design: design(), membership, exit: Some(exit) }, socket, clock)

@@ -77,6 +77,41 @@ fn servers() -> (u16, Vec<TcpListener>) {
     (port, all)
 }
 
+/// Where the exit of the tests below stands: addresses of its own and of its links that do not look private.
+const NEAR: &[&str] = &["8.8.4.4", "::ffff:8.8.4.4", "8.8.1.1", "8.8.1.77", "2606:4700::7", "2606:4700::77"];
+/// What it can reach and is not near: addresses of nobody's interface that lead to this machine all the same.
+const FAR: &[&str] = &["8.8.9.9", "9.9.9.9", "2606:4701::1"];
+
+/// A server behind all of them.
+fn server_near_and_far() -> (u16, Vec<TcpListener>) {
+    for words in [
+        "address add 8.8.4.4/32 dev lo",
+        "address add 8.8.1.1/24 dev lo",
+        "address add 2606:4700::7/128 dev lo nodad",
+        "route add local 2606:4700::/64 dev lo",
+        "route add local 2606:4701::/64 dev lo",
+        "route add local 8.8.9.0/24 dev lo",
+        "route add local 9.9.9.0/24 dev lo",
+    ] {
+        let family = if words.contains("::") { "-6" } else { "-4" };
+        let done = Command::new("ip").arg(family).args(words.split_whitespace()).status().unwrap();
+        assert!(done.success(), "ip {words}");
+    }
+    let server = TcpListener::bind("[::]:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let port = server.local_addr().unwrap().port();
+    for text in NEAR.iter().chain(FAR) {
+        std::net::TcpStream::connect((address(text), port)).unwrap();
+        server.accept().unwrap();
+    }
+    (port, vec![server])
+}
+
+async fn refusal(network: &Network, host: &str, port: u16) -> Option<Refusal> {
+    let connected = network.client.connect(Isolation::none(), target(host, port));
+    timeout(LIMIT, connected).await.expect("an answer, not a hang").err()
+}
+
 fn assert_untouched(servers: &[TcpListener], what: &str) {
     assert!(servers.iter().all(|server| server.accept().is_err()), "{what} was connected to");
 }
@@ -135,5 +170,44 @@ async fn where_loopback_is_allowed_the_metadata_service_is_not() {
         let mut stream = timeout(LIMIT, connected).await.expect("a connection, not a hang").unwrap();
         stream.shutdown().await.unwrap();
         assert!(servers.iter().any(|server| server.accept().is_ok()), "{host}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_own_addresses_and_its_links_are_refused_however_global_they_look() {
+    if !namespace::inside("its_own_addresses_and_its_links_are_refused_however_global_they_look", &[]) {
+        return;
+    }
+    let (port, server) = server_near_and_far();
+    let names: Names = vec![("near.example", NEAR.iter().map(|text| address(text)).collect())];
+    let network = Network::start(Plan { local: false, names, ..Plan::default() });
+    for host in NEAR.iter().chain(&["near.example"]) {
+        assert_eq!(refusal(&network, host, port).await, Some(Refusal::Policy), "{host}");
+        assert_untouched(&server, host);
+    }
+    for host in FAR {
+        assert_eq!(refusal(&network, host, port).await, None, "{host}");
+        assert!(server[0].accept().is_ok(), "{host}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_its_operator_denies_is_refused_even_where_private_addresses_are_allowed() {
+    if !namespace::inside("what_its_operator_denies_is_refused_even_where_private_addresses_are_allowed", &[])
+    {
+        return;
+    }
+    let (port, server) = server_near_and_far();
+    for local in [false, true] {
+        let denied = ["9.9.9.0/24", "8.8.4.4", "2606:4701::/32"].map(|text| text.parse().unwrap()).to_vec();
+        let network = Network::start(Plan { local, denied, ..Plan::default() });
+        for host in ["9.9.9.9", "::ffff:9.9.9.9", "8.8.4.4", "2606:4701::1"] {
+            assert_eq!(refusal(&network, host, port).await, Some(Refusal::Policy), "{host}");
+            assert_untouched(&server, host);
+        }
+        assert_eq!(refusal(&network, "8.8.9.9", port).await, None);
+        assert!(server[0].accept().is_ok());
+        assert_eq!(refusal(&network, "8.8.1.1", port).await, (!local).then_some(Refusal::Policy));
+        assert_eq!(server[0].accept().is_ok(), local, "with private addresses, its own are allowed");
     }
 }

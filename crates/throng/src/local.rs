@@ -200,7 +200,10 @@ impl NewMix {
     ) -> Result<LocalMix> {
         let exit_ports = self.record.description().exit_ports.clone();
         // Peculiar to this network: exits may reach everything, including this machine.
-        let exit = |ports: &Ports| Exit::new(ExitPolicy { ports: ports.clone(), local: true }, resolver());
+        let exit = |ports: &Ports| {
+            let policy = ExitPolicy { ports: ports.clone(), local: true, denied: Vec::new() };
+            Exit::new(policy, resolver())
+        };
         let setup = MixSetup {
             keys: self.keys,
             design: Arc::clone(design),

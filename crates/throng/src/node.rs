@@ -61,6 +61,7 @@ fn own_description<'d>(document: &'d Document, keys: &NodeKeys) -> Result<&'d De
 async fn node(path: &Path) -> Result<()> {
     let clock = Clock::start();
     let file: MixFile = disk::read(path)?;
+    let denied = file.denied().with_context(|| format!("`exit_deny` in {}", path.display()))?;
     let keys = files::read_node_keys(&beside(path, &file.keys))?;
     let roots = RootsFile::read(&beside(path, &file.roots))?;
     let mut document = DocumentFile::open(beside(path, &file.document), roots, clock)?;
@@ -73,12 +74,14 @@ async fn node(path: &Path) -> Result<()> {
     let exit = if own.exit_ports.is_none() {
         None
     } else {
-        let policy = ExitPolicy { ports: own.exit_ports.clone(), local: file.exit_to_private };
+        let policy = ExitPolicy { ports: own.exit_ports.clone(), local: file.exit_to_private, denied };
         let resolver = Resolver::system().or_else(|error| {
             // An exit that cannot resolve names is useful only where it is meant to reach its own machine.
             if file.exit_to_private { Ok(Resolver::fixed([])) } else { Err(error) }
         });
-        Some(Exit::new(policy, resolver.context("an exit needs a DNS resolver")?))
+        let exit = Exit::new(policy, resolver.context("an exit needs a DNS resolver")?);
+        // Also those behind which a translator of addresses stands.
+        Some(exit.known_as(own.addresses.iter().map(|address| address.0.ip())))
     };
     let setup = MixSetup {
         keys,

@@ -124,6 +124,22 @@ fn secrets_are_written_for_their_owner_only_and_refused_when_others_can_read_the
 }
 
 #[test]
+fn what_is_no_network_cannot_be_denied_and_is_named() {
+    let dir = TempDir::new().unwrap();
+    let init = |deny| call(&dir, &["network", "init", "--dir", "@net", "--exit-deny", deny]);
+    let (ok, err) = init("203.0.113.0/24,2001:db8::/129");
+    assert!(!ok && err.contains("`2001:db8::/129`") && err.contains("--exit-deny"), "{err}");
+    let (ok, err) = init("203.0.113.7,2001:db8::/32");
+    assert!(ok, "{err}");
+    let mix = dir.path().join("net/mix-1.toml");
+    let text = fs::read_to_string(&mix).unwrap();
+    assert!(text.contains("203.0.113.7/32") && text.contains("2001:db8::/32"), "{text}");
+    fs::write(&mix, text.replace("203.0.113.7/32", "example.org")).unwrap();
+    let (ok, err) = call(&dir, &["node", "@net/mix-1.toml"]);
+    assert!(!ok && err.contains("`example.org`") && err.contains("exit_deny"), "{err}");
+}
+
+#[test]
 fn a_document_that_was_changed_or_is_of_another_format_is_refused_with_the_reason() {
     let dir = network(3);
     let path = dir.path().join("network.throng");

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::near::Near;
 use super::policy::ExitPolicy;
 use crate::request::Refusal;
 
@@ -17,13 +18,14 @@ const ATTEMPT_DELAY_MS: u64 = 250;
 /// How long all attempts together may take.
 pub const CONNECT_TIME_S: u64 = 10;
 
-/// Connects to whichever of `addresses` answers first, among those that `policy` allows.
+/// Connects to whichever of `addresses` answers first, among those that `policy` allows to who stands there.
 pub(crate) async fn connect(
     policy: &ExitPolicy,
+    near: &Near,
     addresses: &[IpAddr],
     port: u16,
 ) -> Result<TcpStream, Refusal> {
-    let tcp = race(policy, addresses, port, TcpStream::connect).await?;
+    let tcp = race(policy, near, addresses, port, TcpStream::connect).await?;
     // Without it a keystroke would wait for the acknowledgement of the one before.
     let _ = tcp.set_nodelay(true);
     Ok(tcp)
@@ -31,7 +33,13 @@ pub(crate) async fn connect(
 
 /// The race, with `attempt` for a connection. The policy is asked here, after the names are resolved and for
 /// each address, so that nothing can come in between.
-async fn race<T, A, F>(policy: &ExitPolicy, addresses: &[IpAddr], port: u16, attempt: A) -> Result<T, Refusal>
+async fn race<T, A, F>(
+    policy: &ExitPolicy,
+    near: &Near,
+    addresses: &[IpAddr],
+    port: u16,
+    attempt: A,
+) -> Result<T, Refusal>
 where
     T: Send + 'static,
     A: Fn(SocketAddr) -> F,
@@ -40,7 +48,7 @@ where
     if addresses.is_empty() {
         return Err(Refusal::NameNotFound);
     }
-    let allowed = addresses.iter().copied().filter(|&address| policy.allows_addr(address));
+    let allowed = addresses.iter().copied().filter(|&address| policy.allows_addr(address, near));
     let allowed = interleave(allowed.collect());
     if allowed.is_empty() || !policy.allows_port(port) {
         return Err(Refusal::Policy);
@@ -133,7 +141,6 @@ fn refusal_of(error: &io::Error) -> Refusal {
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
-    use throng_core::Ports;
 
     /// Attempts that are recorded, and end as the last octet says: 1 connects, 2 refuses, 3 hangs.
     #[derive(Clone, Default)]
@@ -141,9 +148,9 @@ mod tests {
 
     impl Far {
         async fn race(&self, local: bool, addresses: &[&str]) -> Result<SocketAddr, Refusal> {
-            let policy = ExitPolicy { ports: Ports::reduced(), local };
+            let policy = ExitPolicy { local, ..ExitPolicy::default() };
             let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
-            race(&policy, &addresses, 443, |address| {
+            race(&policy, &Near::default(), &addresses, 443, |address| {
                 self.0.lock().unwrap().push(address.ip());
                 async move {
                     match address.to_string().split(['.', ':', ']']).rev().nth(1) {
@@ -175,9 +182,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_port_outside_the_policy_is_never_tried() {
-        let policy = ExitPolicy { ports: Ports::reduced(), local: true };
+        let policy = ExitPolicy { local: true, ..ExitPolicy::default() };
         let loopback = [IpAddr::from([127, 0, 0, 1])];
-        let tried = race(&policy, &loopback, 25, |_| async { Ok(()) }).await;
+        let tried = race(&policy, &Near::default(), &loopback, 25, |_| async { Ok(()) }).await;
         assert_eq!(tried, Err(Refusal::Policy));
     }
 

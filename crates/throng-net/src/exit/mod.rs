@@ -3,6 +3,7 @@
 //! It reads a [`Request`], asks its [`ExitPolicy`], resolves and connects, answers with a [`Reply`], and then
 //! copies in both directions until both have ended. Every bound is in [`ExitLimits`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,16 +15,18 @@ use tokio::time::timeout;
 
 mod accept;
 mod connect;
+pub mod near;
 mod policy;
 mod resolve;
 
 pub use accept::accept;
 pub use connect::CONNECT_TIME_S;
-pub use policy::ExitPolicy;
+pub use policy::{DENIED_NETWORKS_MAX, ExitPolicy, Network, NotANetwork};
 pub use resolve::{LOOKUP_TIME_S, NoNameServers, Resolver};
 
 pub use crate::request::Abort;
 
+use self::near::{Near, Surroundings};
 use crate::pipe::memory::{Memory, MemoryTerms};
 use crate::request::{Host, Refusal, Reply, Request, Target};
 use crate::splice::splice;
@@ -81,6 +84,7 @@ impl Drop for Seat<'_> {
 /// An exit: a policy, a resolver, and a bounded number of connections.
 pub struct Exit {
     policy: ExitPolicy,
+    surroundings: Surroundings,
     resolver: Resolver,
     limits: ExitLimits,
     places: Semaphore,
@@ -96,7 +100,14 @@ impl Exit {
     /// An exit with bounds of its own.
     pub fn with_limits(policy: ExitPolicy, resolver: Resolver, limits: ExitLimits) -> Self {
         let places = Semaphore::new(limits.connections_max);
-        Self { policy, resolver, places, memory: Memory::new(limits.memory), limits }
+        let (surroundings, memory) = (Surroundings::new(Vec::new()), Memory::new(limits.memory));
+        Self { policy, surroundings, resolver, places, memory, limits }
+    }
+
+    /// The same exit, which others know by these addresses: it refuses them like those of its interfaces.
+    pub fn known_as(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.surroundings = Surroundings::new(addresses.into_iter().collect());
+        self
     }
 
     /// What its circuits share.
@@ -165,16 +176,26 @@ impl Exit {
             return Err(Refusal::Policy);
         }
         let addresses = self.resolver.lookup(&target.host).await?;
-        let tcp = connect::connect(&self.policy, &addresses, target.port).await?;
+        let near = self.near()?;
+        let tcp = connect::connect(&self.policy, &near, &addresses, target.port).await?;
         Ok((tcp, place))
     }
 
     /// Tells only addresses that we would connect to: the others would describe our own network.
-    async fn resolve(&self, guest: &Guest, host: &Host) -> Result<Vec<std::net::IpAddr>, Refusal> {
+    async fn resolve(&self, guest: &Guest, host: &Host) -> Result<Vec<IpAddr>, Refusal> {
         let _place = self.enter(guest)?;
         let mut found = self.resolver.lookup(host).await?;
-        found.retain(|&address| self.policy.allows_addr(address));
+        let near = self.near()?;
+        found.retain(|&address| self.policy.allows_addr(address, &near));
         if found.is_empty() { Err(Refusal::Policy) } else { Ok(found) }
+    }
+
+    /// Who does not know where it stands goes nowhere, unless it may go there too.
+    fn near(&self) -> Result<Arc<Near>, Refusal> {
+        if self.policy.local {
+            return Ok(Arc::default());
+        }
+        self.surroundings.now().ok_or(Refusal::Policy)
     }
 
     fn enter<'a>(&'a self, guest: &'a Guest) -> Result<Seat<'a>, Refusal> {

@@ -4,25 +4,37 @@
 //! reach (its routers, its printers, its cloud's metadata service). So an address is allowed only if it is
 //! globally reachable by the IANA special-purpose registries (RFC 6890 and its successors), and an IPv6
 //! address that carries an IPv4 address is no better than the one it carries.
+//!
+//! Nor does it go by where it stands ([`Near`]) or to what its operator denies: that need not look private.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
+use ipnet::IpNet;
 use throng_core::Ports;
+
+use super::near::Near;
+
+/// Networks that an operator can deny.
+pub const DENIED_NETWORKS_MAX: usize = 1024;
 
 /// What an exit allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitPolicy {
     /// The ports; none means that this is not an exit.
     pub ports: Ports,
-    /// Whether loopback, private, link-local and documentation addresses are allowed as well. Only for a
-    /// test network on machines of one's own. Metadata services stay refused.
+    /// Whether loopback, private, link-local and documentation addresses are allowed as well, and the exit's own and those on
+    /// its links. Only for a test network on machines of one's own. Metadata services stay refused.
     pub local: bool,
+    /// Networks that are refused whatever else is said; at most [`DENIED_NETWORKS_MAX`].
+    pub denied: Vec<Network>,
 }
 
 impl Default for ExitPolicy {
     /// The web and a short list of other daily ports ([`Ports::reduced`]), on global addresses only.
     fn default() -> Self {
-        Self { ports: Ports::reduced(), local: false }
+        Self { ports: Ports::reduced(), local: false, denied: Vec::new() }
     }
 }
 
@@ -32,19 +44,62 @@ impl ExitPolicy {
         self.ports.allows(port)
     }
 
-    /// Whether connections to `address` are opened. To be asked of each address that a name resolved to.
-    pub fn allows_addr(&self, address: IpAddr) -> bool {
+    /// Whether connections to `address` are opened by an exit that stands there. To be asked of each address that a name
+    /// resolved to.
+    pub fn allows_addr(&self, address: IpAddr, near: &Near) -> bool {
         let reach = match address {
             IpAddr::V4(address) => reach_v4(address),
             IpAddr::V6(address) => reach_v6(address),
         };
+        let denied = |address| self.denied.iter().any(|network| network.contains(address));
+        let mut names = names(address);
         match reach {
-            AddressReach::Global => true,
-            AddressReach::Local => self.local,
             AddressReach::Never => false,
+            AddressReach::Local if !self.local => false,
+            _ => !names.any(|address| denied(address) || (!self.local && near.contains(address))),
         }
     }
 }
+
+/// An address, or all that begin like it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Whether `address` is in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl FromStr for Network {
+    type Err = NotANetwork;
+
+    /// Reads an address or a prefix, like `203.0.113.7`, `203.0.113.0/24` or `2001:db8::/32`.
+    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        let network = address.or_else(|_| text.parse::<IpNet>());
+        network.map(|network| Self(network.trunc())).map_err(|_| NotANetwork(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// This is neither an address nor a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotANetwork(String);
+
+impl fmt::Display for NotANetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid network `{}`: expected an address, or a prefix like 203.0.113.0/24", self.0)
+    }
+}
+
+impl std::error::Error for NotANetwork {}
 
 /// Ordered: the minimum of two is the stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +160,22 @@ fn reach_v6(address: Ipv6Addr) -> AddressReach {
         // discard 100::/64, segment routing 5f00::/16, ...
         _ => AddressReach::Never,
     }
+}
+
+/// `address`, and the IPv4 addresses that it carries: whatever leads to one of them leads to a machine that is called so.
+fn names(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let groups = match address {
+        IpAddr::V4(_) => [1; 8], // carries none
+        IpAddr::V6(address) => address.segments(),
+    };
+    let carried = match groups {
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, .., high, low] => [Some((high, low)), None],
+        [0x2002, high, low, ..] => [Some((high, low)), None],
+        [0x2001, 0, high, low, .., not_high, not_low] => [Some((high, low)), Some((!not_high, !not_low))],
+        _ => [None, None],
+    };
+    let carried = carried.into_iter().flatten().map(|(high, low)| embedded(high, low).into());
+    std::iter::once(address).chain(carried)
 }
 
 fn embedded(high: u16, low: u16) -> Ipv4Addr {
@@ -232,12 +303,12 @@ mod tests {
     ];
 
     fn allowed(policy: &ExitPolicy, text: &str) -> bool {
-        policy.allows_addr(text.parse().unwrap())
+        policy.allows_addr(text.parse().unwrap(), &Near::default())
     }
 
     #[test]
     fn an_exit_reaches_the_internet_and_nothing_beside_it() {
-        let policy = ExitPolicy { ports: Ports::all(), local: false };
+        let policy = ExitPolicy { ports: Ports::all(), ..ExitPolicy::default() };
         for text in GLOBAL {
             assert!(allowed(&policy, text), "{text}");
         }
@@ -248,12 +319,65 @@ mod tests {
 
     #[test]
     fn a_local_exit_reaches_its_own_network_but_no_metadata_service() {
-        let policy = ExitPolicy { ports: Ports::all(), local: true };
+        let policy = ExitPolicy { ports: Ports::all(), local: true, denied: Vec::new() };
         for text in GLOBAL.iter().chain(LOCAL) {
             assert!(allowed(&policy, text), "{text}");
         }
         for text in NEVER {
             assert!(!allowed(&policy, text), "{text}");
+        }
+    }
+
+    /// The same machine by its other names: mapped, NAT64, 6to4, Teredo.
+    const AS_8_8_4_4: &[&str] =
+        &["8.8.4.4", "::ffff:8.8.4.4", "64:ff9b::8.8.4.4", "2002:808:404::1", "2001:0:808:404::fefe:fefe"];
+
+    #[test]
+    fn a_denied_network_is_refused_whatever_it_is_called_and_also_by_a_local_exit() {
+        let denied = ["8.8.4.0/24", "2606:4700::/32", "10.1.2.3"].map(|text| text.parse().unwrap()).to_vec();
+        for local in [false, true] {
+            let policy = ExitPolicy { ports: Ports::all(), local, denied: denied.clone() };
+            for text in AS_8_8_4_4.iter().chain(&["2606:4700::1111", "10.1.2.3"]) {
+                assert!(!allowed(&policy, text), "{text}");
+            }
+            for text in ["8.8.5.0", "2606:4701::1", "::ffff:8.8.3.255"] {
+                assert!(allowed(&policy, text), "{text}");
+            }
+            assert_eq!(allowed(&policy, "10.1.2.4"), local);
+        }
+    }
+
+    #[test]
+    fn where_it_stands_is_refused_whatever_it_is_called_but_not_by_a_local_exit() {
+        let near =
+            Near::of([("8.8.4.4", 24), ("2606:4700::7", 128)].map(|(ip, bits)| (ip.parse().unwrap(), bits)));
+        let policy = ExitPolicy { ports: Ports::all(), ..ExitPolicy::default() };
+        let local = ExitPolicy { local: true, ..policy.clone() };
+        for text in AS_8_8_4_4.iter().chain(&["8.8.4.200", "2606:4700::7", "2606:4700::1:2:3:4"]) {
+            assert!(!policy.allows_addr(text.parse().unwrap(), &near), "{text}");
+            assert!(local.allows_addr(text.parse().unwrap(), &near), "{text}");
+        }
+        for text in ["8.8.5.4", "2606:4700:0:1::7"] {
+            assert!(policy.allows_addr(text.parse().unwrap(), &near), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_a_prefix_and_anything_else_is_named() {
+        for (text, printed) in [
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("192.0.2.7/24", "192.0.2.0/24"),
+            ("2001:db8::1", "2001:db8::1/128"),
+            ("2001:db8::1/32", "2001:db8::/32"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+        ] {
+            assert_eq!(text.parse::<Network>().unwrap().to_string(), printed);
+        }
+        for text in
+            ["", "example.org", "192.0.2/24", "192.0.2.0/33", "2001:db8::/129", "192.0.2.0/", "192.0.2.0/-1"]
+        {
+            let error = text.parse::<Network>().unwrap_err().to_string();
+            assert!(error.contains(&format!("`{text}`")), "{error}");
         }
     }
 

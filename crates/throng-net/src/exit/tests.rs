@@ -74,7 +74,7 @@ fn exit(local: bool, limits: ExitLimits) -> Arc<Exit> {
         let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
         (Name::new(name).unwrap(), addresses)
     });
-    let policy = ExitPolicy { ports: Ports::all(), local };
+    let policy = ExitPolicy { ports: Ports::all(), local, denied: Vec::new() };
     Arc::new(Exit::with_limits(policy, Resolver::fixed(answers), limits))
 }
 
@@ -169,7 +169,7 @@ async fn an_exit_tells_only_addresses_that_it_would_connect_to() {
 
 #[tokio::test]
 async fn a_port_outside_the_policy_is_refused_before_the_name_is_looked_up() {
-    let policy = ExitPolicy { ports: Ports::reduced(), local: true };
+    let policy = ExitPolicy { local: true, ..ExitPolicy::default() };
     let exit = Arc::new(Exit::new(policy, Resolver::fixed([])));
     let (_client, reply) = Client::ask(&exit, &connect("none.test", 25)).await;
     assert_eq!(reply, Reply::Refused(Refusal::Policy));
@@ -177,7 +177,10 @@ async fn a_port_outside_the_policy_is_refused_before_the_name_is_looked_up() {
 
 #[tokio::test]
 async fn a_mix_without_ports_is_not_an_exit() {
-    let exit = Arc::new(Exit::new(ExitPolicy { ports: Ports::none(), local: false }, Resolver::fixed([])));
+    let exit = Arc::new(Exit::new(
+        ExitPolicy { ports: Ports::none(), ..ExitPolicy::default() },
+        Resolver::fixed([]),
+    ));
     for request in [connect("localhost", 80), resolve("localhost")] {
         assert_eq!(Client::ask(&exit, &request).await.1, Reply::Refused(Refusal::NotAnExit));
     }

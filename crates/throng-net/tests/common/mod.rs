@@ -19,7 +19,7 @@ use throng_net::client::Client;
 use throng_net::clock::Clock;
 use throng_net::driver::Driver;
 use throng_net::entropy;
-use throng_net::exit::{Exit, ExitLimits, ExitPolicy, Resolver, accept};
+use throng_net::exit::{self, Exit, ExitLimits, ExitPolicy, Resolver, accept};
 use throng_net::pipe::memory::{Memory, MemoryTerms};
 use throng_net::pipe::{self, Pipe};
 use throng_net::request::{Host, Name, Target};
@@ -40,6 +40,8 @@ pub struct Plan {
     pub hops: usize,
     /// Whether exits open connections to where they are themselves.
     pub local: bool,
+    /// Where they never do.
+    pub denied: Vec<exit::Network>,
     /// What exits know besides `localhost`.
     pub names: Vec<(&'static str, Vec<IpAddr>)>,
     /// What the pipes of each exit may hold.
@@ -57,6 +59,7 @@ impl Default for Plan {
             exits: 2,
             hops: 3,
             local: true,
+            denied: Vec::new(),
             names: Vec::new(),
             memory: MemoryTerms::EXIT,
             weather: None,
@@ -186,7 +189,7 @@ fn start_mix(
         let server = pipe::server_config(&config.design, &config.keys);
         let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, Some(server)).unwrap();
         let names = plan.names.iter().map(|(name, addresses)| (Name::new(name).unwrap(), addresses.clone()));
-        let policy = ExitPolicy { ports: Ports::all(), local: plan.local };
+        let policy = ExitPolicy { ports: Ports::all(), local: plan.local, denied: plan.denied.clone() };
         let limits = ExitLimits { memory: plan.memory, ..ExitLimits::default() };
         let exit = Arc::new(Exit::with_limits(policy, Resolver::fixed(names), limits));
         memories.push(exit.memory());

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use throng_core::NodeKeys;
 use throng_core::documents::Roots;
+use throng_net::exit::{DENIED_NETWORKS_MAX, Network};
 
 use crate::disk::{self, FILE_VERSION};
 
@@ -48,9 +49,22 @@ pub(crate) struct MixFile {
     /// Whether its exit opens connections to private addresses and to this machine: for test networks only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) exit_to_private: bool,
+    /// Networks that its exit never opens connections to: addresses, and prefixes like `203.0.113.0/24`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exit_deny: Vec<String>,
     /// Where on this machine the status feed listens; without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<SocketAddr>,
+}
+
+impl MixFile {
+    /// The networks that its exit never opens connections to.
+    pub(crate) fn denied(&self) -> Result<Vec<Network>> {
+        if self.exit_deny.len() > DENIED_NETWORKS_MAX {
+            bail!("{} networks are more than {DENIED_NETWORKS_MAX}", self.exit_deny.len());
+        }
+        self.exit_deny.iter().map(|text| Ok(text.parse()?)).collect()
+    }
 }
 
 /// `client.toml`: a client.

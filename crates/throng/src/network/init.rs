@@ -15,6 +15,7 @@ use throng_core::membership::Record;
 use throng_core::{Ports, Time};
 use throng_net::clock::Clock;
 use throng_net::entropy;
+use throng_net::exit::Network;
 use throng_net::suite::Fast;
 
 use super::files::{self, ClientFile, MixFile, RootsFile};
@@ -54,6 +55,9 @@ pub(crate) struct InitOptions {
     /// Let exits reach private addresses and their own machine: for test networks only
     #[arg(long)]
     exit_to_private: bool,
+    /// Networks that exits never open connections to: addresses, and prefixes like 203.0.113.0/24 or 2001:db8::/32
+    #[arg(long, value_name = "NET", value_delimiter = ',')]
+    exit_deny: Vec<Network>,
     #[command(flatten)]
     design: DesignOptions,
     /// Operators
@@ -180,6 +184,7 @@ fn init_mix(dir: &Path, number: u8, options: &InitOptions, now: Time) -> Result<
         },
         family: String::new(),
         exit_to_private: options.exit_to_private,
+        exit_deny: options.exit_deny.iter().map(Network::to_string).collect(),
         status: None,
     };
     let path = dir.join(format!("{name}.toml"));
