@@ -1,10 +1,15 @@
 //! Waking at a moment: on Linux within some tens of microseconds, elsewhere within the runtime's milliseconds.
 
+use std::time::Duration;
+
 use throng_core::Time;
 use tokio::task::coop::consume_budget;
-use tokio::time::sleep_until;
+use tokio::time::sleep;
 
 use crate::clock::Clock;
+
+/// The runtime's own sleep may stand still while the machine sleeps, and the clock does not: so it is asked again after this.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Wakes at moments, one after the other.
 pub(crate) struct Alarm {
@@ -21,16 +26,22 @@ impl Alarm {
 
     /// Waits until `time`; for ever, if that is [`Time::NEVER`]. Never early. It may be given up and asked again.
     pub(crate) async fn until(&mut self, time: Time) {
-        let Some(instant) = self.clock.instant(time) else { return std::future::pending().await };
+        if time == Time::NEVER {
+            return std::future::pending().await;
+        }
         consume_budget().await; // who is always late must not keep others from running
-        while self.clock.now() < time {
+        loop {
+            let now = self.clock.now();
+            if now >= time {
+                return;
+            }
             match &mut self.timer {
                 Some(timer) => {
                     if timer.rings(time, &self.clock).await.is_err() {
                         self.timer = None;
                     }
                 }
-                None => sleep_until(instant).await,
+                None => sleep((time - now).min(SLEEP_MAX)).await,
             }
         }
     }
@@ -54,7 +65,8 @@ mod linux {
     use crate::clock::Clock;
 
     /// A timer of the kernel: a file that can be read when it has rung. The slack that the kernel gives to sleeping
-    /// threads does not apply to it.
+    /// threads does not apply to it. It counts the time for which the machine sleeps, as the clock does: else all of a node
+    /// would come later by a night.
     pub(super) struct KernelTimer {
         file: AsyncFd<OwnedFd>,
         /// When it rings; never, if it is not set.
@@ -68,7 +80,7 @@ mod linux {
         )]
         pub(super) fn new() -> Option<Self> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-            let file = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
+            let file = timerfd_create(TimerfdClockId::Boottime, flags).ok()?;
             Some(Self { file: AsyncFd::new(file).ok()?, set: Time::NEVER })
         }
 
@@ -88,7 +100,7 @@ mod linux {
         }
 
         fn set(&mut self, time: Time, clock: &Clock) -> io::Result<()> {
-            let moment = clock.monotonic(time);
+            let moment = clock.since_boot(time);
             let once = Itimerspec {
                 it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
                 it_value: Timespec {
@@ -119,8 +131,6 @@ impl KernelTimer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]
@@ -132,6 +142,16 @@ mod tests {
             alarm.until(moment).await;
             assert!(clock.now() >= moment);
         }
+    }
+
+    /// Where the kernel has no timer for us.
+    #[tokio::test]
+    async fn without_a_timer_it_wakes_later_but_never_before() {
+        let clock = Clock::start();
+        let mut alarm = Alarm { clock, timer: None };
+        let moment = clock.now() + Duration::from_millis(5);
+        alarm.until(moment).await;
+        assert!(clock.now() >= moment);
     }
 
     #[tokio::test]

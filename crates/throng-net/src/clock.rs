@@ -1,70 +1,94 @@
 //! The one place that reads the clock.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use throng_core::Time;
 
-/// Real time for the engine: what the wall clock said at the start, and from there on steadily.
+/// Real time for the engine: what the wall clock said at the start, and from there on steadily, also while the machine
+/// sleeps: who wakes after a night must not take what expired meanwhile for valid, nor what is new for not valid yet.
 ///
-/// Copies agree with each other: all nodes of a process see one time.
+/// Copies agree with each other: all nodes of a process see one time. It never goes back.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    start: Instant,
+    /// On the [`steady`] clock.
+    start: Duration,
     start_time: Time,
-    /// What the kernel's timers call the start.
-    #[cfg(target_os = "linux")]
-    start_monotonic: Duration,
 }
-
-/// Readings of two clocks, of which the pair with the least between them counts: a process may be interrupted
-/// between the two, and every timer would be late by as much.
-#[cfg(target_os = "linux")]
-const READINGS: usize = 8;
 
 impl Clock {
     /// A clock that starts now.
     #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
     pub fn start() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let start_time = Time::ZERO + since_epoch;
-        #[cfg(target_os = "linux")]
-        {
-            let (start, start_monotonic) = start_twice();
-            Self { start, start_time, start_monotonic }
-        }
-        #[cfg(not(target_os = "linux"))]
-        Self { start: Instant::now(), start_time }
+        Self { start: steady(), start_time: Time::ZERO + since_epoch }
     }
 
     /// What time it is.
-    #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
     pub fn now(&self) -> Time {
-        self.start_time + (Instant::now() - self.start)
+        self.start_time + steady().saturating_sub(self.start)
     }
 
-    /// The runtime's name for a moment; none for [`Time::NEVER`].
-    pub fn instant(&self, time: Time) -> Option<tokio::time::Instant> {
-        (time != Time::NEVER).then(|| (self.start + (time - self.start_time)).into())
-    }
-    /// A moment as the kernel's timers know it: not earlier, and later by far less than a microsecond.
+    /// A moment as the kernel's timers know it, on its clock that counts sleep.
     #[cfg(target_os = "linux")]
-    pub(crate) fn monotonic(&self, time: Time) -> Duration {
-        self.start_monotonic + (time - self.start_time)
+    pub(crate) fn since_boot(&self, time: Time) -> Duration {
+        self.start + (time - self.start_time)
     }
 }
 
-/// One moment as the library and as the kernel call it, the latter a little later.
-#[cfg(target_os = "linux")]
+/// How long the machine is up, sleep included.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+fn steady() -> Duration {
+    #[cfg(target_os = "linux")]
+    const COUNTS_SLEEP: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+    // The standard library's clock stands still there; this one does not, other than on Linux.
+    #[cfg(target_vendor = "apple")]
+    const COUNTS_SLEEP: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(COUNTS_SLEEP);
+    // Since the machine was started: not negative.
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
+}
+
+/// How long ago this was first asked. Whether sleep counts is the system's choice; on Windows it does.
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
-fn start_twice() -> (Instant, Duration) {
-    let read = || {
-        let start = Instant::now();
-        let kernel = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        // Since the machine was started: not negative.
-        let kernel = Duration::new(kernel.tv_sec.unsigned_abs(), kernel.tv_nsec as u32);
-        (start.elapsed(), start, kernel)
-    };
-    let (_, start, kernel) =
-        (0..READINGS).map(|_| read()).min_by_key(|(between, ..)| *between).expect("there are some");
-    (start, kernel)
+fn steady() -> Duration {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::time::{ClockId, clock_gettime};
+
+    use super::*;
+
+    fn read(clock: ClockId) -> Duration {
+        let now = clock_gettime(clock);
+        Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
+    }
+
+    /// We cannot sleep here: but it reads between two readings of the clock that counts sleep, to the nanosecond.
+    #[test]
+    fn it_is_the_clock_that_counts_sleep() {
+        let clock = Clock::start();
+        for _ in 0..1000 {
+            let before = read(ClockId::Boottime);
+            let now = clock.since_boot(clock.now());
+            assert!((before..=read(ClockId::Boottime)).contains(&now));
+        }
+    }
+
+    #[test]
+    fn it_never_goes_back() {
+        let clock = Clock::start();
+        let mut last = clock.now();
+        for _ in 0..1000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
 }
