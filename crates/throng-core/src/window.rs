@@ -62,6 +62,11 @@ impl<const N: usize> Window<N> {
         (self.newest.wrapping_sub(number) as usize) < N && !self.has(number)
     }
 
+    /// Whether `number` came, and not so long ago that it is forgotten.
+    pub(crate) fn has_seen(&self, number: u32) -> bool {
+        self.reach > 0 && (self.newest.wrapping_sub(number) as usize) < N && self.has(number)
+    }
+
     /// How many numbers `number` would leave out, if it lies ahead of all that came; nothing if it lies behind.
     pub(crate) fn gap(&self, number: u32) -> Option<u32> {
         if self.reach == 0 {
@@ -170,6 +175,11 @@ impl<const N: usize> Rationed<N> {
         }
         self.quarters = (left + 1).min(4 * CIRCUIT_GAP_MAX);
         Ok(())
+    }
+
+    /// Whether `number` was taken, and not so long ago that it is forgotten.
+    pub(crate) fn has_seen(&self, number: u32) -> bool {
+        self.window.has_seen(number)
     }
 
     fn refuse(&mut self, number: u32) {

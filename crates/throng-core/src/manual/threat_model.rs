@@ -19,8 +19,8 @@
 //! ([`LayerCipher`](crate::crypto::LayerCipher)), so it learns no more than by dropping it. Repeating one is recognised
 //! at the next honest hop. By a cell's number two mixes cannot recognise it either, since each link counts from
 //! its own secret start; but they can count cells and gaps, and compare times. An exit that wants to can write to a first
-//! hop of its own past honest mixes: these ration the gaps in its numbers, but the order of its cells is free (some 4 bits a
-//! cell), and for the first ten seconds of a circuit so are the numbers of its answers to requests.
+//! hop of its own past honest mixes: these ration the gaps in its numbers, and let it answer only what was asked, once, but the
+//! order of its cells is free (some 4 bits a cell).
 //!
 //! **Whoever asks mixes** for circuits, as often as they like, learns nothing of others from the answers: mixes tell nobody how
 //! many users, circuits or cells they have. So a client cannot know either how much company it has: `throng status` shows only

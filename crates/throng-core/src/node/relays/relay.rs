@@ -173,7 +173,8 @@ impl<S: Suite> Relay<S> {
     /// Puts our layer onto a cell that travels backward; under which header it goes on, on the previous link.
     ///
     /// The last hop chooses the numbers, and a first hop in the same hands can read them: so gaps are rationed, as they
-    /// are forward, and replies are for the set-up only.
+    /// are forward, and replies are for the set-up only, under the numbers of cells that went forward here: of those there are a
+    /// handful then, each answered once.
     pub(crate) fn wrap(
         &mut self,
         space: Space,
@@ -181,16 +182,17 @@ impl<S: Suite> Relay<S> {
         body: &mut [u8],
         now: Time,
     ) -> Result<CellHeader, Refused> {
+        let before = self.layers.number_before(space, number);
         match space {
             Space::Stream => self.seen_stream.admit(number)?,
             Space::Reply if now - self.made > BUILD_TIME_MAX => return Err(Refused::OutOfPlace),
+            Space::Reply if !self.seen_forward.has_seen(before) => return Err(Refused::OutOfPlace),
             Space::Reply if !self.seen_reply.admit(number) => return Err(Refused::ReplayedCell),
             Space::Reply => {}
         }
         self.heard = now;
-        let number = self.layers.number_before(space, number);
-        self.layers.backward(space, number, body);
-        Ok(CellHeader { circuit: self.previous.1, space, number })
+        self.layers.backward(space, before, body);
+        Ok(CellHeader { circuit: self.previous.1, space, number: before })
     }
 
     /// The number that our next cell, as the last hop, will have.

@@ -219,6 +219,28 @@ fn an_exit_cannot_write_messages_into_the_gaps_of_its_numbers() {
 }
 
 #[test]
+fn an_exit_cannot_write_messages_into_the_numbers_of_its_answers() {
+    let mut circuit = circuit();
+    let mut there = Vec::new();
+    for _ in 0..6 {
+        let mut cell = body();
+        let header = circuit.own.wrap(&Message::Payload(b"a question"), &mut cell);
+        let note =
+            |hop: usize, number: &mut u32, _: &mut [u8]| there.extend((hop == HOPS - 2).then_some(*number));
+        outwards(&mut circuit, header, &mut cell, note).unwrap();
+    }
+    // It may answer each of six questions once, in an order of its choice, and nothing else.
+    let mut answer =
+        |number| circuit.relays[HOPS - 2].wrap(Space::Reply, number, &mut body(), NOW).map(|_| ());
+    for number in (0..100_000).map(|i: u32| there[0].wrapping_add(i * 40_009 + 77)) {
+        assert!(there.contains(&number) || answer(number) == Err(Refused::OutOfPlace), "{number}");
+    }
+    for number in there.into_iter().rev() {
+        assert_eq!((answer(number), answer(number)), (Ok(()), Err(Refused::ReplayedCell)));
+    }
+}
+
+#[test]
 fn losing_one_cell_in_six_is_not_taken_for_messages() {
     let mut circuit = circuit();
     for i in 0..20_000u32 {
