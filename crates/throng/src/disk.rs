@@ -58,8 +58,21 @@ fn write_with(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let done = options
         .open(&beside)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&beside, path));
+        .and_then(|()| fs::rename(&beside, path))
+        .and_then(|()| sync_folder(path));
     done.with_context(|| format!("writing {}", path.display()))
+}
+
+/// A file's new name outlives a power cut, too.
+#[cfg(unix)]
+fn sync_folder(of: &Path) -> std::io::Result<()> {
+    let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Resolves a path in a file relative to where the file is.

@@ -45,6 +45,7 @@ pub fn inside(test: &str, programs: &[&str]) -> bool {
     let status = child.0.wait().expect("it was not waited for before");
     assert!(status.success(), "{test}, inside a namespace: {status}\n{said}");
     assert!(said.contains(" 1 passed"), "no test is called {test}:\n{said}");
+    eprint!("{said}"); // what it measured
     false
 }
 

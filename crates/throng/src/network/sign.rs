@@ -48,6 +48,10 @@ pub(crate) fn renew(options: &SignOptions) -> Result<()> {
     let now = Clock::start().now();
     let roots = RootsFile::read(&options.roots)?;
     let secret = files::read_operator_key(&options.key)?;
+    // Nobody else signs with this key meanwhile: what it signs is noted beside it, once for each serial.
+    let key_file = fs::File::open(&options.key);
+    let key_file = key_file.with_context(|| format!("reading {}", options.key.display()))?;
+    key_file.lock().with_context(|| format!("locking {}", options.key.display()))?;
     if !roots.operators().contains(&Fast::sign_public(&secret)) {
         bail!("{} is not the key of an operator in {}", options.key.display(), options.roots.display());
     }
@@ -226,6 +230,7 @@ fn in_words(mix: &Description, now: Time) -> String {
 #[derive(Serialize, Deserialize)]
 struct Signed {
     version: u32,
+    network: String,
     serial: u64,
     digest: String,
 }
@@ -235,11 +240,19 @@ fn note_signing(key: &Path, statement: &Statement, next: &[u8]) -> Result<()> {
     let path = key.with_extension("signed");
     let signing = Signed {
         version: FILE_VERSION,
+        network: statement.network.clone(),
         serial: statement.serial,
         digest: files::to_hex(&Sha256::digest(next)),
     };
     if path.try_exists().with_context(|| format!("reading {}", path.display()))? {
         let before: Signed = disk::read(&path)?;
+        if signing.network != before.network {
+            bail!(
+                "this key signs for the network `{}`, and the document is of `{}`: every network has keys of its own",
+                before.network,
+                signing.network
+            );
+        }
         if signing.serial < before.serial
             || (signing.serial == before.serial && signing.digest != before.digest)
         {

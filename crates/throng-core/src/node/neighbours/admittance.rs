@@ -68,15 +68,18 @@ impl<S: Suite> Neighbours<S> {
         true
     }
 
-    /// A neighbour that proved to be a mix counts as one, and is at the addresses that it signed last, if we know it.
+    /// A neighbour that proved to be a mix counts as one while we know it, and is at the addresses that it signed last.
     pub(in crate::node) fn know(&mut self, key: NeighbourKey, view: &View) {
         let Some((key, link)) = self.links.find(key) else { return };
         let Who::Mix(peer) = link.who else { return };
-        let Some(record) = view.get(peer) else { return };
-        link.paths.record = Some(Arc::clone(record));
+        let record = view.get(peer);
+        let party = record.map_or_else(|| Party::at(link.paths.chosen().ip()), |_| Party::mix(peer));
+        if let Some(record) = record {
+            link.paths.record = Some(Arc::clone(record));
+        }
         if let Some(admittance) = &mut self.admittance {
-            admittance.links.assign(key, Party::mix(peer));
-            admittance.circuits.assign(key, Party::mix(peer));
+            admittance.links.assign(key, party);
+            admittance.circuits.assign(key, party);
         }
     }
 
