@@ -87,6 +87,10 @@ const _: () =
 /// Answers to questions of a set-up that may overtake each other: the cells of all sends of one.
 pub const REPLY_WINDOW_CELLS: usize = 128;
 const _: () = assert!(REPLY_WINDOW_CELLS >= SETUP_SENDS_MAX as usize * PARTS_MAX);
+/// Answers to questions of a set-up that a mix lets pass back through one circuit: on the longest path its first hop sees one from
+/// each hop but itself, and one question may come as often as it may be sent. Whoever makes circuits longer than that gets no
+/// answers from there.
+pub const ANSWERS_MAX: usize = HOPS_MAX - 1 + SETUP_SENDS_MAX as usize - 1;
 /// Numbers that a circuit's cells may leave out in a direction, at once: as many as an end may have under way when all
 /// of them are lost. Whoever chooses numbers could write messages into the gaps; every cell that comes earns a quarter
 /// of a number, so that they hold little more than dropped cells would.

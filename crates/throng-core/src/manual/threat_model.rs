@@ -50,7 +50,9 @@
 //! table whoever has most makes room; of handshakes, each gets a part of what is left. So one block cannot keep others out, and
 //! honest mixes give up nothing of what they carry for many; whoever has addresses in hundreds of blocks gets hundreds of shares
 //! (`docs/admission.md` says what each costs honest users). A circuit that runs through other mixes counts for the mix before:
-//! attackers behind it share with its honest users.
+//! attackers behind it share with its honest users. A circuit that grows without end, to have mixes work for one, gets no answers
+//! from beyond its thirteenth hop, since mixes let back no more of them than the longest path needs
+//! ([`ANSWERS_MAX`](crate::limits::ANSWERS_MAX)).
 //!
 //! Nobody can promise anonymity against an adversary who sees all links of a network with low latency; the paper
 //! of Rennhard and Plattner says so too.

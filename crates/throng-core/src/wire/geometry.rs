@@ -86,6 +86,11 @@ impl Geometry {
         if longest <= self.payload() { 1 } else { needed(longest, self.message_part()) }
     }
 
+    /// In how many cells the answer of a hop that joins travels.
+    pub(crate) fn answer_cells(self) -> usize {
+        if ANSWER_BYTES <= self.payload() { 1 } else { needed(ANSWER_BYTES, self.message_part()) }
+    }
+
     /// Most parts that a message between neighbours may have.
     pub(crate) fn control_parts(self) -> usize {
         let longest = 12 + OFFER_BYTES;

@@ -275,7 +275,7 @@ impl<S: Suite> Relays<S> {
         cx: &mut Cx<'_>,
     ) -> Result<(Source, Departure), Refused> {
         let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let onward = relay.wrap(header.space, header.number, body, cx.now)?;
+        let onward = relay.wrap(header.space, header.number, body, cx.design.geometry, cx.now)?;
         cx.counts.cells_relayed += 1;
         Ok((source_of(key, true), Departure::soon(relay.previous.0, onward)))
     }

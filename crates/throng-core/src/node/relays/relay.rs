@@ -9,13 +9,14 @@ use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
 use crate::id::{Fingerprint, NeighbourKey};
 use crate::layers::Layers;
 use crate::limits::{
-    BUILD_TIME_MAX, CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX, REPLY_WINDOW_CELLS,
+    ANSWERS_MAX, BUILD_TIME_MAX, CIRCUIT_AGE_MAX, CIRCUIT_WINDOW_CELLS, RELAY_IDLE_MAX, REPLY_WINDOW_CELLS,
 };
 use crate::membership::Record;
 use crate::refused::Refused;
 use crate::time::Time;
 use crate::timers::Due;
 use crate::window::{Rationed, Window};
+use crate::wire::Geometry;
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::message::{self as wire, Message, is_recognised};
 
@@ -35,6 +36,8 @@ pub(crate) struct Relay<S: Suite> {
     seen_forward: Rationed<CIRCUIT_WINDOW_CELLS>,
     seen_stream: Rationed<CIRCUIT_WINDOW_CELLS>,
     seen_reply: Window<REPLY_WINDOW_CELLS>,
+    /// Cells of answers that went back: a circuit that grows without end has more than it may.
+    replies: usize,
     made: Time,
     heard: Time,
 }
@@ -141,6 +144,7 @@ impl<S: Suite> Relay<S> {
             seen_forward: Rationed::new(),
             seen_stream: Rationed::new(),
             seen_reply: Window::new(),
+            replies: 0,
             made: now,
             heard: now,
         }
@@ -180,6 +184,7 @@ impl<S: Suite> Relay<S> {
         space: Space,
         number: u32,
         body: &mut [u8],
+        geometry: Geometry,
         now: Time,
     ) -> Result<CellHeader, Refused> {
         let before = self.layers.number_before(space, number);
@@ -188,7 +193,10 @@ impl<S: Suite> Relay<S> {
             Space::Reply if now - self.made > BUILD_TIME_MAX => return Err(Refused::OutOfPlace),
             Space::Reply if !self.seen_forward.has_seen(before) => return Err(Refused::OutOfPlace),
             Space::Reply if !self.seen_reply.admit(number) => return Err(Refused::ReplayedCell),
-            Space::Reply => {}
+            Space::Reply if self.replies >= ANSWERS_MAX * geometry.answer_cells() => {
+                return Err(Refused::TooMany);
+            }
+            Space::Reply => self.replies += 1,
         }
         self.heard = now;
         self.layers.backward(space, before, body);

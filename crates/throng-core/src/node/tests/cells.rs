@@ -3,6 +3,7 @@
 use crate::crypto::{Initiation, KeyUse, Portable, Suite, answer};
 use crate::id::{NeighbourKey, NodeId};
 use crate::layers::Layers;
+use crate::limits::{ANSWERS_MAX, HOPS_MAX};
 use crate::membership::{Description, Record};
 use crate::node::origins::{Build, Origin};
 use crate::node::relays::relay::{GivenAnswer, NextHop, Peeled, Relay};
@@ -111,7 +112,7 @@ fn inwards(
     let mut header = circuit.relays[HOPS - 1].wrap_own(&Message::Payload(payload), &mut body);
     meddle(HOPS - 1, &mut header.number, &mut body);
     for hop in (0..HOPS - 1).rev() {
-        header = circuit.relays[hop].wrap(Space::Stream, header.number, &mut body, NOW)?;
+        header = circuit.relays[hop].wrap(Space::Stream, header.number, &mut body, Geometry::DEFAULT, NOW)?;
         meddle(hop, &mut header.number, &mut body);
     }
     match circuit.own.unwrap(header, &mut body, NOW)? {
@@ -230,14 +231,34 @@ fn an_exit_cannot_write_messages_into_the_numbers_of_its_answers() {
         outwards(&mut circuit, header, &mut cell, note).unwrap();
     }
     // It may answer each of six questions once, in an order of its choice, and nothing else.
-    let mut answer =
-        |number| circuit.relays[HOPS - 2].wrap(Space::Reply, number, &mut body(), NOW).map(|_| ());
+    let mut answer = |number| {
+        circuit.relays[HOPS - 2].wrap(Space::Reply, number, &mut body(), Geometry::DEFAULT, NOW).map(|_| ())
+    };
     for number in (0..100_000).map(|i: u32| there[0].wrapping_add(i * 40_009 + 77)) {
         assert!(there.contains(&number) || answer(number) == Err(Refused::OutOfPlace), "{number}");
     }
     for number in there.into_iter().rev() {
         assert_eq!((answer(number), answer(number)), (Ok(()), Err(Refused::ReplayedCell)));
     }
+}
+
+#[test]
+fn a_mix_lets_no_more_answers_back_than_the_longest_path_needs() {
+    let mut circuit = circuit();
+    let answered = (0..100).filter(|_| {
+        let mut cell = body();
+        let header = circuit.own.wrap(&Message::Payload(b"a question"), &mut cell);
+        let mut number = 0;
+        outwards(&mut circuit, header, &mut cell, |hop, there, _| {
+            if hop == HOPS - 2 {
+                number = *there;
+            }
+        })
+        .unwrap();
+        circuit.relays[HOPS - 2].wrap(Space::Reply, number, &mut body(), Geometry::DEFAULT, NOW).is_ok()
+    });
+    assert_eq!(answered.count(), ANSWERS_MAX);
+    const { assert!(ANSWERS_MAX < 2 * HOPS_MAX, "so a circuit cannot have twice the hops of the longest path") };
 }
 
 #[test]
@@ -264,7 +285,13 @@ fn cells_that_overtake_each_other_are_not_taken_for_messages() {
         };
         let batch: Vec<_> = (0..20).map(|_| wrap(&mut circuit)).collect();
         for (header, mut cell) in batch.into_iter().rev() {
-            let outcome = circuit.relays[HOPS - 2].wrap(Space::Stream, header.number, &mut cell, NOW);
+            let outcome = circuit.relays[HOPS - 2].wrap(
+                Space::Stream,
+                header.number,
+                &mut cell,
+                Geometry::DEFAULT,
+                NOW,
+            );
             assert!(outcome.is_ok());
         }
     }
