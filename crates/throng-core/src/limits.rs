@@ -43,6 +43,9 @@ pub const LINKS_MAX: usize = 16_384;
 pub const LINKS_UNCONFIRMED_MAX: usize = 4096;
 /// Most circuits through a node; beyond it whoever has most gives one up.
 pub const RELAYED_CIRCUITS_MAX: usize = 65_536;
+/// Most of them that come from one narrow block of addresses (a /24, a /48), also where there is room: circuits go on to other
+/// mixes, which see only that we bring them.
+pub const CIRCUITS_PER_BLOCK_MAX: usize = RELAYED_CIRCUITS_MAX / 8;
 /// Most circuits of a node's own; over it the one goes that was in use first and is not any more.
 pub const OWN_CIRCUITS_MAX: usize = 1024;
 /// Most streams on one of a node's own circuits.
@@ -234,9 +237,14 @@ pub const BUILDS_AT_ONCE_MAX: usize = 8;
 pub const FIRST_HOPS: usize = 3;
 /// Circuits that went past a first hop before it is judged by how many of them came up and held.
 pub const FIRST_HOP_TRIALS: u16 = 48;
-/// A first hop of which fewer of them did is used no more. Where a third of all mixes is hostile and lets down all circuits that
-/// it does not own, honest first hops still see 38 to 44, and hostile ones 5 to 11.
+/// A first hop of which fewer of them did gives way to another one, if a third as many did as at one of the others. Where a third
+/// of all mixes is hostile and lets down all circuits that it does not own, honest first hops still see 38 to 44, and hostile
+/// ones 5 to 11.
 pub const FIRST_HOP_HELD_PERCENT: u16 = 20;
+/// Circuits that went past another first hop before it is a measure for the first.
+pub const FIRST_HOP_TRIALS_BESIDE: u16 = 16;
+/// A first hop that gave way is used again after this, if need be.
+pub const FIRST_HOP_FORGIVEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 /// After so many circuits, the older half of them counts half.
 pub const FIRST_HOP_TRIALS_KEPT: u16 = 128;
 /// First hops that a client has ever tried before it begins again with its oldest.

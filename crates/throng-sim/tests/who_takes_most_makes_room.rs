@@ -5,12 +5,15 @@
 #[path = "common/net.rs"]
 mod net;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use net::Net;
-use throng_core::limits::{HANDSHAKES_PER_SECOND_MAX, LINKS_MAX, RELAYED_CIRCUITS_MAX};
+use throng_core::limits::{
+    CIRCUITS_PER_BLOCK_MAX, HANDSHAKES_PER_SECOND_MAX, LINKS_MAX, RELAYED_CIRCUITS_MAX,
+};
 
 /// Somebody at home, in a /16 of their own.
 fn home(number: usize) -> SocketAddr {
@@ -20,6 +23,11 @@ fn home(number: usize) -> SocketAddr {
 /// One of many sockets in one /24.
 fn in_one_block(number: usize) -> SocketAddr {
     SocketAddr::from(([66, 6, 6, (number % 250) as u8], 1000 + (number / 250) as u16))
+}
+
+/// One of many in ten /24 of one /16.
+fn in_one_wide_block(number: usize) -> SocketAddr {
+    SocketAddr::from(([66, 6, (number % 10) as u8, (number / 10 % 250) as u8], 1000 + number as u16))
 }
 
 #[test]
@@ -40,7 +48,7 @@ fn one_block_of_addresses_takes_no_links_from_others() {
     net.run(Duration::from_secs(5));
     let have = |net: &Net, clients: &[usize]| clients.iter().filter(|client| net.ready[**client] > 0).count();
     assert_eq!(net.nodes[mix].1.sizes().links, LINKS_MAX, "the table is full");
-    assert!(have(&net, &greedy) > LINKS_MAX - 600);
+    assert!(have(&net, &greedy) > LINKS_MAX / 3);
     let after: Vec<usize> = (20..60).map(|number| net.client(home(number), 1, &through)).collect();
     net.run(Duration::from_secs(3));
     println!("{} greedy, {} before, {} after", have(&net, &greedy), have(&net, &before), have(&net, &after));
@@ -63,13 +71,13 @@ fn a_full_mix_takes_circuits_from_the_greediest_and_none_from_an_honest_mix() {
     let had = all(&net, &behind);
     assert_eq!(had, 200);
     let greedy: Vec<usize> =
-        (0..250).map(|number| net.client(in_one_block(number), 300, &[Arc::clone(&record)])).collect();
+        (0..250).map(|number| net.client(in_one_wide_block(number), 300, &[Arc::clone(&record)])).collect();
     let mut seconds = 0;
     while net.nodes[mix].1.sizes().relayed < RELAYED_CIRCUITS_MAX && seconds < 400 {
         net.run(Duration::from_secs(1));
         seconds += 1;
     }
-    println!("full after {seconds} s: {} circuits of one /24", all(&net, &greedy));
+    println!("full after {seconds} s: {} circuits of one /16", all(&net, &greedy));
     assert!(net.nodes[mix].1.sizes().relayed >= RELAYED_CIRCUITS_MAX);
     let after: Vec<usize> = (50..70).map(|number| net.client(home(number), 4, &both)).collect();
     net.run(Duration::from_secs(20));
@@ -96,4 +104,32 @@ fn many_links_do_no_more_handshakes_than_a_mix_does_in_all() {
     println!("at most {most} circuits a second from one /24");
     assert!(most <= u64::from(HANDSHAKES_PER_SECOND_MAX) / 2, "{most}");
     assert_eq!(net.ready[honest], 4, "whoever asks for little waits for nobody");
+}
+
+#[test]
+fn a_link_counts_only_where_its_answer_went() {
+    let mut net = Net::new(1);
+    let (mix, record) = net.mix("9.0.0.1:9000", Vec::new());
+    let client = net.client(home(1), 1, &[record]);
+    let mut offers = VecDeque::new();
+    net.step(client, None, &mut offers);
+    let (own, _, offer) = offers.pop_front().expect("an offer");
+    let mut answer_to = |from: SocketAddr| {
+        let mut answers = VecDeque::new();
+        net.step(mix, Some((from, offer.clone())), &mut answers);
+        answers.pop_front().expect("an answer")
+    };
+    let (forged, ours) = (answer_to(in_one_block(1)), answer_to(own));
+    assert_eq!((forged.1, ours.1), (in_one_block(1), own), "each answer goes where its offer came from");
+    assert_ne!(forged.2, ours.2, "and is of another handshake: who confirms one has not confirmed the other");
+    assert_eq!(answer_to(own).2, ours.2, "an offer that comes again is answered again");
+}
+
+#[test]
+fn one_narrow_block_has_an_eighth_of_the_circuits_at_most() {
+    let mut net = Net::new(1);
+    let (mix, record) = net.mix("9.0.0.1:9000", Vec::new());
+    (0..40).for_each(|number| _ = net.client(in_one_block(number), 300, &[Arc::clone(&record)]));
+    net.run(Duration::from_secs(60));
+    assert_eq!(net.nodes[mix].1.sizes().relayed, CIRCUITS_PER_BLOCK_MAX);
 }

@@ -49,7 +49,8 @@ impl Party {
         }
     }
 
-    pub(super) fn is_mix(self) -> bool {
+    /// Whether it is a mix that we know.
+    pub(crate) fn is_mix(self) -> bool {
         self.class == Class::Mixes
     }
 

@@ -4,11 +4,15 @@ use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use super::party::{Block, Party};
+use crate::rng::Rng;
 use crate::time::Time;
 
-/// Permits for work: so many in a second, shared by dynamic thresholds (Choudhury and Hahne, IEEE/ACM Transactions on
-/// Networking 6(2), 1998). A party gets as many as a part of what is left: alone it gets most, and however many ask for all,
-/// something is left for whoever asks for little.
+/// Permits for work: so many in a second, and of these a part for each party.
+///
+/// While there are enough, whether a party gets one follows from what it had itself and from nothing else: what others do must
+/// not be found out by asking. Where they run short, what is left counts too, as dynamic thresholds say (Choudhury and Hahne,
+/// IEEE/ACM Transactions on Networking 6(2), 1998): whoever asks for little gets it, however many ask for all. How much of it a party may have is drawn
+/// anew a few times a second, so that one permit more or less of somebody else hides among the draws.
 pub(crate) struct Permits {
     per_second: f64,
     /// What was used of late, forgotten by and by. A block that used nothing for a generation or two is not kept.
@@ -22,7 +26,13 @@ struct Used {
     /// Permits. Of what was used a second ago, an e-th part still counts.
     count: f64,
     at: Time,
+    /// Of what is left, it may have so many parts, until that is drawn anew.
+    luck: f64,
+    drawn: Time,
 }
+
+/// A party's luck holds so long.
+const LUCK: Duration = Duration::from_millis(250);
 
 /// After so long, 0.03 % of what was used still count.
 const GENERATION: Duration = Duration::from_secs(8);
@@ -34,43 +44,65 @@ impl Permits {
     }
 
     /// Takes a permit for a party, if it may have one.
-    pub(crate) fn take(&mut self, party: Party, now: Time) -> bool {
-        let [all, class, wide, narrow, address] = party.way();
-        // A quarter is for known mixes alone.
-        let (most, part) = if party.is_mix() { (1.0, 1.0) } else { (0.75, 0.5) };
-        let left_to_all = self.per_second - self.used(all, now);
-        let left = left_to_all.min(most * self.per_second - self.used(class, now));
-        let is_granted = left >= 1.0
-            && self.used(wide, now) < left
-            && self.used(narrow, now) < part * left
-            && self.used(address, now) < part * left;
+    pub(crate) fn take(&mut self, party: Party, chance: &mut Rng, now: Time) -> bool {
+        let is_granted = self.is_moderate(party, now) && self.is_left(party, now);
         if is_granted {
-            party.way().into_iter().for_each(|block| self.note(block, now));
+            party.way().into_iter().for_each(|block| self.note(block, chance, now));
         }
         is_granted
     }
 
-    /// Takes a permit for somebody whose address is not proved, if no more than `calm` a second are used.
-    pub(crate) fn take_unproved(&mut self, calm: u32, now: Time) -> bool {
-        let is_granted = self.used(Block::All, now) + 1.0 <= calm.into();
-        if is_granted {
-            self.note(Block::All, now);
+    /// Whether it had no more than one of its kind ever gets.
+    fn is_moderate(&self, party: Party, now: Time) -> bool {
+        let [_, _, wide, narrow, address] = party.way();
+        let most = self.most(party);
+        self.used(wide, now) + 1.0 <= most / 2.0
+            && (party.is_mix()
+                || (self.used(narrow, now) + 1.0 <= most / 3.0
+                    && self.used(address, now) + 1.0 <= most / 3.0))
+    }
+
+    /// Whether, where permits run short, enough are left for it.
+    fn is_left(&self, party: Party, now: Time) -> bool {
+        let [all, class, wide, narrow, _] = party.way();
+        let most = self.most(party);
+        let left = (self.per_second - self.used(all, now)).min(most - self.used(class, now));
+        let enough = most / 4.0;
+        if left >= enough {
+            return true;
         }
-        is_granted
+        let shortage = 1.0 - left / enough;
+        let fits = |block, part: f64| part * shortage * self.used(block, now) < left * self.luck(block);
+        left >= 1.0 && fits(wide, 1.0) && (party.is_mix() || fits(narrow, 2.0))
+    }
+
+    /// How many parties of its kind get together: a quarter is for known mixes alone.
+    fn most(&self, party: Party) -> f64 {
+        if party.is_mix() { self.per_second } else { 0.75 * self.per_second }
+    }
+
+    fn find(&self, block: Block) -> Option<&Used> {
+        self.used.get(&block).or_else(|| self.used_before.get(&block))
     }
 
     fn used(&self, block: Block, now: Time) -> f64 {
-        let used = self.used.get(&block).or_else(|| self.used_before.get(&block));
-        used.map_or(0.0, |used| used.count * libm::exp(-(now - used.at).as_secs_f64()))
+        self.find(block).map_or(0.0, |used| used.count * libm::exp(-(now - used.at).as_secs_f64()))
     }
 
-    fn note(&mut self, block: Block, now: Time) {
+    fn luck(&self, block: Block) -> f64 {
+        self.find(block).map_or(1.0, |used| used.luck)
+    }
+
+    fn note(&mut self, block: Block, chance: &mut Rng, now: Time) {
         if now - self.since >= GENERATION {
             self.used_before = core::mem::take(&mut self.used);
             self.since = now;
         }
         let count = self.used(block, now) + 1.0;
-        self.used.insert(block, Used { count, at: now });
+        let kept =
+            self.find(block).filter(|used| now - used.drawn < LUCK).map(|used| (used.luck, used.drawn));
+        let (luck, drawn) = kept.unwrap_or_else(|| (0.5 + chance.unit(), now));
+        self.used.insert(block, Used { count, at: now, luck, drawn });
     }
 }
 
@@ -81,12 +113,14 @@ mod tests {
 
     use super::*;
     use crate::id::NodeId;
+    use crate::rng::{Purpose, Seed};
 
     const MOST: u32 = 1000;
 
     /// What each of some parties gets of what it asks for, in ten seconds, a second: the parties ask in turn.
     fn granted(asking: &[(Party, u32)]) -> Vec<u32> {
         let mut permits = Permits::new(MOST, Time::ZERO);
+        let mut chance = Seed::from_bytes([7; 32]).rng(Purpose::Keys, 0);
         let mut granted = vec![0; asking.len()];
         let mut asked = vec![0_u64; asking.len()];
         for milli in 0..10_000 {
@@ -94,7 +128,7 @@ mod tests {
             for (place, (party, per_second)) in asking.iter().enumerate() {
                 while asked[place] * 1000 < milli * u64::from(*per_second) {
                     asked[place] += 1;
-                    granted[place] += u32::from(permits.take(*party, now));
+                    granted[place] += u32::from(permits.take(*party, &mut chance, now));
                 }
             }
         }
@@ -106,8 +140,8 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_for_a_fair_share_gets_it_whoever_else_asks_for_all() {
-        for (blocks, little) in [(1, 20), (25, 20), (200, 3)] {
+    fn whoever_asks_for_half_a_fair_share_gets_it_whoever_else_asks_for_all() {
+        for (blocks, little) in [(1, 20), (25, 12), (200, 2)] {
             let mut asking: Vec<_> =
                 (0..blocks).map(|i| (at([10, i as u8, 0, 1]), 100_000 / blocks)).collect();
             asking.push((at([20, 0, 0, 1]), little));
@@ -133,9 +167,31 @@ mod tests {
     }
 
     #[test]
+    fn while_there_are_enough_nobody_finds_out_what_others_do() {
+        let permits = |others: u32| {
+            let mut permits = Permits::new(MOST, Time::ZERO);
+            let mut chance = Seed::from_bytes([7; 32]).rng(Purpose::Keys, 0);
+            let mut prober = Vec::new();
+            for milli in 0..3000 {
+                let now = Time::from_nanos(milli * 1_000_000);
+                if milli % 10 == 0 {
+                    (0..others)
+                        .for_each(|other| _ = permits.take(at([20, other as u8, 0, 1]), &mut chance, now));
+                }
+                prober.push(permits.take(at([10, 0, 0, 1]), &mut chance, now));
+            }
+            prober
+        };
+        assert!(permits(0) == permits(1) && permits(0) == permits(2), "a prober's answers are the same");
+    }
+
+    #[test]
     fn blocks_that_are_silent_are_forgotten() {
         let mut permits = Permits::new(10, Time::ZERO);
-        (0..50).for_each(|i| assert!(permits.take(at([10, i, 0, 1]), Time::from_secs(2 * u64::from(i)))));
+        let mut chance = Seed::from_bytes([7; 32]).rng(Purpose::Keys, 0);
+        let mut take =
+            |i: u8| permits.take(at([10, i, 0, 1]), &mut chance, Time::from_secs(2 * u64::from(i)));
+        (0..50).for_each(|i| assert!(take(i)));
         assert!(permits.used.len() + permits.used_before.len() < 60);
     }
 }

@@ -107,6 +107,12 @@ impl<K: Copy + Ord> Shares<K> {
         self.leaves.get(&leaf).map_or(0, |leaf| leaf.count)
     }
 
+    /// How much the narrow block of addresses holds that a party is in.
+    pub(crate) fn of_narrow_block(&self, party: Party) -> usize {
+        let [_, _, _, narrow, _] = party.way();
+        self.count(narrow)
+    }
+
     /// All that hold something, and how much.
     pub(crate) fn leaves(&self) -> impl Iterator<Item = (K, usize)> {
         self.leaves.iter().map(|(key, leaf)| (*key, leaf.count))

@@ -28,10 +28,12 @@
 //!
 //! **The first and the last hop together**, in one hand, link a client with its destination. Path rules
 //! ([`PathRules`](crate::route::PathRules)) and sticky first hops ([`FirstHops`](crate::route::FirstHops)) make
-//! that rare, not impossible. A hostile first hop that lets down what it does not own is found out: of the circuits that get
-//! past each first hop it is counted how many come up and hold, and one of which fewer than a fifth do gives way to another. (A
-//! client that has lost its line counts nothing: whoever cuts lines must not choose first hops.) The counts begin anew with each
-//! start of the client.
+//! that rare, not impossible. A hostile first hop that lets down what it does not own is mostly found out: of the circuits
+//! that get past each first hop it is counted how many hold until they are not needed any more. One of which fewer than a fifth
+//! do, and a third as many as at another first hop, gives way to another mix for a week. That never happens to all, and not
+//! because of what breaks circuits behind all of them: whoever can do that, or cut lines, must not choose first hops. It does not
+//! help clients whose cover allows one first hop only, nor against one that falls silent whenever it is judged, and counts begin
+//! anew with each start of the client.
 //!
 //! **Somebody who seizes a running mix** finds the keys of the links and circuits that run, not those of the past: keys
 //! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)). So are the delays and orders of mixing and
@@ -47,10 +49,13 @@
 //! hundred, those from forged addresses cost one hash each, since a cookie is asked for first. All tables have bounds
 //! ([`limits`](crate::limits)). What is bounded is shared by where it comes from: known mixes against all others, then the wide
 //! block of addresses (/16 of IPv4, /32 of IPv6), the narrow one (/24, /48), the address (of IPv6, the /64), the link. In a full
-//! table whoever has most makes room; of handshakes, each gets a part of what is left. So one block cannot keep others out, and
+//! table whoever has most makes room; handshakes have fixed parts for each, and where they run short, each may have a part of what
+//! is left, which is drawn, so that asking does not tell what others do. (Whether an offer from an unproved address is answered or
+//! asked for a cookie does tell how many such offers others make.) So one block cannot keep others out, and
 //! honest mixes give up nothing of what they carry for many; whoever has addresses in hundreds of blocks gets hundreds of shares
 //! (`docs/admission.md` says what each costs honest users). A circuit that runs through other mixes counts for the mix before:
-//! attackers behind it share with its honest users. A circuit that grows without end, to have mixes work for one, gets no answers
+//! attackers behind it share with its honest users, and blocks of addresses at eight mixes or more could fill another one so that
+//! nobody gets in through mixes. A circuit that grows without end, to have mixes work for one, gets no answers
 //! from beyond its thirteenth hop, since mixes let back no more of them than the longest path needs
 //! ([`ANSWERS_MAX`](crate::limits::ANSWERS_MAX)).
 //!

@@ -52,6 +52,9 @@ impl<S: Suite> Rooms<S> {
 
     /// Whether one more circuit from a neighbour fits. In a full mix whoever has most gives one up for it.
     fn make_room(&mut self, link: NeighbourKey, cx: &mut Cx<'_>) -> bool {
+        if self.neighbours.has_its_circuits(link) {
+            return false;
+        }
         if !self.relays.is_full() {
             return true;
         }
@@ -76,7 +79,8 @@ impl<S: Suite> Rooms<S> {
                     self.relays.refuse_extension(relay, &wanted, Ended::UnknownHop, cx);
                     return Ok(());
                 };
-                let link = self.neighbours.link_to(&record, cx);
+                let is_known = self.members.view.get(record.description().identity).is_some();
+                let link = self.neighbours.link_to(&record, is_known, cx);
                 let name = link.and_then(|link| self.neighbours.name_circuit(link, End::Next(relay), cx));
                 let Some(place) = link.zip(name) else {
                     self.relays.refuse_extension(relay, &wanted, Ended::Busy, cx);
@@ -163,7 +167,7 @@ impl<S: Suite> Rooms<S> {
         first: &Arc<Record>,
         cx: &mut Cx<'_>,
     ) -> Result<(), NoRoute> {
-        let link = self.neighbours.link_to(first, cx).ok_or(NoRoute::NoFirstHop)?;
+        let link = self.neighbours.link_to(first, true, cx).ok_or(NoRoute::NoFirstHop)?;
         let origin = self.origins.begin(build, link, cx);
         let Some(name) = self.neighbours.name_circuit(link, End::Origin(origin), cx) else {
             self.origins.forget(origin);

@@ -33,10 +33,10 @@ impl<S: Suite> Rooms<S> {
             }
             Control::Destroy { circuit, why } => {
                 let end = self.neighbours.destroyed(link, circuit)?;
-                if let End::Origin(origin) = end {
-                    self.origins.note_first_hop(origin, false, cx);
+                match end {
+                    End::Origin(origin) => self.origins.let_down(origin, why, cx),
+                    End::Previous(_) | End::Next(_) => self.end(end, why, cx),
                 }
-                self.end(end, why, cx);
             }
             Control::Holding(what) => self.members.hear(link, self.neighbours.peer(link), what, cx)?,
             Control::Want { digest, part } => self.give_part(link, digest, part, cx)?,

@@ -113,7 +113,7 @@ impl<S: Suite> Rooms<S> {
         } else {
             self.origins.first_hop_to_tell(&self.members.view, cx)
         };
-        let link = neighbour.and_then(|neighbour| self.neighbours.link_to(&neighbour, cx));
+        let link = neighbour.and_then(|neighbour| self.neighbours.link_to(&neighbour, true, cx));
         // A link that is being opened says it by itself when it is up.
         if let Some(link) = link.filter(|link| self.neighbours.is_up(*link)) {
             self.members.tell(link, cx);

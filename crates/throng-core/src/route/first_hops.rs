@@ -12,8 +12,8 @@ use alloc::vec::Vec;
 use super::capacity::pick_by_capacity;
 use crate::id::NodeId;
 use crate::limits::{
-    FIRST_HOP_HELD_PERCENT, FIRST_HOP_REST, FIRST_HOP_TRIALS, FIRST_HOP_TRIALS_KEPT, FIRST_HOPS,
-    FIRST_HOPS_MAX,
+    FIRST_HOP_FORGIVEN_AFTER, FIRST_HOP_HELD_PERCENT, FIRST_HOP_REST, FIRST_HOP_TRIALS,
+    FIRST_HOP_TRIALS_BESIDE, FIRST_HOP_TRIALS_KEPT, FIRST_HOPS, FIRST_HOPS_MAX,
 };
 use crate::membership::Record;
 use crate::membership::View;
@@ -32,8 +32,8 @@ struct FirstHop {
     /// It did not answer; not to be asked before.
     rests_until: Time,
     trials: Trials,
-    /// Too few circuits held that went past it: it is used where there is no other one.
-    is_mistrusted: bool,
+    /// Until then it is used only where there is no other one: too few circuits held that went past it.
+    mistrusted_until: Time,
 }
 
 /// What became of circuits that went past a first hop.
@@ -45,11 +45,15 @@ struct Trials {
 
 impl FirstHop {
     fn new(id: NodeId) -> Self {
-        Self { id, rests_until: Time::ZERO, trials: Trials::default(), is_mistrusted: false }
+        Self { id, rests_until: Time::ZERO, trials: Trials::default(), mistrusted_until: Time::ZERO }
+    }
+
+    fn is_mistrusted(&self, now: Time) -> bool {
+        self.mistrusted_until > now
     }
 
     fn is_awake(&self, now: Time) -> bool {
-        self.rests_until <= now && !self.is_mistrusted
+        self.rests_until <= now && !self.is_mistrusted(now)
     }
 }
 
@@ -65,6 +69,14 @@ impl Trials {
     fn are_bad(self) -> bool {
         self.all >= FIRST_HOP_TRIALS && self.held * 100 < self.all * FIRST_HOP_HELD_PERCENT
     }
+
+    /// Whether three times as large a part of them held.
+    fn are_much_better_than(self, other: Self) -> bool {
+        let (held, others) = (u32::from(self.held), u32::from(other.held));
+        self.all >= FIRST_HOP_TRIALS_BESIDE
+            && held * u32::from(other.all) >= 3 * others * u32::from(self.all)
+            && held > 0
+    }
 }
 
 impl FirstHops {
@@ -75,8 +87,9 @@ impl FirstHops {
 
     /// Their names, oldest first, to keep for the next run; behind them those that are not trusted any more.
     pub fn ids(&self) -> impl Iterator<Item = NodeId> {
-        let of = |is_mistrusted| self.hops.iter().filter(move |hop| hop.is_mistrusted == is_mistrusted);
-        of(false).chain(of(true)).map(|hop| hop.id)
+        let is_trusted = |hop: &&FirstHop| hop.mistrusted_until == Time::ZERO;
+        let others = self.hops.iter().filter(move |hop| !is_trusted(hop));
+        self.hops.iter().filter(is_trusted).chain(others).map(|hop| hop.id)
     }
 
     /// Of the first [`FIRST_HOPS`] that are known and do not rest, `in_use` in random order, then the others; behind them,
@@ -99,7 +112,7 @@ impl FirstHops {
         let mut order: Vec<&FirstHop> = awake.into_iter().take(FIRST_HOPS).collect();
         let in_use = in_use.min(order.len());
         rng.shuffle(&mut order[..in_use]);
-        resting.sort_by_key(|hop| (hop.is_mistrusted, hop.rests_until));
+        resting.sort_by_key(|hop| (hop.is_mistrusted(now), hop.rests_until));
         order.extend(resting);
         order.into_iter().filter_map(|hop| view.get(hop.id).cloned()).collect()
     }
@@ -118,14 +131,28 @@ impl FirstHops {
         }
     }
 
-    /// Notes what became of a circuit that got past a first hop: whether it came up, or broke then or later. Says so, once, if
-    /// the hop is not trusted any more.
-    pub(crate) fn led_on(&mut self, id: NodeId, has_held: bool) -> bool {
-        let Some(hop) = self.hops.iter_mut().find(|hop| hop.id == id) else { return false };
-        hop.trials.note(has_held);
-        let is_news = !hop.is_mistrusted && hop.trials.are_bad();
-        hop.is_mistrusted |= is_news;
-        is_news
+    /// Notes what became of a circuit that got past a first hop: whether it held until we needed it no more. Says so if the hop
+    /// gives way to another one. That takes another first hop behind which circuits do hold, since whatever breaks them further
+    /// on breaks them behind all; and it never happens to all, or who can break circuits would choose our first hops.
+    pub(crate) fn led_on(&mut self, id: NodeId, has_held: bool, now: Time) -> bool {
+        let mistrusted = self.hops.iter().filter(|hop| hop.is_mistrusted(now)).count();
+        let Some(place) = self.hops.iter().position(|hop| hop.id == id) else { return false };
+        self.hops[place].trials.note(has_held);
+        let hop = &self.hops[place];
+        let is_worst = self.hops.iter().any(|other| other.trials.are_much_better_than(hop.trials));
+        let gives_way =
+            hop.trials.are_bad() && is_worst && !hop.is_mistrusted(now) && mistrusted + 1 < FIRST_HOPS;
+        if gives_way {
+            let hop = &mut self.hops[place];
+            hop.mistrusted_until = now + FIRST_HOP_FORGIVEN_AFTER;
+            hop.trials = Trials::default();
+        }
+        gives_way
+    }
+
+    /// Whether a first hop gave way to another one.
+    pub(crate) fn is_mistrusted(&self, id: NodeId, now: Time) -> bool {
+        self.hops.iter().any(|hop| hop.id == id && hop.is_mistrusted(now))
     }
 
     fn add(&mut self, view: &View, rng: &mut Rng, now: Time) {
@@ -141,5 +168,63 @@ impl FirstHops {
         if let Some(record) = pick_by_capacity(&candidates, rng) {
             self.hops.push(FirstHop::new(record.description().identity));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn three() -> (FirstHops, [NodeId; 3]) {
+        let ids = [1, 2, 3].map(|number| NodeId([number; 32]));
+        (FirstHops::new(ids), ids)
+    }
+
+    /// Of a hundred circuits past each first hop, so many hold. Which first hops give way.
+    fn gone(held: [u32; 3], now: Time) -> Vec<NodeId> {
+        let (mut hops, ids) = three();
+        let mut gone = Vec::new();
+        for trial in 0..100 {
+            for (id, held) in ids.into_iter().zip(held) {
+                if hops.led_on(id, trial * 37 % 100 < held, now) {
+                    gone.push(id);
+                }
+            }
+        }
+        gone
+    }
+
+    #[test]
+    fn a_first_hop_gives_way_only_if_circuits_hold_behind_another_one() {
+        let now = Time::from_secs(1);
+        let id = |number| NodeId([number; 32]);
+        assert_eq!(gone([8, 95, 90], now), [id(1)]);
+        assert_eq!(gone([8, 40, 5], now), [id(1), id(3)], "two of three hostile, and a third of all mixes");
+        assert_eq!(gone([0, 0, 0], now), [], "whatever breaks circuits behind all: an outage of the exits");
+        assert_eq!(gone([8, 10, 9], now), [], "or mixes that answer nobody");
+        assert_eq!(gone([40, 95, 95], now), [], "bad, and not as bad as that");
+    }
+
+    #[test]
+    fn never_do_all_give_way_and_each_is_forgiven_after_a_week() {
+        let (mut hops, ids) = three();
+        let mut count = |now| {
+            let mut count = 0;
+            for trial in 0..1000 {
+                // Somebody on the line breaks what goes past whichever first hop is the best.
+                count += ids
+                    .iter()
+                    .filter(|id| hops.led_on(**id, trial % 3 == 0 && **id == ids[trial / 90 % 3], now))
+                    .count();
+            }
+            (count, ids.iter().filter(|id| hops.is_mistrusted(**id, now)).count())
+        };
+        let (most, at_once) = count(Time::ZERO + DAY);
+        assert!(most <= 2 && at_once <= 2, "{most} gave way");
+        assert_eq!(ids.iter().filter(|id| hops.is_mistrusted(**id, Time::ZERO + 9 * DAY)).count(), 0);
     }
 }

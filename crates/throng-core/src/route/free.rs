@@ -45,7 +45,10 @@ pub(crate) fn choose(
     let mut no_exit = false;
     let mut firsts = first_hops.in_order(view, wanted.first_hops, rng, now);
     // Silent ones last. That adds no others: whoever can make them silent for a moment must not choose our first hops.
-    firsts.sort_by_key(|first| wanted.resting.has(first.description().identity, now));
+    firsts.sort_by_key(|first| {
+        let id = first.description().identity;
+        (first_hops.is_mistrusted(id, now), wanted.resting.has(id, now))
+    });
     for first in firsts {
         if let Some(exit) = exit_after(core::slice::from_ref(&first), rng) {
             path.extend([first, exit]);

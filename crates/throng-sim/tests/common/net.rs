@@ -81,20 +81,22 @@ impl Net {
         self.insert(address, config)
     }
 
-    /// A node hears of a mix.
-    pub fn learn(&mut self, number: usize, record: &Arc<Record>) {
-        let learn = Command::Learn(Arc::clone(record));
-        self.nodes[number].1.step(self.now, Input::Command(learn), &mut self.out);
-    }
-
     /// A client gives up all circuits that it has, and needs others.
     pub fn close_all(&mut self, number: usize) {
         for circuit in std::mem::take(&mut self.open[number]) {
-            self.out.clear();
-            self.nodes[number].1.step(self.now, Input::Command(Command::Close { circuit }), &mut self.out);
+            self.command(number, Command::Close { circuit });
         }
-        self.ready[number] = 0;
-        self.wakes.push(Reverse((self.now, number)));
+    }
+
+    /// A node hears of a mix.
+    pub fn learn(&mut self, number: usize, record: &Arc<Record>) {
+        self.command(number, Command::Learn(Arc::clone(record)));
+    }
+
+    fn command(&mut self, number: usize, command: Command<'_>) {
+        let mut under_way = VecDeque::new();
+        self.give(number, Input::Command(command), &mut under_way);
+        self.carry(under_way);
     }
 
     /// A client with so many circuits of three hops, of mixes that it knows.
@@ -146,32 +148,45 @@ impl Net {
             self.now = self.now.max(at);
             let mut under_way = VecDeque::new();
             self.step(number, None, &mut under_way);
-            while let Some((from, to, datagram)) = under_way.pop_front() {
-                let from_node = self.by_address[&from];
-                if let Some(&to) = self.by_address.get(&to)
-                    && !self.apart.contains(&(from_node.min(to), from_node.max(to)))
-                {
-                    self.step(to, Some((from, datagram)), &mut under_way);
-                }
-            }
+            self.carry(under_way);
         }
         self.now = end;
     }
 
-    fn step(
+    fn carry(&mut self, mut under_way: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>) {
+        while let Some((from, to, datagram)) = under_way.pop_front() {
+            let from_node = self.by_address[&from];
+            if let Some(&to) = self.by_address.get(&to)
+                && !self.apart.contains(&(from_node.min(to), from_node.max(to)))
+            {
+                self.step(to, Some((from, datagram)), &mut under_way);
+            }
+        }
+    }
+
+    pub fn step(
         &mut self,
         number: usize,
         datagram: Option<(SocketAddr, Vec<u8>)>,
         under_way: &mut VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     ) {
+        match datagram {
+            None => self.give(number, Input::Wake, under_way),
+            Some((from, mut bytes)) => {
+                self.give(number, Input::Datagram { from, bytes: &mut bytes }, under_way)
+            }
+        }
+    }
+
+    fn give(
+        &mut self,
+        number: usize,
+        input: Input<'_>,
+        under_way: &mut VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    ) {
         let (own, node) = &mut self.nodes[number];
         self.out.clear();
-        let wake = match datagram {
-            None => node.step(self.now, Input::Wake, &mut self.out),
-            Some((from, mut bytes)) => {
-                node.step(self.now, Input::Datagram { from, bytes: &mut bytes }, &mut self.out)
-            }
-        };
+        let wake = node.step(self.now, input, &mut self.out);
         for lane in self.out.lanes() {
             let datagrams = lane.datagrams.chunks(Geometry::DEFAULT.datagram());
             under_way.extend(datagrams.map(|datagram| (*own, lane.to, datagram.to_vec())));

@@ -11,7 +11,7 @@ use super::neighbour::Who;
 use crate::admission::{Party, Permits, Shares};
 use crate::crypto::Suite;
 use crate::id::{End, NeighbourKey, RelayKey};
-use crate::limits::{HANDSHAKES_PER_SECOND_MAX, LINKS_MAX};
+use crate::limits::{CIRCUITS_PER_BLOCK_MAX, HANDSHAKES_PER_SECOND_MAX, LINKS_MAX};
 use crate::membership::View;
 use crate::node::context::Cx;
 use crate::time::Time;
@@ -50,11 +50,9 @@ impl Admittance {
 }
 
 impl<S: Suite> Neighbours<S> {
-    /// A link is there, and its address is proved (or ours to choose): it counts from now on. If there is no room, whoever has
+    /// A link is there, and its address is proved (or ours to choose): it counts for a party from now on. If there is no room, whoever has
     /// most gives one up. Whether it may stay.
-    pub(super) fn admit(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> bool {
-        let Some(link) = self.links.get(key) else { return false };
-        let party = Party::at(link.paths.chosen().ip());
+    pub(super) fn admit(&mut self, key: NeighbourKey, party: Party, cx: &mut Cx<'_>) -> bool {
         let Some(admittance) = &mut self.admittance else { return self.links.len() <= LINKS_MAX };
         if admittance.links.all() >= LINKS_MAX {
             match admittance.links.makes_room_for(None, party) {
@@ -83,6 +81,18 @@ impl<S: Suite> Neighbours<S> {
         }
     }
 
+    /// A stranger was proved to be elsewhere, and counts there.
+    pub(super) fn moved(&mut self, key: NeighbourKey) {
+        let Some((key, link)) = self.links.find(key) else { return };
+        let party = Party::at(link.paths.chosen().ip());
+        if let Some(admittance) = &mut self.admittance
+            && admittance.links.party(key).is_some_and(|before| !before.is_mix())
+        {
+            admittance.links.assign(key, party);
+            admittance.circuits.assign(key, party);
+        }
+    }
+
     /// Counts again what runs on a link that took over another one's circuits.
     pub(super) fn recount(&mut self, key: NeighbourKey) {
         let (Some(link), Some(admittance)) = (self.links.get(key), &mut self.admittance) else { return };
@@ -93,9 +103,17 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// Whether a neighbour may have us do a handshake now, or check a signature.
-    pub(super) fn is_permitted(&mut self, key: NeighbourKey, now: Time) -> bool {
+    pub(super) fn is_permitted(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> bool {
         let Some(admittance) = &mut self.admittance else { return true };
-        admittance.links.party(key).is_some_and(|party| admittance.handshakes.take(party, now))
+        let Some(party) = admittance.links.party(key) else { return false };
+        admittance.handshakes.take(party, &mut cx.chance.keys, cx.now)
+    }
+
+    /// Whether the narrow block of addresses that a neighbour is in has as many circuits as one may have.
+    pub(in crate::node) fn has_its_circuits(&self, key: NeighbourKey) -> bool {
+        let Some(admittance) = &self.admittance else { return false };
+        let party = admittance.links.party(key).filter(|party| !party.is_mix());
+        party.is_some_and(|party| admittance.circuits.of_narrow_block(party) >= CIRCUITS_PER_BLOCK_MAX)
     }
 
     /// The circuit that makes room for another one from a neighbour: one of whoever has most. None if nobody has more than that

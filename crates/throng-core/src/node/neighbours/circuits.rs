@@ -51,10 +51,12 @@ impl Circuits {
         Some(removed)
     }
 
-    /// One that comes from the neighbour, if one does. Names of one end's circuits lie together, at the begin or at the end.
+    /// One that comes from the neighbour, if one does. Names of one end's circuits mostly lie together, at the begin or at the
+    /// end.
     pub(crate) fn any_from_there(&self) -> Option<End> {
         let looked_at = [self.one.as_ref(), self.others.first(), self.others.last()];
-        looked_at.into_iter().flatten().map(|(_, end)| *end).find(|end| matches!(end, End::Previous(_)))
+        let mut ends = looked_at.into_iter().flatten().map(|(_, end)| *end).chain(self.ends());
+        ends.find(|end| matches!(end, End::Previous(_)))
     }
 
     /// What they stand for.

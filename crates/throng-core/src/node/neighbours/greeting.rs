@@ -14,6 +14,7 @@ use crate::admission::{Party, Permits};
 use crate::crypto::{LinkCipher as _, OFFER_BYTES, Suite};
 use crate::limits::{COOKIE_SECRET_LIFE, GATHERED_OFFERS_MAX, HANDSHAKES_PER_SECOND_CALM};
 use crate::membership::Record;
+use crate::rate::Bucket;
 use crate::refused::Refused;
 use crate::rng::Rng;
 use crate::time::Time;
@@ -97,6 +98,8 @@ pub(crate) struct Greeter {
     secret: [u8; 32],
     former_secret: [u8; 32],
     changed: Time,
+    /// For offers from addresses that are not proved; only they take from it.
+    calm: Bucket,
     /// Offers of which some parts are there, by where they come from.
     parts: Gathering<SocketAddr, GATHERED_OFFERS_MAX>,
 }
@@ -119,6 +122,7 @@ impl Greeter {
             secret: rng.bytes(),
             former_secret: rng.bytes(),
             changed: now,
+            calm: Bucket::new(HANDSHAKES_PER_SECOND_CALM, now),
             parts: Gathering::new(),
         }
     }
@@ -141,13 +145,13 @@ impl Greeter {
             return Err(Refused::Forged);
         }
         let is_begun = self.parts.has(from, offer.initiator);
-        if is_begun || handshakes.take_unproved(HANDSHAKES_PER_SECOND_CALM, now) {
+        if is_begun || self.calm.take(now) {
             return self.take_in(from, offer);
         }
         self.refresh(rng, now);
         let right = |secret| mac2::<S>(&cookie::<S>(secret, from), covered).ct_eq(offer.mac2);
         if bool::from(right(&self.secret) | right(&self.former_secret)) {
-            let is_granted = handshakes.take(Party::at(from.ip()), now);
+            let is_granted = handshakes.take(Party::at(from.ip()), rng, now);
             return if is_granted { self.take_in(from, offer) } else { Err(Refused::TooMany) };
         }
         let nonce = rng.bytes();

@@ -1,13 +1,14 @@
 //! Opening links, and answering those who open one to us.
 
 use alloc::sync::Arc;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::Neighbours;
 use super::greeting::{CodeKey, Verdict, offer_mac1, open_cookie, write_offer};
 use super::neighbour::{Neighbour, Stage, Unconfirmed};
 use super::paths::Paths;
 use super::session::{Session, Side};
+use crate::admission::Party;
 use crate::crypto::{ANSWER_BYTES, Initiation, KeyUse, OFFER_BYTES, Suite};
 use crate::effect::{Effect, LinkUp};
 use crate::id::NeighbourKey;
@@ -19,8 +20,14 @@ use crate::wire::datagram::{Datagram, Offer, answer_parts, offer_parts};
 use crate::wire::parts::{self, Part};
 
 impl<S: Suite> Neighbours<S> {
-    /// The link to a node: an existing one, or one that is being opened. None if the table is full.
-    pub(in crate::node) fn link_to(&mut self, record: &Arc<Record>, cx: &mut Cx<'_>) -> Option<NeighbourKey> {
+    /// The link to a mix: an existing one, or one that is being opened; whether we know it from elsewhere than from who
+    /// wants the link. None if the table is full.
+    pub(in crate::node) fn link_to(
+        &mut self,
+        record: &Arc<Record>,
+        is_known: bool,
+        cx: &mut Cx<'_>,
+    ) -> Option<NeighbourKey> {
         if let Some(key) = self.links.to_peer(record.description().identity) {
             if !self.links.get(key)?.may_be_forgotten(cx.now) {
                 return Some(key);
@@ -30,7 +37,10 @@ impl<S: Suite> Neighbours<S> {
         let session = self.links.fresh_session(&mut cx.chance.keys);
         let initiation = Initiation::new(&mut cx.chance.keys);
         let key = self.links.insert(session, Neighbour::to(Arc::clone(record), initiation, cx.now));
-        if !self.admit(key, cx) {
+        let identity = record.description().identity;
+        let party =
+            if is_known { Party::mix(identity) } else { Party::at(record.description().addresses[0].0.ip()) };
+        if !self.admit(key, party, cx) {
             self.drop_link(key, Ended::Busy, cx);
             return None;
         }
@@ -84,7 +94,8 @@ impl<S: Suite> Neighbours<S> {
                 return Ok(());
             }
         };
-        let known_by = S::hash(&[&initiator.to_le_bytes(), &whole[..]]);
+        // With where it came from: the answer goes there and nowhere else, so whoever confirms it is there.
+        let known_by = S::hash(&[&initiator.to_le_bytes(), &address_bytes(from), &whole[..]]);
         let key = match self.links.by_offer(&known_by) {
             Some(known) => known,
             None => self.answer_offer(from, initiator, &whole, known_by, cx)?,
@@ -192,4 +203,15 @@ impl<S: Suite> Neighbours<S> {
         }
         Ok(())
     }
+}
+
+fn address_bytes(address: SocketAddr) -> [u8; 18] {
+    let mut bytes = [0; 18];
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    bytes[..16].copy_from_slice(&ip.octets());
+    bytes[16..].copy_from_slice(&address.port().to_be_bytes());
+    bytes
 }

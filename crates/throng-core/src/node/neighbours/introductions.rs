@@ -85,7 +85,7 @@ impl<S: Suite> Neighbours<S> {
             link.who = who;
             return Ok(Some(key));
         };
-        if !link.may_prove(cx.now) || !self.is_permitted(key, cx.now) {
+        if !link.may_prove(cx.now) || !self.is_permitted(key, cx) {
             return Err(Refused::TooMany);
         }
         let link = self.links.get(key).ok_or(Refused::UnknownSession)?;

@@ -30,6 +30,7 @@ use self::neighbour::{Neighbour, Wish};
 use self::slots::Leaves;
 use self::table::Links;
 use super::context::Cx;
+use crate::admission::Party;
 use crate::cover::{Defences, MixLinkCover};
 use crate::crypto::Suite;
 use crate::departure::Departure;
@@ -246,15 +247,16 @@ impl<S: Suite> Neighbours<S> {
 
     /// The neighbour answered a question.
     pub(super) fn receive_pong(&mut self, key: NeighbourKey, token: u64) {
-        if let Some(link) = self.links.get_mut(key) {
-            link.paths.prove(token);
+        if self.links.get_mut(key).is_some_and(|link| link.paths.prove(token)) {
+            self.moved(key);
         }
     }
 
     /// The neighbour showed that it has our answer, and so that it is at its address. Whether it may stay.
     fn confirm(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> bool {
         self.links.confirm(key);
-        let may_stay = self.admit(key, cx);
+        let party = self.links.get(key).map(|link| Party::at(link.paths.chosen().ip()));
+        let may_stay = party.is_some_and(|party| self.admit(key, party, cx));
         if !may_stay {
             self.drop_link(key, Ended::Busy, cx);
         }
@@ -286,7 +288,7 @@ impl<S: Suite> Neighbours<S> {
         };
         let missing: Vec<_> = view.records().filter(ours).take(MESH_AT_ONCE_MAX).cloned().collect();
         for record in missing {
-            self.link_to(&record, cx);
+            self.link_to(&record, true, cx);
         }
         cx.timers.set(&mut self.mesh, cx.now + MESH_EVERY, Timer::Mesh);
     }
@@ -339,7 +341,7 @@ impl<S: Suite> Neighbours<S> {
         if let Some(end) = link.circuits.get(name) {
             return Ok(Asked::Again(end));
         }
-        let is_granted = link.creates.take(cx.now) && self.is_permitted(key, cx.now);
+        let is_granted = link.creates.take(cx.now) && self.is_permitted(key, cx);
         Ok(Asked::New { is_granted })
     }
 

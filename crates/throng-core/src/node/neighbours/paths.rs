@@ -89,10 +89,13 @@ impl Paths {
     }
 
     /// A question with this token was answered: if it was asked elsewhere, the neighbour is there.
-    pub(super) fn prove(&mut self, token: u64) {
-        if let Some(probe) = self.probe.take_if(|probe| probe.token == token) {
+    /// Whether it was news.
+    pub(super) fn prove(&mut self, token: u64) -> bool {
+        let proved = self.probe.take_if(|probe| probe.token == token);
+        if let Some(probe) = &proved {
             self.chosen = probe.address;
         }
+        proved.is_some()
     }
 }
 

@@ -72,7 +72,7 @@ impl<S: Suite> Neighbours<S> {
         };
         if !is_known {
             let may_prove = self.links.get_mut(key).is_some_and(|link| link.may_prove(cx.now));
-            if !may_prove || !self.is_permitted(key, cx.now) {
+            if !may_prove || !self.is_permitted(key, cx) {
                 return Err(Refused::TooMany);
             }
             let ours = self.links.fresh_session(&mut cx.chance.keys);

@@ -120,7 +120,7 @@ impl<S: Suite> Origins<S> {
         });
         let Some((mix, secret)) = finished else {
             // Only a hop of this circuit could say that, and it will not say anything better.
-            self.end(key, Ended::Broken, cx);
+            self.let_down(key, Ended::Broken, cx);
             return Err(Refused::Forged);
         };
         building.build.joined();
@@ -161,8 +161,7 @@ impl<S: Suite> Origins<S> {
         if building.build.refused(why) {
             self.ask_anew(key, cx);
         } else {
-            self.note_first_hop(key, false, cx);
-            self.end(key, why, cx);
+            self.let_down(key, why, cx);
         }
         Ok(())
     }
@@ -185,7 +184,6 @@ impl<S: Suite> Origins<S> {
         cx.out.events.push(Event::CircuitReady { circuit: CircuitId::origin(key), path, took });
         cx.timers.set(&mut origin.due, cx.now + IDLE_PROBE, Timer::Origin(key));
         cx.counts.circuits_built += 1;
-        self.note_first_hop(key, true, cx);
         self.cover(key, cx);
         self.supply.succeeded();
         self.serve_waiting(cx);

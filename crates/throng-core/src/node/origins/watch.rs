@@ -28,8 +28,7 @@ impl<S: Suite> Origins<S> {
         match &origin.stage {
             BuildStage::Building(building) => {
                 if cx.now >= origin.given_up_at() || building.sends >= SETUP_SENDS_MAX {
-                    self.note_silence(key, is_heard, cx);
-                    self.end(key, Ended::NotBuilt, cx);
+                    self.end_silent(key, Ended::NotBuilt, is_heard, cx);
                 } else {
                     self.request_hop(key, cx);
                 }
@@ -56,10 +55,7 @@ impl<S: Suite> Origins<S> {
         let next = match origin.pulse(cx.now) {
             Pulse::Look(at) => at,
             Pulse::Calm => cx.now + IDLE_PROBE,
-            Pulse::Dead => {
-                self.note_silence(key, is_heard, cx);
-                return self.end(key, Ended::Silent, cx);
-            }
+            Pulse::Dead => return self.end_silent(key, Ended::Silent, is_heard, cx),
             Pulse::Ask => {
                 if origin.is_unanswered(cx.now) {
                     self.suspect(key, is_heard, cx);
@@ -87,6 +83,14 @@ impl<S: Suite> Origins<S> {
 
     /// Ends a circuit of our own, and begins another one where it is missing.
     pub(in crate::node) fn end(&mut self, key: OriginKey, why: Ended, cx: &mut Cx<'_>) {
+        let is_our_wish = matches!(why, Ended::Finished | Ended::Old);
+        if is_our_wish && self.origins.get(key).is_some_and(|origin| origin.is_ready()) {
+            self.note_first_hop(key, true, cx);
+        }
+        self.take_down(key, why, cx);
+    }
+
+    fn take_down(&mut self, key: OriginKey, why: Ended, cx: &mut Cx<'_>) {
         let Some(mut origin) = self.origins.remove(key) else { return };
         cx.timers.unset(&mut origin.due, Timer::Origin(key));
         origin.stop_covering(key, cx);
@@ -113,19 +117,23 @@ impl<S: Suite> Origins<S> {
         self.hurry_supply(cx);
     }
 
-    /// Notes a circuit that does not answer while its first hop does. Where that is silent as well, our own line may be cut, and
-    /// whoever can cut it must not have us look for other first hops.
-    fn note_silence(&mut self, key: OriginKey, is_heard: bool, cx: &mut Cx<'_>) {
-        if is_heard {
-            self.note_first_hop(key, false, cx);
-        }
+    /// Ends a circuit that does not answer. If its first hop is silent as well, our own line may be cut, and whoever can cut it must
+    /// not have us look for other first hops.
+    fn end_silent(&mut self, key: OriginKey, why: Ended, is_heard: bool, cx: &mut Cx<'_>) {
+        if is_heard { self.let_down(key, why, cx) } else { self.end(key, why, cx) }
     }
 
-    /// Notes whether a circuit holds that got past its first hop. If too few do, none is built there any more.
-    pub(in crate::node) fn note_first_hop(&mut self, key: OriginKey, has_held: bool, cx: &mut Cx<'_>) {
+    /// Ends a circuit that somebody on it broke, whatever he says.
+    pub(in crate::node) fn let_down(&mut self, key: OriginKey, why: Ended, cx: &mut Cx<'_>) {
+        self.note_first_hop(key, false, cx);
+        self.take_down(key, why, cx);
+    }
+
+    /// Notes whether a circuit held that got past its first hop. If too few do, none is built there any more.
+    fn note_first_hop(&mut self, key: OriginKey, has_held: bool, cx: &mut Cx<'_>) {
         let Some(origin) = self.origins.get(key).filter(|origin| origin.hops_done() > 0) else { return };
         let Some(first) = origin.path.first().map(|record| record.description().identity) else { return };
-        if self.first_hops.led_on(first, has_held) {
+        if self.first_hops.led_on(first, has_held, cx.now) {
             cx.out.events.push(Event::FirstHopMistrusted(first));
         }
     }
