@@ -7,7 +7,7 @@ use crate::scenario::{Level, Plan, Scenario, TapAt};
 const BASE_BYTES: u64 = 16 << 20;
 const USER_BYTES: u64 = 2_600;
 const OWN_BYTES: u64 = 1_800;
-const RELAYED_BYTES: u64 = 2_400;
+const RELAYED_BYTES: u64 = 2_450;
 const MIX_BYTES: u64 = 64 << 10;
 
 /// Bytes that so many runs at once will need at most.

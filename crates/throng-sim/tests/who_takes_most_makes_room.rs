@@ -133,3 +133,42 @@ fn one_narrow_block_has_an_eighth_of_the_circuits_at_most() {
     net.run(Duration::from_secs(60));
     assert_eq!(net.nodes[mix].1.sizes().relayed, CIRCUITS_PER_BLOCK_MAX);
 }
+
+/// What a mix says to a stranger who sends it an offer that he recorded, a thousand times a second for four seconds, while somebody
+/// else builds so many circuits a second: 2 is an answer, 3 a cookie.
+fn said_to_a_prober(circuits: usize) -> Vec<Option<u8>> {
+    let mut net = Net::new(1);
+    let (mix, record) = net.mix("9.0.0.1:9000", Vec::new());
+    let user = net.client(home(1), circuits, &[Arc::clone(&record)]);
+    let mut recorded = VecDeque::new();
+    let stranger = net.client(home(2), 1, &[record]);
+    net.step(stranger, None, &mut recorded);
+    let (_, _, offer) = recorded.pop_front().expect("an offer");
+    net.run(Duration::from_secs(2));
+    let mut said = Vec::new();
+    for milli in 0..4000 {
+        if milli % 1000 == 500 {
+            net.close_all(user);
+        }
+        net.run(Duration::from_millis(1));
+        let mut answers = VecDeque::new();
+        net.step(mix, Some((in_one_block(1), offer.clone())), &mut answers);
+        said.extend(
+            answers
+                .into_iter()
+                .filter(|(_, to, _)| *to == in_one_block(1))
+                .map(|(.., bytes)| bytes.get(4).copied()),
+        );
+    }
+    said
+}
+
+#[test]
+fn an_offer_is_answered_alike_whatever_circuits_others_build() {
+    let quiet = said_to_a_prober(0);
+    assert!(
+        quiet.contains(&Some(2)) && quiet.contains(&Some(3)),
+        "the prober is where answers turn into cookies"
+    );
+    assert!(quiet == said_to_a_prober(5), "whether others build circuits");
+}

@@ -37,7 +37,7 @@ pub(crate) struct Relay<S: Suite> {
     seen_stream: Rationed<CIRCUIT_WINDOW_CELLS>,
     seen_reply: Window<REPLY_WINDOW_CELLS>,
     /// Cells of answers that went back: a circuit that grows without end has more than it may.
-    replies: usize,
+    replies: u16,
     made: Time,
     heard: Time,
 }
@@ -193,7 +193,7 @@ impl<S: Suite> Relay<S> {
             Space::Reply if now - self.made > BUILD_TIME_MAX => return Err(Refused::OutOfPlace),
             Space::Reply if !self.seen_forward.has_seen(before) => return Err(Refused::OutOfPlace),
             Space::Reply if !self.seen_reply.admit(number) => return Err(Refused::ReplayedCell),
-            Space::Reply if self.replies >= ANSWERS_MAX * geometry.answer_cells() => {
+            Space::Reply if usize::from(self.replies) >= ANSWERS_MAX * geometry.answer_cells() => {
                 return Err(Refused::TooMany);
             }
             Space::Reply => self.replies += 1,
