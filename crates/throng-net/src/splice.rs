@@ -34,7 +34,8 @@ pub(crate) struct CleanEnds {
 }
 
 /// Copies `early`, then everything that comes, until both directions have ended, one has failed beyond
-/// help, or nothing has moved for `idle`.
+/// help, nothing has moved for `idle`, or `lost` says that the stream's circuit is gone: whoever waits for a TCP
+/// connection that neither reads nor writes does not see that at the stream.
 ///
 /// The TCP connection, if `to_tcp` did not end cleanly, is set to be reset when it is dropped; to abort what
 /// did not end cleanly on the stream is for the caller.
@@ -44,12 +45,13 @@ pub(crate) async fn splice<R, W>(
     send: &mut W,
     early: &[u8],
     idle: Duration,
+    lost: impl Future<Output = ()>,
 ) -> CleanEnds
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let ended = copy_both(tcp, recv, send, early, idle).await;
+    let ended = copy_both(tcp, recv, send, early, idle, lost).await;
     if !ended.to_tcp {
         // Whoever reads this connection must not take what it got so far for everything. If the option
         // cannot be set the connection is already dead.
@@ -64,6 +66,7 @@ async fn copy_both<R, W>(
     send: &mut W,
     early: &[u8],
     idle: Duration,
+    lost: impl Future<Output = ()>,
 ) -> CleanEnds
 where
     R: AsyncRead + Unpin,
@@ -85,11 +88,12 @@ where
     };
     let inward = copy(recv, &mut tcp_out, &[], &moved);
     let silence = silence(&moved, idle);
-    tokio::pin!(outward, inward, silence);
+    tokio::pin!(outward, inward, silence, lost);
 
     let (mut from_tcp, mut to_tcp) = (None, None);
     while from_tcp.is_none() || to_tcp.is_none() {
         tokio::select! {
+            biased; // what can be brought to its end without waiting comes to it also when the circuit is gone
             copied = &mut outward, if from_tcp.is_none() => {
                 from_tcp = Some(copied);
                 if copied == Copied::ReadFailed {
@@ -107,6 +111,7 @@ where
                 }
             }
             () = &mut silence => break,
+            () = &mut lost => break,
         }
     }
     CleanEnds { from_tcp: from_tcp == Some(Copied::All), to_tcp: to_tcp == Some(Copied::All) }

@@ -3,14 +3,13 @@
 
 mod common;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use common::noise::{self, MIB, Printer};
-use common::{LIMIT, Network, Plan, target};
-use socket2::{Domain, Socket, Type};
+use common::{LIMIT, Network, Plan, deaf, target};
 use throng_net::client::{CircuitStream, Client};
 use throng_net::pipe::memory::MemoryTerms;
 use throng_net::proxy::{Dial, Isolation};
@@ -24,16 +23,6 @@ const STREAMS: usize = 8;
 /// What is under way elsewhere: in buffers for copying, and with the clients that do not get rid of it.
 const ELSEWHERE: u64 = 8 * MIB;
 const ANSWER: u64 = MIB / 2;
-
-/// Takes connections, and as little of what they bring as the kernel can be brought to.
-fn deaf() -> (Socket, u16) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    socket.listen(128).unwrap();
-    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
-    (socket, port)
-}
 
 /// What lies in the kernel on its way to the server at `port`, in bytes; all of it, where it does not say.
 fn in_the_kernel(port: u16) -> u64 {

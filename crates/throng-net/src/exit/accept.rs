@@ -70,10 +70,10 @@ async fn serve(
     exit: Arc<Exit>,
     tell: mpsc::UnboundedSender<News>,
 ) {
-    if let Ok(Ok(connection)) = timeout(HANDSHAKE_TIME_MAX, incoming.into_future()).await {
+    if let Some(connection) = handshake(incoming, &portion).await {
         let _ = tell.send((circuit, Some(connection.clone())));
         tokio::spawn(keep_windows(connection.clone(), Arc::clone(&portion)));
-        let guest = Arc::new(Guest::default());
+        let guest = Arc::new(Guest::of(connection.clone()));
         while let Ok((send, recv)) = connection.accept_bi().await {
             let (exit, guest) = (Arc::clone(&exit), Arc::clone(&guest));
             let recv = Receiving::new(recv, Arc::clone(&portion));
@@ -82,6 +82,15 @@ async fn serve(
         }
     }
     let _ = tell.send((circuit, None));
+}
+
+/// QUIC's handshake, unless it takes too long or its place is needed by others.
+async fn handshake(incoming: Incoming, portion: &Portion) -> Option<Connection> {
+    tokio::select! {
+        connected = timeout(HANDSHAKE_TIME_MAX, incoming.into_future()) => connected.ok()?.ok(),
+        // It has no streams yet: this can only mean that it has to end.
+        () = portion.woken() => None,
+    }
 }
 
 fn end(connection: &Connection) {

@@ -3,11 +3,13 @@
 //! It reads a [`Request`], asks its [`ExitPolicy`], resolves and connects, answers with a [`Reply`], and then
 //! copies in both directions until both have ended. Every bound is in [`ExitLimits`].
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use quinn::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -65,9 +67,29 @@ impl Default for ExitLimits {
     }
 }
 
-/// A circuit that ends at an exit: how many places it has there.
+/// A circuit that ends at an exit.
 #[derive(Debug, Default)]
-pub struct Guest(AtomicUsize);
+pub struct Guest {
+    /// How many places it has there.
+    places: AtomicUsize,
+    /// What it came with, if it may end before its streams do.
+    connection: Option<Connection>,
+}
+
+impl Guest {
+    /// The circuit at whose end this is.
+    pub fn of(connection: Connection) -> Self {
+        Self { places: AtomicUsize::default(), connection: Some(connection) }
+    }
+
+    /// Waits until it is gone.
+    async fn gone(&self) {
+        match &self.connection {
+            Some(connection) => drop(connection.closed().await),
+            None => pending().await,
+        }
+    }
+}
 
 /// A place at an exit, as long as a connection needs it.
 struct Seat<'a> {
@@ -77,7 +99,7 @@ struct Seat<'a> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.guest.0.fetch_sub(1, Ordering::Relaxed);
+        self.guest.places.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -118,7 +140,8 @@ impl Exit {
     /// Serves one stream of a client, from its request to its end. `guest` is its circuit.
     ///
     /// Ends with an error (see [`Abort`]) what did not come to its end: a connection that broke off must not
-    /// look like one that had nothing more to say, in neither direction.
+    /// look like one that had nothing more to say, in neither direction. It ends with its circuit at the latest,
+    /// whatever the target does: places and memory are for those who are there.
     pub async fn serve_stream<R, W>(&self, guest: &Guest, mut recv: R, mut send: W)
     where
         R: AsyncRead + Abort + Unpin,
@@ -130,13 +153,20 @@ impl Exit {
             // The client is gone, or as good as.
             Ok(Err(_)) | Err(_) => return abort(&mut recv, &mut send),
         };
-        match self.act(guest, request).await {
+        let acted = tokio::select! {
+            biased;
+            acted = self.act(guest, request) => acted,
+            // Names and connections take their time, and nobody waits for them any more.
+            () = guest.gone() => return abort(&mut recv, &mut send),
+        };
+        match acted {
             Done::Connected(mut tcp, _place) => {
                 if !self.answer(&mut send, &Reply::Connected).await {
                     let _ = tcp.set_zero_linger();
                     return abort(&mut recv, &mut send);
                 }
-                let ended = splice(&mut tcp, &mut recv, &mut send, &[], self.limits.idle_time).await;
+                let ended =
+                    splice(&mut tcp, &mut recv, &mut send, &[], self.limits.idle_time, guest.gone()).await;
                 if !ended.to_tcp {
                     recv.abort();
                 }
@@ -203,7 +233,7 @@ impl Exit {
             return Err(Refusal::NotAnExit);
         }
         let permit = self.places.try_acquire().map_err(|_| Refusal::Busy)?;
-        let held = guest.0.fetch_add(1, Ordering::Relaxed);
+        let held = guest.places.fetch_add(1, Ordering::Relaxed);
         let place = Seat { _permit: permit, guest };
         let free = self.places.available_permits();
         if held > free / SHARE_OF_FREE { Err(Refusal::Busy) } else { Ok(place) }

@@ -163,7 +163,7 @@ impl Portion {
     }
 
     /// Waits until a stream does something after [`Self::rest`], or it is to end.
-    pub(super) async fn woken(&self) {
+    pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
 

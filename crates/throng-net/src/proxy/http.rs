@@ -4,6 +4,7 @@
 //! a proxy is taken out. Bodies are streamed, never held.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -68,7 +69,8 @@ where
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
     let mut tcp = parts.io.into_inner();
     let (mut recv, mut send) = tokio::io::split(stream);
-    splice(&mut tcp, &mut recv, &mut send, &parts.read_buf, limits.idle_time).await;
+    // No `lost`: an application that reads slowly may have what has arrived, also when the circuit is gone.
+    splice(&mut tcp, &mut recv, &mut send, &parts.read_buf, limits.idle_time, pending()).await;
 }
 
 async fn answer<D: Dial>(

@@ -4,6 +4,7 @@
 //! `socks-extensions` for RESOLVE (0xF0) and RESOLVE_PTR (0xF1). User names and passwords open nothing here:
 //! they only say which streams may share a circuit.
 
+use std::future::pending;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -312,7 +313,9 @@ pub(crate) async fn serve<D: Dial>(mut tcp: TcpStream, dial: Arc<D>, limits: Pro
             Ok(stream) => {
                 if tell(&mut tcp, &version.connected(), limits).await {
                     let (mut recv, mut send) = tokio::io::split(Guarded::new(stream));
-                    splice(&mut tcp, &mut recv, &mut send, &negotiation.early(), limits.idle_time).await;
+                    let (early, idle) = (negotiation.early(), limits.idle_time);
+                    // No `lost`: an application that reads slowly may have what has arrived, also when the circuit is gone.
+                    splice(&mut tcp, &mut recv, &mut send, &early, idle, pending()).await;
                 }
             }
             Err(refusal) => finish(&mut tcp, &version.refused(refusal), limits).await,

@@ -46,6 +46,8 @@ pub struct Plan {
     pub names: Vec<(&'static str, Vec<IpAddr>)>,
     /// What the pipes of each exit may hold.
     pub memory: MemoryTerms,
+    /// Connections that each exit has at once.
+    pub connections_max: usize,
     /// What every mix stands in.
     pub weather: Option<Weather>,
     /// Whether the mixes run at all, or are only said to.
@@ -62,6 +64,7 @@ impl Default for Plan {
             denied: Vec::new(),
             names: Vec::new(),
             memory: MemoryTerms::EXIT,
+            connections_max: exit::CONNECTIONS_MAX,
             weather: None,
             mixes_run: true,
         }
@@ -190,7 +193,11 @@ fn start_mix(
         let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, Some(server)).unwrap();
         let names = plan.names.iter().map(|(name, addresses)| (Name::new(name).unwrap(), addresses.clone()));
         let policy = ExitPolicy { ports: Ports::all(), local: plan.local, denied: plan.denied.clone() };
-        let limits = ExitLimits { memory: plan.memory, ..ExitLimits::default() };
+        let limits = ExitLimits {
+            memory: plan.memory,
+            connections_max: plan.connections_max,
+            ..ExitLimits::default()
+        };
         let exit = Arc::new(Exit::with_limits(policy, Resolver::fixed(names), limits));
         memories.push(exit.memory());
         tokio::spawn(accept(endpoint, exit, heard));
@@ -200,4 +207,14 @@ fn start_mix(
 
 pub fn target(host: &str, port: u16) -> Target {
     Target { host: Host::from_text(host).unwrap(), port }
+}
+
+/// Takes connections, and as little of what they bring as the kernel can be brought to; it says nothing.
+pub fn deaf() -> (socket2::Socket, u16) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(128).unwrap();
+    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+    (socket, port)
 }
