@@ -7,14 +7,20 @@
 //!
 //! Every circuit is sure of a floor. What is above the floors is shared by dynamic thresholds (Choudhury and Hahne 1998): a
 //! circuit may have as much as would still be free, so that one greedy circuit gets half, and two a third each. When little is free
-//! the greediest of those that sit on their share ends.
+//! the greediest of those that sit on more than an equal part ends. Who has few bytes and is slow with them harms nobody, and stays.
+//!
+//! Places are for circuits that move something. A stream costs nothing to open and nothing to keep, so it keeps no place either: when
+//! places are few, whoever comes takes that of the circuit whose bytes moved longest ago.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use throng_core::Time;
 use tokio::sync::Notify;
+
+use crate::clock::Clock;
 
 /// Above this a circuit's window to send makes nothing faster: 1.3 Gbit/s at a round trip of 100 ms.
 pub(super) const SEND_WINDOW_BYTES_MAX: u64 = 16 << 20;
@@ -24,8 +30,12 @@ const FIRST_SHARE: u64 = 64;
 const SHORTAGE_SHARE: u64 = 8;
 /// In a shortage, whoever takes longer than this to move as much as it may hold is one to end.
 const SITTING_TIME_MAX: Duration = Duration::from_secs(10);
-/// When this part of the places is left (one in so many), a circuit that is not in use makes room for whoever comes next.
+/// This part of the places (one in so many) is for circuits that are about to end, since whoever takes their place is not to wait
+/// for that.
 const PLACES_KEPT_SHARE: usize = 16;
+/// A circuit that moved something, or came, less than this ago does not have to go for one that comes: that one may find all places
+/// taken, but nobody can throw out those who use theirs.
+const QUIET_MIN: Duration = Duration::from_secs(5);
 
 /// How much there is. Half of it is for the floors, so that no number of circuits can take them from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +76,11 @@ impl MemoryTerms {
         self.receive_floor as u64 + self.send_floor as u64
     }
 
+    /// Circuits that need not end, at once.
+    const fn staying_max(self) -> usize {
+        self.circuits_max - self.circuits_max.div_ceil(PLACES_KEPT_SHARE)
+    }
+
     /// What is shared: what is above all floors.
     const fn shared(self) -> u64 {
         self.bytes_max.saturating_sub(self.circuits_max as u64 * self.floors())
@@ -77,12 +92,15 @@ const _: () = assert!(MemoryTerms::CLIENT.shared() * 2 >= MemoryTerms::CLIENT.by
 
 /// The memory of a node's pipes.
 #[derive(Debug)]
-pub struct Memory(Mutex<Ledger>);
+pub struct Memory {
+    ledger: Mutex<Ledger>,
+    clock: Clock,
+}
 
 impl Memory {
     /// Nothing of it is held yet.
     pub fn new(terms: MemoryTerms) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Ledger::new(terms))))
+        Arc::new(Self { ledger: Mutex::new(Ledger::new(terms)), clock: Clock::start() })
     }
 
     /// What all circuits may hold now, in bytes: never more than [`MemoryTerms::bytes_max`].
@@ -107,7 +125,9 @@ impl Memory {
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.now = self.clock.now();
+        ledger
     }
 }
 
@@ -252,8 +272,11 @@ struct Ledger {
     /// What all of them have above their floors.
     above: u64,
     next: u64,
-    /// Whether one of them is about to end.
-    ending: bool,
+    /// Those of them that are about to end,
+    leaving: usize,
+    /// and the one among them that does so since there was a shortage.
+    making_room: Option<u64>,
+    now: Time,
 }
 
 #[derive(Debug)]
@@ -267,8 +290,10 @@ struct Share {
     /// The far end has more to send, and did not get the credit for it yet.
     blocked: bool,
     in_use: bool,
-    /// When it was last in use, as a number that grows.
-    used: u64,
+    /// When it last moved a byte, or else came,
+    moved_at: Time,
+    /// and that as a number that grows, for those that did so at the same time.
+    moved_as: u64,
     /// What it moved, and how long it took so far, towards as much as it may hold.
     moved: u64,
     moving: Duration,
@@ -278,6 +303,12 @@ struct Share {
 }
 
 impl Share {
+    /// It has to end. Whether that is new.
+    fn end(&mut self) -> bool {
+        self.wake.notify_one();
+        !std::mem::replace(&mut self.ends, true)
+    }
+
     /// What it may hold above its floors.
     fn above(&self, terms: &MemoryTerms) -> u64 {
         self.receive_above(terms) + self.send_above(terms)
@@ -362,7 +393,8 @@ impl Share {
 
 impl Ledger {
     fn new(terms: MemoryTerms) -> Self {
-        Self { terms, shares: BTreeMap::new(), above: 0, next: 0, ending: false }
+        let (shares, now) = (BTreeMap::new(), Time::ZERO);
+        Self { terms, shares, above: 0, next: 0, leaving: 0, making_room: None, now }
     }
 
     fn promised(&self) -> u64 {
@@ -375,16 +407,16 @@ impl Ledger {
     }
 
     fn admit(&mut self, wake: Arc<Notify>) -> Option<u64> {
-        let places = self.terms.circuits_max.saturating_sub(self.shares.len());
-        if places <= self.terms.circuits_max / PLACES_KEPT_SHARE {
-            let idle = self.shares.values_mut().filter(|share| !share.in_use && !share.ends);
-            if let Some(longest) = idle.min_by_key(|share| share.used) {
-                longest.ends = true;
-                longest.wake.notify_one();
-            }
-        }
-        if places == 0 {
+        if self.shares.len() >= self.terms.circuits_max {
             return None;
+        }
+        if self.shares.len() - self.leaving >= self.terms.staying_max() {
+            let staying = self.shares.values_mut().filter(|share| !share.ends);
+            let longest = staying.min_by_key(|share| (share.moved_at, share.moved_as))?;
+            if self.now - longest.moved_at < QUIET_MIN {
+                return None;
+            }
+            self.leaving += usize::from(longest.end());
         }
         let circuit = self.count();
         let share = Share {
@@ -394,7 +426,8 @@ impl Ledger {
             unacknowledged: 0,
             blocked: false,
             in_use: false,
-            used: circuit,
+            moved_at: self.now,
+            moved_as: circuit,
             moved: 0,
             moving: Duration::ZERO,
             ends: false,
@@ -405,7 +438,7 @@ impl Ledger {
     }
 
     fn settle(&mut self, circuit: u64, seen: &Seen) -> Option<Windows> {
-        let now = self.count();
+        let (now, number) = (self.now, self.count());
         let terms = self.terms;
         let share = self.shares.get_mut(&circuit)?;
         if share.ends {
@@ -413,8 +446,8 @@ impl Ledger {
         }
         let others = self.above - share.above(&terms);
         share.heed(seen, &terms);
-        if seen.in_use {
-            share.used = now;
+        if seen.taken > 0 || seen.written > 0 {
+            (share.moved_at, share.moved_as) = (now, number);
         }
         // It may have what would still be free: half of what the others leave.
         let left = terms.shared().saturating_sub(others);
@@ -430,24 +463,29 @@ impl Ledger {
         Some(windows)
     }
 
-    /// Ends the greediest of those that sit on what they have, one after the other.
+    /// Ends the greediest of those that sit on more than an equal part, one after the other.
     fn end_one(&mut self) {
-        if self.ending {
+        if self.making_room.is_some() {
             return;
         }
         let terms = self.terms;
-        let sitting = self.shares.values_mut().filter(|share| share.moving > SITTING_TIME_MAX);
-        if let Some(greediest) = sitting.max_by_key(|share| share.above(&terms)) {
-            greediest.ends = true;
-            greediest.wake.notify_one();
-            self.ending = true;
+        let in_use = self.shares.values().filter(|share| share.in_use).count();
+        let equal_part = terms.shared() / in_use.max(1) as u64;
+        let sitting = self
+            .shares
+            .iter_mut()
+            .filter(|(_, share)| share.moving > SITTING_TIME_MAX && share.above(&terms) > equal_part);
+        if let Some((&circuit, greediest)) = sitting.max_by_key(|(_, share)| share.above(&terms)) {
+            self.leaving += usize::from(greediest.end());
+            self.making_room = Some(circuit);
         }
     }
 
     fn remove(&mut self, circuit: u64) {
         if let Some(share) = self.shares.remove(&circuit) {
             self.above -= share.above(&self.terms);
-            self.ending &= !share.ends;
+            self.leaving -= usize::from(share.ends);
+            self.making_room = self.making_room.filter(|&making_room| making_room != circuit);
         }
     }
 }

@@ -40,7 +40,7 @@ fn one_greedy_circuit_gets_half_and_whoever_comes_gets_its_floor() {
     let greedy = admit(&mut ledger);
     settle_for_long(&mut ledger, greedy, &GREEDY);
     assert!((SHARED * 49 / 100..=SHARED / 2).contains(&above(&ledger, greedy)));
-    for _ in 1..MemoryTerms::EXIT.circuits_max {
+    for _ in 1..MemoryTerms::EXIT.staying_max() {
         let circuit = admit(&mut ledger);
         let Some(windows) = ledger.settle(circuit, &GREEDY) else { panic!("{circuit} ended") };
         assert!(windows.receive >= MemoryTerms::EXIT.receive_floor.into());
@@ -123,20 +123,129 @@ fn in_a_shortage_the_greediest_that_sits_on_its_share_ends_and_nobody_else() {
     }
 }
 
-#[test]
-fn when_places_are_few_the_circuit_that_was_idle_longest_makes_room() {
-    let mut ledger = Ledger::new(MemoryTerms::EXIT);
-    let used = admit(&mut ledger);
-    assert!(ledger.settle(used, &QUIET).is_some());
-    let idle: Vec<u64> = (0..3).map(|_| admit(&mut ledger)).collect();
-    while ledger.shares.len() + ledger.terms.circuits_max / PLACES_KEPT_SHARE < ledger.terms.circuits_max {
-        let circuit = admit(&mut ledger);
-        assert!(ledger.settle(circuit, &QUIET).is_some());
+/// As many as need not end, each of which shows `seen` once.
+fn crowd(ledger: &mut Ledger, seen: &Seen) -> Vec<u64> {
+    let come = ledger.terms.staying_max() - ledger.shares.len();
+    let circuits: Vec<u64> = (0..come).map(|_| admit(ledger)).collect();
+    for circuit in &circuits {
+        assert!(ledger.settle(*circuit, seen).is_some());
     }
+    circuits
+}
+
+/// Those that have to end do; whether `circuit` was one of them.
+fn went(ledger: &mut Ledger, circuit: u64) -> bool {
+    let leaving: Vec<u64> =
+        ledger.shares.iter().filter(|(_, share)| share.ends).map(|(&one, _)| one).collect();
+    for one in &leaving {
+        assert_eq!(ledger.settle(*one, &QUIET), None);
+        ledger.remove(*one);
+    }
+    leaving.contains(&circuit)
+}
+
+#[test]
+fn when_places_are_few_the_circuit_whose_bytes_moved_longest_ago_makes_room() {
+    let mut ledger = Ledger::new(MemoryTerms::EXIT);
+    let [moved_again, without_a_stream, with_one] = [(); 3].map(|()| admit(&mut ledger));
+    crowd(&mut ledger, &QUIET);
+    ledger.now = ledger.now + QUIET_MIN;
+    assert!(ledger.settle(with_one, &QUIET).is_some());
+    assert!(ledger.settle(moved_again, &Seen { taken: 1, ..QUIET }).is_some());
     admit(&mut ledger);
     admit(&mut ledger);
     let ends = |circuit: u64| ledger.shares[&circuit].ends;
-    assert_eq!([idle[0], idle[1], idle[2], used].map(ends), [true, true, false, false]);
+    assert_eq!([without_a_stream, with_one, moved_again].map(ends), [true, true, false]);
+}
+
+#[test]
+fn circuits_with_a_stream_that_moves_nothing_do_not_close_an_exit() {
+    let mut ledger = Ledger::new(MemoryTerms::EXIT);
+    let honest: Vec<u64> = (0..300).map(|_| admit(&mut ledger)).collect();
+    let mut greedy = crowd(&mut ledger, &QUIET);
+    for _ in 0..4096 {
+        // Those who are honest move a little now and then; the greedy come, open a stream, and leave it at that.
+        ledger.now = ledger.now + QUIET_MIN / 100;
+        for circuit in &honest {
+            assert!(
+                ledger.settle(*circuit, &Seen { taken: 1, ..QUIET }).is_some(),
+                "those who move something stay"
+            );
+        }
+        if let Some(circuit) = ledger.admit(Arc::default()) {
+            assert!(ledger.settle(circuit, &QUIET).is_some());
+            greedy.push(circuit);
+        }
+        went(&mut ledger, 0);
+    }
+    ledger.now = ledger.now + QUIET_MIN;
+    for circuit in &honest {
+        assert!(ledger.settle(*circuit, &Seen { written: 1, ..QUIET }).is_some());
+    }
+    // All at once, before anybody has gone.
+    let newcomers = ledger.terms.circuits_max - ledger.shares.len();
+    assert_eq!(newcomers, ledger.terms.circuits_max / PLACES_KEPT_SHARE);
+    for _ in 0..newcomers {
+        admit(&mut ledger);
+    }
+    assert_eq!(ledger.leaving, newcomers);
+    went(&mut ledger, 0);
+    assert_eq!(ledger.leaving, 0);
+    assert!(honest.iter().all(|circuit| ledger.shares.contains_key(circuit)));
+    assert!(ledger.promised() <= MemoryTerms::EXIT.bytes_max);
+}
+
+#[test]
+fn nobody_goes_who_moved_something_just_now() {
+    let mut ledger = Ledger::new(MemoryTerms::EXIT);
+    let circuits = crowd(&mut ledger, &QUIET);
+    ledger.now = ledger.now + 10 * QUIET_MIN;
+    for circuit in &circuits {
+        assert!(ledger.settle(*circuit, &Seen { taken: 1, ..QUIET }).is_some());
+    }
+    ledger.now = ledger.now + (QUIET_MIN - Duration::from_millis(1));
+    assert_eq!(ledger.admit(Arc::default()), None, "all are at it");
+    ledger.now = ledger.now + Duration::from_millis(1);
+    admit(&mut ledger);
+    assert!(went(&mut ledger, circuits[0]));
+}
+
+/// Those who read what they hold just in time do not get those ended who hold little, and read it slowly.
+#[test]
+fn in_a_shortage_whoever_holds_no_more_than_an_equal_part_stays() {
+    let mut ledger = Ledger::new(MemoryTerms::EXIT);
+    let step = Duration::from_millis(200);
+    let looked = Seen { passed: step, round_trip: step, ..QUIET };
+    let fast = Seen { written: 1 << 20, unacknowledged: 1 << 20, in_flight_max: 1 << 20, ..looked };
+    let slow = Seen { written: 20_000, unacknowledged: 2 << 20, ..fast };
+    let honest: Vec<u64> = (0..20).map(|_| admit(&mut ledger)).collect();
+    for circuit in honest.iter().cycle().take(50 * honest.len()) {
+        assert!(ledger.settle(*circuit, &fast).is_some());
+    }
+    let mut greedy: Vec<u64> = (0..40).map(|_| admit(&mut ledger)).collect();
+    // One that sits on more than all others is the one to go.
+    let sits = admit(&mut ledger);
+    settle_for_long(&mut ledger, sits, &GREEDY);
+    let mut sat = true;
+    for _ in 0..600 {
+        for circuit in &honest {
+            assert!(ledger.settle(*circuit, &slow).is_some(), "{} bytes", above(&ledger, *circuit));
+        }
+        greedy.retain(|circuit| {
+            let written = above(&ledger, *circuit) / 40 + 1;
+            let held = Seen { written, unacknowledged: 16 << 20, in_flight_max: 16 << 20, ..looked };
+            let stays = ledger.settle(*circuit, &held).is_some();
+            if !stays {
+                ledger.remove(*circuit);
+            }
+            stays
+        });
+        if sat && ledger.settle(sits, &Seen { passed: step, ..GREEDY }).is_none() {
+            ledger.remove(sits);
+            sat = false;
+        }
+    }
+    assert!(!sat, "it makes room");
 }
 
 /// A sender in its slow start, over a way without loss, to one who reads everything: in how many round trips does it fill a way
