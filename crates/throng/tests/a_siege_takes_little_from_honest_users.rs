@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::namespace::{self, Host};
-use common::{Running, Server, connect, noise, order, run, throng};
+use common::{Running, Server, connect, order, run, throng};
 use tempfile::TempDir;
 use throng_core::membership::Record;
 use throng_core::rng::Seed;
@@ -227,11 +227,10 @@ fn besiege(
     is_over: &AtomicBool,
     report: &SiegeCounts,
 ) {
-    const NODES_MAX: usize = 20_000;
     let clock = Clock::start();
     let begin = clock.now();
     let to = record.description().addresses[0].0;
-    let spare = if let Want::Circuits = want { 400 } else { 1 };
+    let (nodes_max, spare) = if let Want::Circuits = want { (60, 400) } else { (20_000, 1) };
     let mut sockets: HashMap<Ipv4Addr, (UdpSocket, HashMap<u32, usize>)> = HashMap::new();
     let mut nodes: Vec<(Node<Fast>, Time, Ipv4Addr)> = Vec::new();
     let mut out = Outbox::new(Geometry::DEFAULT);
@@ -267,7 +266,7 @@ fn besiege(
         let mut buffer = [0; 2048];
         let addresses: Vec<Ipv4Addr> = sockets.keys().copied().collect();
         for address in addresses {
-            for _ in 0..16 {
+            for _ in 0..256 {
                 let (socket, sessions) = &sockets[&address];
                 let Ok((length, there)) = socket.recv_from(&mut buffer) else { break };
                 let session = |at: usize| u32::from_le_bytes(buffer[at..at + 4].try_into().unwrap());
@@ -277,14 +276,14 @@ fn besiege(
                 step(&mut nodes, number, input, &mut sockets);
             }
         }
-        let mut spent = 0;
+        let mut spent = report.bytes.load(Ordering::Relaxed);
         for _ in 0..nodes.len().min(2000) {
             in_turn = (in_turn + 1) % nodes.len();
             if nodes[in_turn].1 <= now && spent <= may_send {
                 spent = step(&mut nodes, in_turn, Input::Wake, &mut sockets);
             }
         }
-        while spent <= may_send && nodes.len() < NODES_MAX {
+        while spent <= may_send && nodes.len() < nodes_max {
             let (number, address) = (nodes.len(), from.address(nodes.len()));
             sockets.entry(address).or_insert_with(|| {
                 let socket = UdpSocket::bind((address, 0)).unwrap();
@@ -343,7 +342,6 @@ fn one_block_at_10_megabits_takes_at_most_5_percent_of_streams() {
 #[test]
 #[ignore = "two minutes; prints the table of docs/admission.md"]
 fn what_a_siege_takes_from_honest_users() {
-    let _ = noise::seed;
     if !namespace::inside("what_a_siege_takes_from_honest_users", &["nsenter", "ip"]) {
         return;
     }
