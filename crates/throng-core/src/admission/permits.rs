@@ -11,8 +11,8 @@ use crate::time::Time;
 ///
 /// While there are enough, whether a party gets one follows from what it had itself and from nothing else: what others do must
 /// not be found out by asking. Where they run short, what is left counts too, as dynamic thresholds say (Choudhury and Hahne,
-/// IEEE/ACM Transactions on Networking 6(2), 1998): whoever asks for little gets it, however many ask for all. How much of it a party may have is drawn
-/// anew a few times a second, so that one permit more or less of somebody else hides among the draws.
+/// IEEE/ACM Transactions on Networking 6(2), 1998): whoever asks for little gets it, however many ask for all. How much of it a
+/// party may have is drawn anew a few times a second, so that one permit more or less of somebody else hides among the draws.
 pub(crate) struct Permits {
     per_second: f64,
     /// What was used of late, forgotten by and by. A block that used nothing for a generation or two is not kept.

@@ -50,8 +50,8 @@ impl Admittance {
 }
 
 impl<S: Suite> Neighbours<S> {
-    /// A link is there, and its address is proved (or ours to choose): it counts for a party from now on. If there is no room, whoever has
-    /// most gives one up. Whether it may stay.
+    /// A link is there, and its address is proved (or ours to choose): it counts for a party from now on. If there is no room,
+    /// whoever has most gives one up. Whether it may stay.
     pub(super) fn admit(&mut self, key: NeighbourKey, party: Party, cx: &mut Cx<'_>) -> bool {
         let Some(admittance) = &mut self.admittance else { return self.links.len() <= LINKS_MAX };
         if admittance.links.all() >= LINKS_MAX {

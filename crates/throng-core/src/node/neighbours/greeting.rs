@@ -184,11 +184,19 @@ impl Drop for Greeter {
 }
 
 fn cookie<S: Suite>(secret: &[u8; 32], from: SocketAddr) -> [u8; 16] {
-    let ip = match from.ip() {
+    truncate(&S::hash(&[b"cookie of", secret, &address_bytes(from)]))
+}
+
+/// An address and a port, one of IPv4 as the one of IPv6 that stands for it.
+pub(super) fn address_bytes(address: SocketAddr) -> [u8; 18] {
+    let ip = match address.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
-    truncate(&S::hash(&[b"cookie of", secret, &ip.octets(), &from.port().to_le_bytes()]))
+    let mut bytes = [0; 18];
+    bytes[..16].copy_from_slice(&ip.octets());
+    bytes[16..].copy_from_slice(&address.port().to_be_bytes());
+    bytes
 }
 
 fn truncate(hash: &[u8; 32]) -> [u8; 16] {

@@ -1,10 +1,10 @@
 //! Opening links, and answering those who open one to us.
 
 use alloc::sync::Arc;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use super::Neighbours;
-use super::greeting::{CodeKey, Verdict, offer_mac1, open_cookie, write_offer};
+use super::greeting::{CodeKey, Verdict, address_bytes, offer_mac1, open_cookie, write_offer};
 use super::neighbour::{Neighbour, Stage, Unconfirmed};
 use super::paths::Paths;
 use super::session::{Session, Side};
@@ -203,15 +203,4 @@ impl<S: Suite> Neighbours<S> {
         }
         Ok(())
     }
-}
-
-fn address_bytes(address: SocketAddr) -> [u8; 18] {
-    let mut bytes = [0; 18];
-    let ip = match address.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    bytes[..16].copy_from_slice(&ip.octets());
-    bytes[16..].copy_from_slice(&address.port().to_be_bytes());
-    bytes
 }
