@@ -340,7 +340,7 @@ fn one_block_at_10_megabits_takes_at_most_5_percent_of_streams() {
 }
 
 #[test]
-#[ignore = "two minutes; prints the table of docs/admission.md"]
+#[ignore = "three minutes; prints the table of docs/admission.md"]
 fn what_a_siege_takes_from_honest_users() {
     if !namespace::inside("what_a_siege_takes_from_honest_users", &["nsenter", "ip"]) {
         return;

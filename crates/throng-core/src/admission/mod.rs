@@ -3,7 +3,8 @@
 //! A node cannot tell an honest stranger from a hostile one, but it sees where each comes from, and addresses cost their owner
 //! something. So everything that strangers can fill is shared by that: first between mixes that are known and all others, then
 //! by the wide block of addresses, the narrow one, the address, and the link. [`Shares`] is for what is held, where whoever
-//! has most makes room; [`Permits`] for what is done, of which whoever asks for much gets a part of what is left.
+//! has most makes room; [`Permits`] for what is done, of which each may have a fixed part, and in a shortage a part of what is
+//! left.
 
 mod party;
 mod permits;

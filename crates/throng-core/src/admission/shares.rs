@@ -34,7 +34,7 @@ impl<K: Copy + Ord> Shares<K> {
         Self { leaves: BTreeMap::new(), blocks: BTreeMap::new() }
     }
 
-    /// Counts one thing more for a leaf of a party.
+    /// Counts one thing more for a leaf. If it is the first, the leaf is this party's.
     pub(crate) fn add(&mut self, leaf: K, party: Party) {
         let Leaf { party, count } = self.leaves.get(&leaf).copied().unwrap_or(Leaf { party, count: 0 });
         self.set(leaf, party, count + 1);
@@ -168,7 +168,7 @@ mod tests {
         Party::at(Ipv4Addr::from(ip).into())
     }
 
-    /// A table that is full with `LEAVES`: whoever wants one more takes its place, or does not get in.
+    /// A table with `room` for so many: when it is full, whoever wants one more takes somebody's place, or does not get in.
     fn fill(shares: &mut Shares<u32>, room: usize, wanted: impl IntoIterator<Item = (u32, Party)>) {
         for (leaf, party) in wanted {
             if shares.all() >= room {

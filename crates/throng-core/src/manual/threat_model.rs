@@ -52,7 +52,7 @@
 //! table whoever has most makes room; handshakes have fixed parts for each, and where they run short, each may have a part of what
 //! is left, which is drawn, so that asking does not tell what others do. (Whether an offer from an unproved address is answered or
 //! asked for a cookie does tell how many such offers others make.) So one block cannot keep others out, and
-//! honest mixes give up nothing of what they carry for many; whoever has addresses in hundreds of blocks gets hundreds of shares
+//! known mixes give up nothing of what they carry for many while strangers hold more than all of them together; whoever has addresses in hundreds of blocks gets hundreds of shares
 //! (`docs/admission.md` says what each costs honest users). A circuit that runs through other mixes counts for the mix before:
 //! attackers behind it share with its honest users, and blocks of addresses at eight mixes or more could fill another one so that
 //! nobody gets in through mixes. A circuit that grows without end, to have mixes work for one, gets no answers
