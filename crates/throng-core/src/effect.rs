@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::id::{End, NeighbourKey, NodeId};
 use crate::wire::control::Ended;
+use crate::wire::message::Held;
 
 /// What the work of one room means for others: the door tells them.
 pub(crate) enum Effect {
@@ -15,6 +16,8 @@ pub(crate) enum Effect {
     LinkMoved { from: NeighbourKey, ends: Vec<End>, to: NeighbourKey },
     /// A link is no more, and what ran on it cannot go on.
     LinkGone(LinkGone),
+    /// The far end of a circuit of ours says which network document it holds.
+    ExitHolds { exit: NodeId, held: Held },
 }
 
 /// A link that came up.

@@ -20,9 +20,18 @@ impl NodeId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 8]);
 
-/// Whom a mix belongs to: the digest of an operator's name or key.
+/// Whom a mix belongs to: the Ed25519 key of its operator's family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Family(pub [u8; 16]);
+pub struct Family(pub [u8; 32]);
+
+/// That a mix is of a family, as the family's key signed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Whose mix it is.
+    pub family: Family,
+    /// By the family's key, over the mix's identity.
+    pub signature: [u8; 64],
+}
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,9 +27,18 @@ pub const NETWORK_NAME_BYTES_MAX: usize = 64;
 pub const OPERATORS_MAX: usize = 32;
 /// Most records in a network document.
 pub const DOCUMENT_RECORDS_MAX: usize = 4096;
+/// How many of the documents before it a network document names.
+pub const DOCUMENTS_BEFORE_MAX: usize = 32;
+/// What exits say of documents that contradict ours, until one is reported: so many of them.
+pub const DOUBTS_MAX: usize = 16;
+/// How long a newer document may be with exits before neighbours that do not have it are suspected.
+pub const DOCUMENT_BEHIND_MAX: Duration = Duration::from_secs(3600);
 /// Longest network document.
-pub const DOCUMENT_BYTES_MAX: usize =
-    512 + 3 * u16::MAX as usize + DOCUMENT_RECORDS_MAX * (RECORD_BYTES_MAX + 2) + OPERATORS_MAX * (32 + 64);
+pub const DOCUMENT_BYTES_MAX: usize = 512
+    + DOCUMENTS_BEFORE_MAX * 32
+    + 3 * u16::MAX as usize
+    + DOCUMENT_RECORDS_MAX * (RECORD_BYTES_MAX + 2)
+    + OPERATORS_MAX * (32 + 64);
 /// Most hops of a circuit.
 pub const HOPS_MAX: usize = 8;
 

@@ -103,6 +103,13 @@ pub enum Event {
     Document(Arc<Document>),
     /// Operators signed this one too, with the serial of the one in force: neither is used.
     Conflict(Arc<Document>),
+    /// The one in force from now on does not name the one before it as ours: one of the two is of another history.
+    OtherHistory {
+        /// The one that was in force.
+        before: Arc<Document>,
+    },
+    /// An exit says, over a circuit, that it holds a document that contradicts ours, or a newer one that no neighbour gives us.
+    DocumentDoubted(Doubt),
     /// A neighbour has another document that we cannot use: our clock is wrong, our program old, or it has expired.
     DocumentRefused(DocumentError),
     /// A stream may use this circuit.
@@ -119,6 +126,19 @@ pub enum Event {
         /// Why.
         why: NotAttached,
     },
+}
+
+/// What an exit says of network documents, which does not fit to what neighbours told us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Who says so.
+    pub exit: NodeId,
+    /// The serial of its document.
+    pub serial: u64,
+    /// The hash of what was signed there.
+    pub digest: [u8; 32],
+    /// Whether it is newer than ours, and has been for long; else it contradicts ours.
+    pub is_newer: bool,
 }
 
 /// Why a stream got no circuit.

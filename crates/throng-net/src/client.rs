@@ -240,7 +240,11 @@ impl CircuitWatcher {
                 );
             }
             Event::NoRoute(why) => self.problem(why.to_string()),
-            Event::Document(_) | Event::Conflict(_) | Event::DocumentRefused(_) => {} // the driver tells its owner
+            Event::Document(_)
+            | Event::Conflict(_)
+            | Event::OtherHistory { .. }
+            | Event::DocumentDoubted(_)
+            | Event::DocumentRefused(_) => {} // the driver tells its owner
             Event::CircuitNotBuilt { hops, why } => {
                 self.problem(format!("a circuit ended after {hops} of its hops: {}", reason(why)));
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use throng_core::documents::Document;
 use throng_core::documents::DocumentError;
 use throng_core::membership::Record;
+use throng_core::output::Doubt;
 use throng_core::rng::Seed;
 use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, Outbox, Time};
 use tokio::sync::{mpsc, oneshot};
@@ -63,6 +64,10 @@ pub enum News {
     Document(Arc<Document>),
     /// Operators signed this one too, with the serial of the one in force: neither is used.
     Conflict(Arc<Document>),
+    /// The one in force from now on is not of one history with this one, which was.
+    OtherHistory(Arc<Document>),
+    /// An exit says that it holds another one than ours, or a newer one that no neighbour has.
+    Doubted(Doubt),
     /// A neighbour has another one that cannot be used here: the clock is wrong, or the program old, or it has expired.
     Refused(DocumentError),
 }
@@ -268,6 +273,8 @@ impl Running {
             let _ = match event {
                 Event::Document(document) => self.tell.send(News::Document(document)).is_ok(),
                 Event::Conflict(document) => self.tell.send(News::Conflict(document)).is_ok(),
+                Event::OtherHistory { before } => self.tell.send(News::OtherHistory(before)).is_ok(),
+                Event::DocumentDoubted(doubt) => self.tell.send(News::Doubted(doubt)).is_ok(),
                 Event::DocumentRefused(why) => self.tell.send(News::Refused(why)).is_ok(),
                 event => self.events.send(event).is_ok(),
             };

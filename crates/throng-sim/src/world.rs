@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use throng_core::config::Membership;
 use throng_core::crypto::Suite;
-use throng_core::id::Family;
 use throng_core::limits::SLOT_LATE_MAX;
 use throng_core::membership::{Description, Record};
 use throng_core::rng::{Purpose, Seed};
@@ -100,7 +99,7 @@ pub(crate) fn mix_with_capacity<S: Suite>(
     let description = Description {
         identity: keys.id::<S>(),
         link_key: keys.link_public::<S>(),
-        family: Some(Family(std::array::from_fn(|i| number.to_le_bytes()[i % 4]))),
+        family: None,
         capacity,
         addresses: vec![Scrubbed(address)],
         exit_ports: exit_ports.clone(),

@@ -1,12 +1,13 @@
 //! What the operators of a static network say together: who is in it, and how it works.
 //!
 //! ```text
-//! version u8 · name u8 + text · serial u64 · from u64 · until u64
+//! version u8 · name u8 + text · serial u64 · from u64 · until u64 · before u8 × digest 32
 //! · design u16 + text
 //! · records u16 × (length u16, record) · signatures u8 × (operator 32, signature 64)
 //! ```
 //!
-//! The signatures are over everything before their count.
+//! The signatures are over everything before their count. A document names those before it: operators' keys that sign one
+//! history for some and another one for others are found out by whoever gets from one to the other.
 
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
@@ -16,14 +17,16 @@ use core::fmt;
 
 use crate::crypto::Suite;
 use crate::design::{Design, DesignError};
-use crate::limits::{DOCUMENT_RECORDS_MAX, NETWORK_NAME_BYTES_MAX, OPERATORS_MAX, RECORD_BYTES_MAX};
+use crate::limits::{
+    DOCUMENT_RECORDS_MAX, DOCUMENTS_BEFORE_MAX, NETWORK_NAME_BYTES_MAX, OPERATORS_MAX, RECORD_BYTES_MAX,
+};
 use crate::membership::Record;
 use crate::refused::Refused;
 use crate::time::Time;
 use crate::wire::datagram::VERSION as WIRE;
 use crate::wire::{Malformed, Reader};
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const SIGNATURE_CONTEXT: &[u8] = b"throng network 1\0";
 
 /// Whose signatures count: the operators' Ed25519 keys, and how many of them must have signed.
@@ -45,6 +48,8 @@ pub struct Statement {
     pub from: Time,
     /// End of validity.
     pub until: Time,
+    /// Digests of the documents before it, the newest first: of all, or of the last [`DOCUMENTS_BEFORE_MAX`].
+    pub before: Vec<[u8; 32]>,
     /// How it works.
     pub design: Design,
     /// Its mixes.
@@ -57,6 +62,7 @@ pub struct Document {
     statement: Statement,
     bytes: Vec<u8>,
     signed: usize,
+    digest: [u8; 32],
 }
 
 /// Why a document is not taken.
@@ -194,6 +200,8 @@ pub fn unsigned(statement: &Statement) -> Vec<u8> {
     out.extend_from_slice(&statement.serial.to_le_bytes());
     out.extend_from_slice(&statement.from.as_nanos().to_le_bytes());
     out.extend_from_slice(&statement.until.as_nanos().to_le_bytes());
+    out.push(statement.before.len() as u8);
+    statement.before.iter().for_each(|digest| out.extend_from_slice(digest));
     let design = statement.design.to_string();
     out.extend_from_slice(&(design.len() as u16).to_le_bytes());
     out.extend_from_slice(design.as_bytes());
@@ -253,6 +261,12 @@ pub fn validity(bytes: &[u8]) -> Result<(Time, Time), DocumentError> {
     Ok((Time::from_nanos(skimmed.from), Time::from_nanos(skimmed.until)))
 }
 
+/// How many documents before it one of this serial names: none can hide its history by naming fewer.
+fn documents_before(serial: u64) -> usize {
+    usize::try_from(serial.saturating_sub(1))
+        .map_or(DOCUMENTS_BEFORE_MAX, |all| all.min(DOCUMENTS_BEFORE_MAX))
+}
+
 /// Reads over the statement; its fields, without the records' contents.
 fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
     let version = fields.u8()?;
@@ -262,6 +276,11 @@ fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
     let length = usize::from(fields.u8()?);
     let network = core::str::from_utf8(fields.take(length)?).map_err(|_| DocumentError::Malformed)?;
     let (serial, from, until) = (fields.u64()?, fields.u64()?, fields.u64()?);
+    let before: Result<Vec<[u8; 32]>, Malformed> = (0..fields.u8()?).map(|_| Ok(*fields.array()?)).collect();
+    let before = before?;
+    if before.len() != documents_before(serial) {
+        return Err(DocumentError::Malformed);
+    }
     let design = text(fields)?;
     let count = usize::from(fields.u16()?);
     if count > DOCUMENT_RECORDS_MAX || network.len() > NETWORK_NAME_BYTES_MAX {
@@ -275,7 +294,7 @@ fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
         }
         records.push(fields.take(length)?);
     }
-    Ok(Skimmed { network, serial, from, until, design, records })
+    Ok(Skimmed { network, serial, from, until, before, design, records })
 }
 
 fn unknown_design(why: DesignError) -> DocumentError {
@@ -296,6 +315,7 @@ struct Skimmed<'a> {
     serial: u64,
     from: u64,
     until: u64,
+    before: Vec<[u8; 32]>,
     design: &'a str,
     records: Vec<&'a [u8]>,
 }
@@ -323,6 +343,7 @@ impl Skimmed<'_> {
             serial: self.serial,
             from: Time::from_nanos(self.from),
             until: Time::from_nanos(self.until),
+            before: self.before,
             design: self.design.parse().map_err(unknown_design)?,
             records,
         })
@@ -383,7 +404,7 @@ impl Document {
         if statement.records.is_empty() {
             return Err(DocumentError::NoMixes);
         }
-        Ok(Self { statement, bytes, signed: signed.len() })
+        Ok(Self { statement, bytes, signed: signed.len(), digest: S::hash(&[signed]) })
     }
 
     /// What it says.
@@ -396,6 +417,26 @@ impl Document {
         &self.bytes[..self.signed]
     }
 
+    /// The hash of what was signed.
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// What the one after it has to name: it, and those that it names.
+    pub fn history(&self) -> Vec<[u8; 32]> {
+        let all = core::iter::once(&self.digest).chain(&self.statement.before);
+        all.take(DOCUMENTS_BEFORE_MAX).copied().collect()
+    }
+
+    /// Whether `other`, the digest of a document of this serial, can be of one history with it. What is longer ago than it
+    /// tells, or yet to come, can.
+    pub fn agrees(&self, serial: u64, other: &[u8; 32]) -> bool {
+        let Some(ago) = self.statement.serial.checked_sub(serial) else { return true };
+        let Ok(ago) = usize::try_from(ago) else { return true };
+        let ours = core::iter::once(&self.digest).chain(&self.statement.before).nth(ago);
+        ours.is_none_or(|ours| ours == other)
+    }
+
     /// All of it.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -406,8 +447,7 @@ impl Document {
     /// # Errors
     /// [`Conflict`] if both have one serial and say different things: the operators equivocated.
     pub fn replaces(&self, other: &Self) -> Result<bool, Conflict> {
-        let same = self.signed_bytes() == other.signed_bytes();
-        if self.statement.serial == other.statement.serial && !same {
+        if self.statement.serial == other.statement.serial && self.digest != other.digest {
             return Err(Conflict { serial: self.statement.serial });
         }
         Ok(self.statement.serial > other.statement.serial)
@@ -469,6 +509,7 @@ pub(crate) mod tests {
             serial,
             from: Time::from_secs(100),
             until: Time::from_secs(200),
+            before: (1..serial).rev().map(|before| digest(&statement(before))).collect(),
             design: Design {
                 mixing: "pool=1:10".parse().unwrap(),
                 company: "fill=2".parse().unwrap(),
@@ -477,6 +518,10 @@ pub(crate) mod tests {
             },
             records: vec![Arc::new(Record::sign::<Portable>(description, &secret))],
         }
+    }
+
+    fn digest(statement: &Statement) -> [u8; 32] {
+        Portable::hash(&[&unsigned(statement)])
     }
 
     fn document(statement: &Statement, signers: &[usize]) -> Vec<u8> {
@@ -490,7 +535,11 @@ pub(crate) mod tests {
 
     /// A valid document, as of second 150.
     pub(crate) fn example(serial: u64) -> Document {
-        verify(&document(&statement(serial), &[0, 1])).unwrap()
+        signed(&statement(serial))
+    }
+
+    pub(crate) fn signed(statement: &Statement) -> Document {
+        verify(&document(statement, &[0, 1])).unwrap()
     }
 
     fn verify(bytes: &[u8]) -> Result<Document, DocumentError> {
@@ -593,6 +642,23 @@ pub(crate) mod tests {
         let other = Statement { until: Time::from_secs(201), ..statement(1) };
         let other = verify(&document(&other, &[0, 1])).unwrap();
         assert_eq!(other.replaces(&first), Err(Conflict { serial: 1 }));
+    }
+
+    #[test]
+    fn a_document_of_another_history_is_seen_to_be_one() {
+        let (first, third) = (signed(&statement(1)), signed(&statement(3)));
+        assert!(third.agrees(1, first.digest()));
+        assert_eq!(signed(&statement(2)).history(), third.statement().before);
+        let elsewhere = signed(&Statement { until: Time::from_secs(199), ..statement(1) });
+        assert!(!third.agrees(1, elsewhere.digest()));
+        assert!(!third.agrees(3, first.digest()), "of its own serial there is one only");
+        assert!(first.agrees(3, third.digest()), "the older one cannot know");
+        let silent = Statement { before: Vec::new(), ..statement(3) };
+        assert_eq!(
+            verify(&document(&silent, &[0, 1])),
+            Err(DocumentError::Malformed),
+            "none hides its history"
+        );
     }
 
     proptest! {

@@ -3,5 +3,5 @@
 pub mod record;
 mod view;
 
-pub use record::{Description, Record};
+pub use record::{Description, Record, is_of_family, join_family};
 pub use view::View;

@@ -1,15 +1,18 @@
 //! A node's signed description of itself.
 //!
 //! ```text
-//! version u8 · flags u8 · identity 32 · link key 32 · family 16 · capacity u32 · from u64 · until u64
-//! · ports u8 × (first u16, last u16) · addresses u8 × (4 or 6 u8, address 4 or 16, port u16) · signature 64
+//! version u8 · families u8 (0 or 1) × (key 32, signature 64) · identity 32 · link key 32 · capacity u32 · from u64
+//! · until u64 · ports u8 × (first u16, last u16) · addresses u8 × (4 or 6 u8, address 4 or 16, port u16) · signature 64
 //! ```
+//!
+//! The family's key signs the identity: who could say to be of any family would keep others' mixes out of the paths that
+//! it is in.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::crypto::Suite;
-use crate::id::{Family, NodeId};
+use crate::id::{Family, Member, NodeId};
 use crate::limits::{PORT_RANGES_MAX, RECORD_ADDRESSES_MAX, RECORD_BYTES_MAX};
 use crate::ports::Ports;
 use crate::refused::Refused;
@@ -17,8 +20,9 @@ use crate::scrubbed::Scrubbed;
 use crate::time::Time;
 use crate::wire::{Malformed, Reader};
 
-const VERSION: u8 = 1;
-const SIGNATURE_CONTEXT: &[u8] = b"throng record 1\0";
+const VERSION: u8 = 2;
+const SIGNATURE_CONTEXT: &[u8] = b"throng record 2\0";
+const FAMILY_CONTEXT: &[u8] = b"throng family 2\0";
 const SIGNATURE_BYTES: usize = 64;
 
 /// What a node says of itself.
@@ -29,7 +33,7 @@ pub struct Description {
     /// Its static X25519 key, for links and circuits.
     pub link_key: [u8; 32],
     /// Whom it belongs to: no two mixes of a family are in one circuit.
-    pub family: Option<Family>,
+    pub family: Option<Member>,
     /// What it can carry in each direction, in kbit/s, more than 0: paths choose it in proportion.
     pub capacity: u32,
     /// Where it listens; at least one.
@@ -53,7 +57,8 @@ impl Record {
     /// Signs a description.
     ///
     /// # Panics
-    /// If it has no address, or more than [`RECORD_ADDRESSES_MAX`]; if its capacity is 0; if `secret` is not its identity's.
+    /// If it has no address, or more than [`RECORD_ADDRESSES_MAX`]; if its capacity is 0; if `secret` is not its identity's;
+    /// if its family did not sign that it is one of it.
     pub fn sign<S: Suite>(description: Description, secret: &[u8; 32]) -> Self {
         assert!(
             (1..=RECORD_ADDRESSES_MAX).contains(&description.addresses.len()),
@@ -61,6 +66,7 @@ impl Record {
         );
         assert!(description.capacity > 0, "a mix that can carry nothing is none");
         assert_eq!(S::sign_public(secret), description.identity.0, "a record is signed by its own identity");
+        assert!(description.is_of_its_family::<S>(), "a family's own key says who is of it");
         let mut bytes = description.write();
         let signature = S::sign(secret, &[SIGNATURE_CONTEXT, &bytes].concat());
         bytes.extend_from_slice(&signature);
@@ -94,6 +100,9 @@ impl Record {
         let description = Description::parse(content)?;
         let signature = signature.try_into().map_err(|_| Malformed)?;
         S::verify(&description.identity.0, &[SIGNATURE_CONTEXT, content].concat(), signature)?;
+        if !description.is_of_its_family::<S>() {
+            return Err(Refused::Forged);
+        }
         Ok(Self { description, bytes: bytes.to_vec() })
     }
 
@@ -108,18 +117,36 @@ impl Record {
     }
 }
 
+/// Says, with a family's secret key, that a mix is of it.
+pub fn join_family<S: Suite>(secret: &[u8; 32], mix: NodeId) -> Member {
+    let signature = S::sign(secret, &[FAMILY_CONTEXT, &mix.0].concat());
+    Member { family: Family(S::sign_public(secret)), signature }
+}
+
+/// Whether the family's key said that a mix is of it.
+pub fn is_of_family<S: Suite>(member: &Member, mix: NodeId) -> bool {
+    S::verify(&member.family.0, &[FAMILY_CONTEXT, &mix.0].concat(), &member.signature).is_ok()
+}
+
 impl Description {
     /// Whether it is an exit that opens connections to `port`; to any port at all if none is given.
     pub fn serves(&self, port: Option<u16>) -> bool {
         port.map_or(!self.exit_ports.is_none(), |port| self.exit_ports.allows(port))
     }
 
+    fn is_of_its_family<S: Suite>(&self) -> bool {
+        self.family.is_none_or(|member| is_of_family::<S>(&member, self.identity))
+    }
+
     fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(RECORD_BYTES_MAX);
         out.extend_from_slice(&[VERSION, u8::from(self.family.is_some())]);
+        if let Some(Member { family, signature }) = &self.family {
+            out.extend_from_slice(&family.0);
+            out.extend_from_slice(signature);
+        }
         out.extend_from_slice(&self.identity.0);
         out.extend_from_slice(&self.link_key);
-        out.extend_from_slice(&self.family.map_or([0; 16], |family| family.0));
         out.extend_from_slice(&self.capacity.to_le_bytes());
         out.extend_from_slice(&self.from.as_nanos().to_le_bytes());
         out.extend_from_slice(&self.until.as_nanos().to_le_bytes());
@@ -147,10 +174,13 @@ impl Description {
 
     fn parse(content: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Reader::new(content);
-        let [VERSION, has_family @ (0 | 1)] = *fields.array()? else { return Err(Malformed) };
+        let family = match *fields.array()? {
+            [VERSION, 0] => None,
+            [VERSION, 1] => Some(Member { family: Family(*fields.array()?), signature: *fields.array()? }),
+            _ => return Err(Malformed),
+        };
         let identity = NodeId(*fields.array()?);
         let link_key = *fields.array()?;
-        let family = Family(*fields.array()?);
         let capacity = match fields.u32()? {
             0 => return Err(Malformed),
             capacity => capacity,
@@ -183,16 +213,8 @@ impl Description {
                 Ok(Scrubbed(SocketAddr::new(ip, fields.u16()?)))
             })
             .collect();
-        let description = Self {
-            identity,
-            link_key,
-            family: (has_family == 1).then_some(family),
-            capacity,
-            addresses: addresses?,
-            exit_ports,
-            from,
-            until,
-        };
+        let description =
+            Self { identity, link_key, family, capacity, addresses: addresses?, exit_ports, from, until };
         // One record, one form: whatever reads differently than it writes is refused.
         if !fields.rest().is_empty() || description.write() != content {
             Err(Malformed)
@@ -213,7 +235,7 @@ mod tests {
         let description = Description {
             identity: NodeId(Portable::sign_public(&secret)),
             link_key: [4; 32],
-            family: Some(Family([5; 16])),
+            family: Some(join_family::<Portable>(&[5; 32], NodeId(Portable::sign_public(&secret)))),
             capacity: 1000,
             addresses: vec![
                 Scrubbed("127.1.0.1:9000".parse().unwrap()),
@@ -249,6 +271,16 @@ mod tests {
                 ),
             }
         }
+    }
+
+    #[test]
+    fn nobody_is_of_a_family_whose_key_did_not_say_so() {
+        let (honest, _) = example();
+        let secret = [6; 32];
+        let copied = Description { identity: NodeId(Portable::sign_public(&secret)), ..honest };
+        let mut bytes = copied.write();
+        bytes.extend_from_slice(&Portable::sign(&secret, &[SIGNATURE_CONTEXT, &bytes].concat()));
+        assert_eq!(Record::read::<Portable>(&bytes), Err(Refused::Forged));
     }
 
     #[test]

@@ -155,7 +155,8 @@ impl<S: Suite> Rooms<S> {
         if let Some(why) = self.members.forbid(cx.now) {
             return Err(why);
         }
-        let path = self.origins.draw_path(port, &self.members.view, cx)?;
+        let proved = |first| self.neighbours.proved_at(first);
+        let path = self.origins.draw_path(port, &self.members.view, &proved, cx)?;
         let first = Arc::clone(&path[0]);
         self.build(Build::telescope(path, self.members.admits_strangers()), &first, cx)
     }

@@ -122,7 +122,10 @@ impl<S: Suite> Rooms<S> {
 
     pub(super) fn follow(&mut self, turned: Turned, cx: &mut Cx<'_>) {
         match turned {
-            Turned::InForce(document) => self.adopt(document, cx),
+            Turned::InForce(document, other) => {
+                cx.out.events.extend(other.map(|before| Event::OtherHistory { before }));
+                self.adopt(document, cx);
+            }
             Turned::Conflict(other) => self.stop_for_conflict(other, cx),
             Turned::Unusable(why) => cx.out.events.push(Event::DocumentRefused(why)),
             Turned::Old => {}

@@ -65,6 +65,9 @@ impl<S: Suite> Rooms<S> {
                 Forwarded::Onward(source, departure) => self.depart(source, departure, body, cx),
                 Forwarded::Extend(wanted) => self.extend(relay, wanted, cx)?,
                 Forwarded::AskAgain => self.ask_next(relay, cx),
+                Forwarded::Probed { token } => {
+                    self.relays.answer_probe(relay, token, self.members.held(), cx)
+                }
                 Forwarded::Done => {}
             },
             End::Next(relay) => {
@@ -110,6 +113,7 @@ impl<S: Suite> Rooms<S> {
                 Effect::LinkUp(up) => self.link_up(up, cx),
                 Effect::LinkMoved { from, ends, to } => self.link_moved(from, ends, to),
                 Effect::LinkGone(gone) => self.link_gone(gone, cx),
+                Effect::ExitHolds { exit, held } => self.members.compare(exit, held, cx),
             }
         }
     }

@@ -7,6 +7,7 @@ use core::net::IpAddr;
 
 use super::capacity::pick_by_capacity;
 use super::{FirstHops, NoRoute, PathRules, Resting};
+use crate::id::NodeId;
 use crate::membership::View;
 use crate::membership::{Description, Record};
 use crate::rng::Rng;
@@ -22,6 +23,9 @@ pub(crate) struct Wanted<'r> {
     pub(crate) resting: &'r Resting,
     /// First hops among which is drawn.
     pub(crate) first_hops: usize,
+    /// Where a first hop answered us, if it did. Of those that stand in a record, none is proved: a first hop that could
+    /// make up its networks would keep honest exits in them out of our paths.
+    pub(crate) proved: &'r dyn Fn(NodeId) -> Option<IpAddr>,
 }
 
 /// Draws a path, first hop first.
@@ -35,13 +39,13 @@ pub(crate) fn choose(
     rng: &mut Rng,
     now: Time,
 ) -> Result<Vec<Arc<Record>>, NoRoute> {
-    let exit_after = |path: &[Arc<Record>], rng: &mut Rng| {
+    let exit_after = |path: &[Hop], rng: &mut Rng| {
         pick(view, wanted.resting, rng, now, |mix| mix.serves(wanted.port) && fits(mix, path, wanted.rules))
     };
     if wanted.hops == 1 {
         return exit_after(&[], rng).map(|exit| alloc::vec![exit]).ok_or(NoRoute::NoExit(wanted.port));
     }
-    let mut path = Vec::with_capacity(wanted.hops);
+    let mut path: Vec<Hop> = Vec::with_capacity(wanted.hops);
     let mut no_exit = false;
     let mut firsts = first_hops.in_order(view, wanted.first_hops, rng, now);
     // Silent ones last. That adds no others: whoever can make them silent for a moment must not choose our first hops.
@@ -50,8 +54,9 @@ pub(crate) fn choose(
         (first_hops.is_mistrusted(id, now), wanted.resting.has(id, now))
     });
     for first in firsts {
+        let first = Hop::first(first, wanted.proved);
         if let Some(exit) = exit_after(core::slice::from_ref(&first), rng) {
-            path.extend([first, exit]);
+            path.extend([first, Hop::later(exit)]);
             break;
         }
         no_exit = true; // with this one; another first hop may leave one
@@ -62,9 +67,31 @@ pub(crate) fn choose(
     while path.len() < wanted.hops {
         let middle = pick(view, wanted.resting, rng, now, |mix| fits(mix, &path, wanted.rules));
         let middle = middle.ok_or(NoRoute::TooFewMixes { known: view.len(), hops: wanted.hops })?;
-        path.insert(path.len() - 1, middle);
+        path.insert(path.len() - 1, Hop::later(middle));
     }
-    Ok(path)
+    Ok(path.into_iter().map(|hop| hop.record).collect())
+}
+
+/// A mix of a path, and where it is as far as the rules go.
+struct Hop {
+    record: Arc<Record>,
+    networks: Vec<Network>,
+}
+
+impl Hop {
+    /// It is where we reach it; before we have, where it says first.
+    fn first(record: Arc<Record>, proved: &dyn Fn(NodeId) -> Option<IpAddr>) -> Self {
+        let mix = record.description();
+        let at = proved(mix.identity).or_else(|| mix.addresses.first().map(|address| address.0.ip()));
+        let networks = at.map(Network::of).into_iter().collect();
+        Self { record, networks }
+    }
+
+    /// Nobody is left to be kept out by what the others say but the middle.
+    fn later(record: Arc<Record>) -> Self {
+        let networks = networks(record.description()).collect();
+        Self { record, networks }
+    }
 }
 
 fn pick(
@@ -82,27 +109,35 @@ fn pick(
 }
 
 /// Whether `mix` may join `path`.
-fn fits(mix: &Description, path: &[Arc<Record>], rules: PathRules) -> bool {
-    path.iter().map(|record| record.description()).all(|other| {
-        let same_operator = mix.family.is_some() && mix.family == other.family;
-        let same_prefix = mix
-            .addresses
-            .iter()
-            .any(|a| other.addresses.iter().any(|b| prefix(a.0.ip()) == prefix(b.0.ip())));
+fn fits(mix: &Description, path: &[Hop], rules: PathRules) -> bool {
+    let family = |mix: &Description| mix.family.map(|member| member.family);
+    path.iter().all(|hop| {
+        let other = hop.record.description();
+        let is_of_one_operator = family(mix).is_some() && family(mix) == family(other);
+        let is_beside = networks(mix).any(|network| hop.networks.contains(&network));
         mix.identity != other.identity
-            && !same_operator
-            && (rules == PathRules::SamePrefixAllowed || !same_prefix)
+            && !is_of_one_operator
+            && (rules == PathRules::SamePrefixAllowed || !is_beside)
     })
 }
 
+fn networks(mix: &Description) -> impl Iterator<Item = Network> {
+    mix.addresses.iter().map(|address| Network::of(address.0.ip()))
+}
+
 /// What counts as one network: a /16 (IPv4) or a /32 (IPv6).
-fn prefix(ip: IpAddr) -> (u8, u32) {
-    match ip {
-        IpAddr::V4(ip) => (4, ip.to_bits() >> 16),
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(ip) => (4, ip.to_bits() >> 16),
-            None => (6, (ip.to_bits() >> 96) as u32),
-        },
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    V4(u16),
+    V6(u32),
+}
+
+impl Network {
+    fn of(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => Self::V4((ip.to_bits() >> 16) as u16),
+            IpAddr::V6(ip) => Self::V6((ip.to_bits() >> 96) as u32),
+        }
     }
 }
 
@@ -110,19 +145,21 @@ fn prefix(ip: IpAddr) -> (u8, u32) {
 mod tests {
     use super::*;
     use crate::crypto::{Portable, Suite};
-    use crate::id::{Family, NodeId};
+    use crate::id::NodeId;
+    use crate::membership::join_family;
     use crate::ports::Ports;
     use crate::rng::{Purpose, Seed};
     use crate::scrubbed::Scrubbed;
     use alloc::string::String;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn mix(number: u8, address: &str, family: Option<u8>, exit: bool) -> Arc<Record> {
         let secret = [number; 32];
         let description = Description {
             identity: NodeId(Portable::sign_public(&secret)),
             link_key: [number; 32],
-            family: family.map(|f| Family([f; 16])),
+            family: family
+                .map(|family| join_family::<Portable>(&[family; 32], NodeId(Portable::sign_public(&secret)))),
             capacity: 1000,
             addresses: vec![Scrubbed(address.parse().unwrap())],
             exit_ports: if exit { Ports::reduced() } else { Ports::none() },
@@ -146,6 +183,7 @@ mod tests {
             port: Some(443),
             resting: &Resting::default(),
             first_hops: 3,
+            proved: &|_| None,
         };
         choose(view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO)
     }
@@ -169,8 +207,9 @@ mod tests {
             assert!(hops[3].exit_ports.allows(443), "the last hop is an exit");
             for (i, a) in hops.iter().enumerate() {
                 for b in &hops[i + 1..] {
-                    assert_ne!(prefix(a.addresses[0].0.ip()), prefix(b.addresses[0].0.ip()));
-                    assert!(a.family.is_none() || a.family != b.family);
+                    assert_ne!(Network::of(a.addresses[0].0.ip()), Network::of(b.addresses[0].0.ip()));
+                    let family = |mix: &Description| mix.family.map(|member| member.family);
+                    assert!(family(a).is_none() || family(a) != family(b));
                 }
             }
         }
@@ -195,6 +234,42 @@ mod tests {
         assert!(boasted.abs_diff(8_000) < 320, "{boasted}");
     }
 
+    /// A hostile first hop names addresses in the networks of all honest exits.
+    #[test]
+    fn a_first_hop_keeps_no_exit_out_by_addresses_that_it_does_not_have() {
+        let mixes: Vec<_> = (1..=6).map(|i| mix(i, &alloc::format!("10.{i}.0.1:1"), None, i >= 3)).collect();
+        let addresses = ["10.99.0.1:1", "10.3.0.9:1", "10.4.0.9:1", "10.5.0.9:1"];
+        let boast = Description {
+            addresses: addresses.map(|address| Scrubbed(address.parse().unwrap())).to_vec(),
+            ..mixes[0].description().clone()
+        };
+        let liar = Arc::new(Record::sign::<Portable>(boast, &[1; 32]));
+        let id = liar.description().identity;
+        let view = view(&[&[Arc::clone(&liar)], &mixes[1..]].concat());
+        let mut rng = Seed::from_bytes([5; 32]).rng(Purpose::Route, 0);
+        let mut first_hops = FirstHops::new([id]);
+        let mut kept_out = |proved: Option<&str>| {
+            let proved = |of| proved.filter(|_| of == id).map(|address| address.parse().unwrap());
+            let resting = &Resting::default();
+            let wanted = Wanted {
+                hops: 2,
+                rules: PathRules::Diverse,
+                port: Some(443),
+                resting,
+                first_hops: 1,
+                proved: &proved,
+            };
+            let exits: BTreeSet<_> = (0..200)
+                .map(|_| choose(&view, &wanted, &mut first_hops, &mut rng, Time::ZERO).unwrap()[1].clone())
+                .map(|exit| exit.description().identity)
+                .collect();
+            4 - exits.len()
+        };
+        assert_eq!(kept_out(None), 0, "what it says first is where it was never reached");
+        assert_eq!(kept_out(Some("10.99.0.1")), 0);
+        assert_eq!(kept_out(Some("10.4.7.7")), 1, "where it is");
+    }
+
     #[test]
     fn without_an_exit_for_the_port_there_is_no_route() {
         let view = view(&[mix(1, "10.1.0.1:1", None, false), mix(2, "10.2.0.1:1", None, false)]);
@@ -211,8 +286,14 @@ mod tests {
         resting.rest(id(1), now);
         let mut first_hops = FirstHops::new([id(3)]);
         let mut exits = |resting: &Resting, now| {
-            let wanted =
-                Wanted { hops: 2, rules: PathRules::Diverse, port: Some(443), resting, first_hops: 3 };
+            let wanted = Wanted {
+                hops: 2,
+                rules: PathRules::Diverse,
+                port: Some(443),
+                resting,
+                first_hops: 3,
+                proved: &|_| None,
+            };
             let draw = |_| choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap()[1].clone();
             (0..100).map(draw).filter(|exit| exit.description().identity == id(1)).count()
         };
@@ -234,6 +315,7 @@ mod tests {
             port: None,
             resting: &Resting::default(),
             first_hops: 3,
+            proved: &|_| None,
         };
         let mut exits: BTreeMap<String, u32> = BTreeMap::new();
         let mut middles: BTreeMap<String, u32> = BTreeMap::new();

@@ -59,9 +59,20 @@ pub enum Message<'a> {
     Alive {
         /// The question's.
         token: u32,
+        /// Which network document is in force here: those on the way cannot show the origin another one than this.
+        holds: Held,
     },
     /// A part of a longer one.
     Piece(Piece<'a>),
+}
+
+/// Which network document a hop holds; serial 0 where none is signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Its serial.
+    pub serial: u64,
+    /// The hash of what was signed.
+    pub digest: [u8; 32],
 }
 
 /// Which node comes next in a circuit.
@@ -142,7 +153,10 @@ impl<'a> Message<'a> {
             EXTENDED_BY => Self::Extended { answer: fields.array()?, record: Some(record(fields)?) },
             NOT_EXTENDED => Self::NotExtended { request: fields.u32()?, why: Ended::from_byte(fields.u8()?) },
             PROBE => Self::Probe { token: fields.u32()? },
-            ALIVE => Self::Alive { token: fields.u32()? },
+            ALIVE => Self::Alive {
+                token: fields.u32()?,
+                holds: Held { serial: fields.u64()?, digest: *fields.array()? },
+            },
             _ => return Err(Malformed),
         })
     }
@@ -194,7 +208,8 @@ impl<'a> Message<'a> {
             Self::Extend { next: Next::YouChoose, .. } => OFFER_BYTES,
             Self::Extended { record, .. } => ANSWER_BYTES + record.map_or(0, <[u8]>::len),
             Self::NotExtended { .. } => 5,
-            Self::Probe { .. } | Self::Alive { .. } => 4,
+            Self::Probe { .. } => 4,
+            Self::Alive { .. } => 4 + 8 + 32,
         }
     }
 
@@ -207,7 +222,8 @@ impl<'a> Message<'a> {
             Self::Extend { offer, next: Next::YouChoose } => fields.put(*offer),
             Self::Extended { answer, record } => fields.put(*answer).put(record.unwrap_or_default()),
             Self::NotExtended { request, why } => fields.u32(*request).u8(*why as u8),
-            Self::Probe { token } | Self::Alive { token } => fields.u32(*token),
+            Self::Probe { token } => fields.u32(*token),
+            Self::Alive { token, holds } => fields.u32(*token).u64(holds.serial).put(&holds.digest),
         };
     }
 
@@ -317,7 +333,7 @@ mod tests {
                 },
                 Message::NotExtended { request: token, why: Ended::from_byte(why) },
                 Message::Probe { token },
-                Message::Alive { token },
+                Message::Alive { token, holds: Held { serial: token.into(), digest: [fill; 32] } },
             ];
             for message in messages {
                 let mut body = vec![0xAA; Geometry::DEFAULT.body()];

@@ -73,6 +73,7 @@ pub fn signed_design(serial: u64, records: &[Arc<Record>], design: Design) -> Me
         serial,
         from: Time::ZERO,
         until: Time::from_secs(100_000),
+        before: vec![[0; 32]; serial as usize - 1],
         design,
         records: records.to_vec(),
     };

@@ -11,10 +11,12 @@ use throng_core::Time;
 use throng_core::config::Membership;
 use throng_core::documents::Conflict;
 use throng_core::documents::{Document, Roots};
+use throng_core::output::Doubt;
 use throng_net::clock::Clock;
 use throng_net::driver::{Driver, News, Order};
 use throng_net::suite::Fast;
 
+use super::files;
 use crate::disk;
 
 /// How often the file is checked for changes.
@@ -122,6 +124,16 @@ impl DocumentFile {
                 eprintln!("throng: {}", Conflict { serial: other.statement().serial });
                 write(&contradiction(&self.path), other.as_bytes());
             }
+            News::OtherHistory(before) => {
+                let (serial, path) = (before.statement().serial, other_history(&self.path));
+                eprintln!(
+                    "throng: the document that we had, serial {serial}, is not the one of that serial that the next one \
+                     names: operators' keys have signed two histories. Ours is kept as {}: ask the operators",
+                    path.display()
+                );
+                return write(&path, before.as_bytes());
+            }
+            News::Doubted(doubt) => return eprintln!("throng: {}", in_words(doubt, self.document.digest())),
             News::Refused(why) => {
                 return eprintln!("throng: a neighbour's network document is refused: {why}");
             }
@@ -134,6 +146,23 @@ impl DocumentFile {
         write(&self.path, self.document.as_bytes());
         self.modified = modified(&self.path);
     }
+}
+
+/// What an exit says of documents. It may lie; so may whoever gave us ours.
+fn in_words(doubt: &Doubt, ours: &[u8; 32]) -> String {
+    let Doubt { exit, serial, digest, is_newer } = doubt;
+    let (exit, theirs) = (exit.fingerprint(), files::to_hex(&digest[..8]));
+    if *is_newer {
+        return format!(
+            "mix {exit} has had a newer network document (serial {serial}, {theirs}…) for more than an hour, and none of our \
+             first hops gives it to us: get it from the operators"
+        );
+    }
+    format!(
+        "mix {exit} holds another history of this network (serial {serial} is {theirs}… there, and ours {}…): it lies, or one \
+         of us was shown documents that others are not. Ask the operators which one is right",
+        files::to_hex(&ours[..8])
+    )
 }
 
 /// A file that cannot be written is reported; it is no reason to stop.
@@ -154,6 +183,11 @@ fn refused(path: &Path) -> String {
 
 fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|about| about.modified()).ok()
+}
+
+/// Where a document is kept that those after it do not name.
+fn other_history(document: &Path) -> PathBuf {
+    document.with_extension("other-history")
 }
 
 /// Where the second of two documents with one serial is kept: as evidence, and so that a restart does not forget it.

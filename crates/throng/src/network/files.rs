@@ -43,7 +43,7 @@ pub(crate) struct MixFile {
     pub(crate) capacity_kbps: u32,
     /// Ports that it opens connections to: `none`, `all`, or like `80,443,8000-8100`.
     pub(crate) exit_ports: String,
-    /// The family it belongs to: no circuit has two mixes of one family.
+    /// The family it belongs to, as `throng network family` printed it: no circuit has two mixes of one family.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) family: String,
     /// Whether its exit opens connections to private addresses and to this machine: for test networks only.

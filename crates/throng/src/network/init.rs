@@ -117,6 +117,7 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
         serial: 1,
         from: earlier(now),
         until: now + days(options.days),
+        before: Vec::new(),
         design,
         records,
     };

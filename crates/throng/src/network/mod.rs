@@ -1,6 +1,7 @@
 //! `throng network`: what the operators of a static network do.
 
 pub(crate) mod document;
+mod family;
 pub(crate) mod files;
 mod init;
 mod sign;
@@ -10,11 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use throng_core::crypto::Suite;
-use throng_core::id::Family;
 use throng_core::limits::RECORD_ADDRESSES_MAX;
 use throng_core::membership::{Description, Record};
-use throng_core::{Scrubbed, Time};
+use throng_core::{NodeKeys, Scrubbed, Time};
 use throng_net::entropy;
 use throng_net::suite::Fast;
 
@@ -35,6 +34,8 @@ pub(crate) enum NetworkCommand {
     /// The first operator makes the next document, with new records and a new period of validity; the others sign it with
     /// the same command. Once enough have signed, it replaces the old one.
     Sign(sign::SignOptions),
+    /// Say that mixes are of one family: no circuit has two mixes of one operator
+    Family(family::FamilyOptions),
 }
 
 /// Makes a network, or renews its document.
@@ -42,16 +43,22 @@ pub(crate) fn run(command: &NetworkCommand) -> Result<()> {
     match command {
         NetworkCommand::Init(options) => init::init(options),
         NetworkCommand::Sign(options) => sign::renew(options),
+        NetworkCommand::Family(options) => family::join(options),
     }
+}
+
+/// The keys of the mix that a file describes; made if there are none yet.
+fn node_keys(path: &Path, file: &MixFile) -> Result<NodeKeys> {
+    let keys = beside(path, &file.keys);
+    if !keys.exists() {
+        files::write_keys(&keys, &entropy::secret(), Some(&entropy::secret()))?;
+    }
+    files::read_node_keys(&keys)
 }
 
 /// The signed record of the mix that a file describes. Makes its keys if there are none yet.
 pub(crate) fn record(path: &Path, file: &MixFile, now: Time) -> Result<Record> {
-    let keys_path = beside(path, &file.keys);
-    if !keys_path.exists() {
-        files::write_keys(&keys_path, &entropy::secret(), Some(&entropy::secret()))?;
-    }
-    let keys = files::read_node_keys(&keys_path)?;
+    let keys = node_keys(path, file)?;
     let addresses = if file.addresses.is_empty() { vec![file.listen] } else { file.addresses.clone() };
     if addresses.len() > RECORD_ADDRESSES_MAX {
         bail!("`addresses` in {} must have at most {RECORD_ADDRESSES_MAX} entries", path.display());
@@ -65,7 +72,8 @@ pub(crate) fn record(path: &Path, file: &MixFile, now: Time) -> Result<Record> {
     let description = Description {
         identity: keys.id::<Fast>(),
         link_key: keys.link_public::<Fast>(),
-        family: family(&file.family),
+        family: family::read(&file.family, keys.id::<Fast>())
+            .with_context(|| format!("`family` in {}", path.display()))?,
         capacity: file.capacity_kbps,
         addresses: addresses.into_iter().map(Scrubbed).collect(),
         exit_ports: file.exit_ports.parse().with_context(|| format!("`exit_ports` in {}", path.display()))?,
@@ -73,12 +81,6 @@ pub(crate) fn record(path: &Path, file: &MixFile, now: Time) -> Result<Record> {
         until: now + RECORD_LIFE,
     };
     Ok(Record::sign::<Fast>(description, keys.identity_secret()))
-}
-
-/// A family by its name.
-fn family(name: &str) -> Option<Family> {
-    let digest = Fast::hash(&[b"throng family 1\0", name.as_bytes()]);
-    digest.first_chunk().filter(|_| !name.is_empty()).map(|family| Family(*family))
 }
 
 fn days(days: u16) -> Duration {

@@ -62,9 +62,17 @@ pub(crate) fn renew(options: &SignOptions) -> Result<()> {
         read_any(&bytes, &roots, now).with_context(|| format!("in {}", options.document.display()))?;
     let (next, mut signatures) = match begun(options, current.statement())? {
         Some(begun) => begun,
-        None => (unsigned(&successor(options, current.statement(), now)?), Vec::new()),
+        None => (unsigned(&successor(options, &current, now)?), Vec::new()),
     };
     let statement = Statement::proposed::<Fast>(&next).context("nobody should sign this")?;
+    if statement.before != current.history() {
+        bail!(
+            "serial {} does not follow from {}: others have signed another serial {}. Compare them before anybody signs",
+            statement.serial,
+            options.document.display(),
+            current.statement().serial
+        );
+    }
     in_time(&statement, now)?;
     eprint!("{}", changes(current.statement(), &statement, now));
     note_signing(&options.key, &statement, &next)?;
@@ -127,8 +135,9 @@ fn begun(options: &SignOptions, current: &Statement) -> Result<Option<(Vec<u8>, 
 }
 
 /// The next document, from the one in force and the given records.
-fn successor(options: &SignOptions, current: &Statement, now: Time) -> Result<Statement> {
-    let mut statement = current.clone();
+fn successor(options: &SignOptions, current: &Document, now: Time) -> Result<Statement> {
+    let mut statement = current.statement().clone();
+    statement.before = current.history();
     statement.serial = statement.serial.checked_add(1).context("serial numbers are exhausted")?;
     statement.until = now + days(options.days.unwrap_or(DAYS));
     for path in &options.record {
@@ -215,7 +224,7 @@ fn changes(current: &Statement, next: &Statement, now: Time) -> String {
 /// Paths choose mixes by what they claim.
 fn in_words(mix: &Description, now: Time) -> String {
     let addresses: Vec<String> = mix.addresses.iter().map(|address| address.0.to_string()).collect();
-    let family = mix.family.map_or("none".into(), |family| files::to_hex(&family.0));
+    let family = mix.family.map_or("none".into(), |member| files::to_hex(&member.family.0[..8]));
     format!(
         "{} at {}, {} kbit/s, exit ports {}, family {family}, until in {} days",
         mix.identity.fingerprint(),

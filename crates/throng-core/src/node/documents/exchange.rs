@@ -14,13 +14,15 @@ use crate::documents::{Conflict, Document, DocumentError, Roots, claim};
 use crate::id::NeighbourKey;
 use crate::id::NodeId;
 use crate::limits::{
-    DOCUMENT_BYTES_MAX, FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE, FETCH_PAUSES_MAX, FETCH_REST,
-    FETCH_REST_FORGED, FETCH_RESTING_MAX, FETCH_TIME_MAX, FETCHES_MAX,
+    DOCUMENT_BEHIND_MAX, DOCUMENT_BYTES_MAX, DOUBTS_MAX, FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE,
+    FETCH_PAUSES_MAX, FETCH_REST, FETCH_REST_FORGED, FETCH_RESTING_MAX, FETCH_TIME_MAX, FETCHES_MAX,
 };
+use crate::output::Doubt;
 use crate::refused::Refused;
 use crate::time::Time;
 use crate::timers::Due;
 use crate::wire::control::Holding;
+use crate::wire::message::Held;
 
 /// The document in force, and those that are on their way.
 pub(crate) struct Exchange {
@@ -31,6 +33,7 @@ pub(crate) struct Exchange {
     fetches: Vec<Fetch>,
     /// Neighbours that did not give what they had announced, and until when they are not asked.
     resting: BTreeMap<NodeId, Time>,
+    doubts: Doubts,
     pub(crate) due: Due,
     pub(crate) next_round: Time,
 }
@@ -44,6 +47,22 @@ pub(crate) enum Teller {
     Stranger,
     /// A mix that our own document names.
     Mix(NodeId),
+}
+
+/// What exits said that does not fit to the document in force.
+#[derive(Default)]
+struct Doubts {
+    /// Digests that were reported.
+    reported: Vec<[u8; 32]>,
+    /// When an exit first said that it has a newer one.
+    behind_since: Option<Time>,
+}
+
+impl Doubts {
+    /// Whether there is nothing more to report of this one.
+    fn knows(&self, digest: &[u8; 32]) -> bool {
+        self.reported.len() >= DOUBTS_MAX || self.reported.contains(digest)
+    }
 }
 
 /// A document, and what we say of it.
@@ -91,8 +110,8 @@ pub(crate) enum Fetched {
 /// What a document that arrived turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Turned {
-    /// Newer: it is in force now.
-    InForce(Arc<Document>),
+    /// Newer: it is in force now. If it is not of one history with the one before, that one.
+    InForce(Arc<Document>, Option<Arc<Document>>),
     /// Another truth of the same serial.
     Conflict(Arc<Document>),
     /// Not newer.
@@ -102,10 +121,11 @@ pub(crate) enum Turned {
 }
 
 impl Exchange {
-    pub(crate) fn new<S: Suite>(roots: Roots, document: Arc<Document>, now: Time) -> Self {
-        let held = HeldDocument::new::<S>(document);
+    pub(crate) fn new(roots: Roots, document: Arc<Document>, now: Time) -> Self {
+        let held = HeldDocument::new(document);
         let (fetches, resting) = (Vec::new(), BTreeMap::new());
-        Self { roots, held, rival: None, fetches, resting, due: Due::NONE, next_round: now }
+        let doubts = Doubts::default();
+        Self { roots, held, rival: None, fetches, resting, doubts, due: Due::NONE, next_round: now }
     }
 
     /// The document in force.
@@ -117,6 +137,22 @@ impl Exchange {
     pub(crate) fn holdings(&self) -> impl Iterator<Item = Holding> + use<> {
         let rival = self.rival.as_ref().map(|rival| rival.holding);
         [Some(self.held.holding), rival].into_iter().flatten()
+    }
+
+    /// What an exit said over a circuit that it holds, if that is to be doubted and was not yet. It may lie: but whoever shows us
+    /// a history of our own cannot have it say the same.
+    pub(crate) fn compare(&mut self, exit: NodeId, held: Held, now: Time) -> Option<Doubt> {
+        let Held { serial, digest } = held;
+        let ours = &self.held.document;
+        let is_newer = serial > ours.statement().serial;
+        if serial == 0 || (!is_newer && ours.agrees(serial, &digest)) || self.doubts.knows(&digest) {
+            return None;
+        }
+        if is_newer && now < *self.doubts.behind_since.get_or_insert(now) + DOCUMENT_BEHIND_MAX {
+            return None;
+        }
+        self.doubts.reported.push(digest);
+        Some(Doubt { exit, serial, digest, is_newer })
     }
 
     /// Whether the operators equivocated: signed two documents of one serial.
@@ -185,7 +221,7 @@ impl Exchange {
         let announced = claim::<S>(&fetch.bytes) == Ok((fetch.what.serial, fetch.what.digest));
         let verified = announced.then(|| Document::verify::<S>(&fetch.bytes, &self.roots, now));
         match verified {
-            Some(Ok(document)) => Ok(self.consider::<S>(Arc::new(document))),
+            Some(Ok(document)) => Ok(self.consider(Arc::new(document))),
             Some(Err(
                 why @ (DocumentError::UnknownVersion(_)
                 | DocumentError::UnknownDesign
@@ -211,15 +247,18 @@ impl Exchange {
     }
 
     /// Puts a document in force if it is newer.
-    pub(crate) fn consider<S: Suite>(&mut self, document: Arc<Document>) -> Turned {
+    pub(crate) fn consider(&mut self, document: Arc<Document>) -> Turned {
         match document.replaces(&self.held.document) {
             Ok(true) => {
-                self.held = HeldDocument::new::<S>(Arc::clone(&document));
+                let before =
+                    core::mem::replace(&mut self.held, HeldDocument::new(Arc::clone(&document))).document;
                 self.rival = None;
-                Turned::InForce(document)
+                self.doubts = Doubts::default();
+                let is_one_history = document.agrees(before.statement().serial, before.digest());
+                Turned::InForce(document, (!is_one_history).then_some(before))
             }
             Err(Conflict { .. }) if self.rival.is_none() => {
-                self.rival = Some(HeldDocument::new::<S>(Arc::clone(&document)));
+                self.rival = Some(HeldDocument::new(Arc::clone(&document)));
                 Turned::Conflict(document)
             }
             Ok(false) | Err(Conflict { .. }) => Turned::Old,
@@ -322,10 +361,10 @@ impl Fetch {
 }
 
 impl HeldDocument {
-    fn new<S: Suite>(document: Arc<Document>) -> Self {
+    fn new(document: Arc<Document>) -> Self {
         let holding = Holding {
             serial: document.statement().serial,
-            digest: S::hash(&[document.signed_bytes()]),
+            digest: *document.digest(),
             length: document.as_bytes().len() as u32,
         };
         Self { document, holding }
@@ -336,7 +375,8 @@ impl HeldDocument {
 mod tests {
     use super::*;
     use crate::crypto::Portable;
-    use crate::documents::tests::{example, roots};
+    use crate::documents::Statement;
+    use crate::documents::tests::{example, roots, signed};
 
     const PART: usize = 100;
     const NOW: Time = Time::from_secs(150);
@@ -362,11 +402,11 @@ mod tests {
     }
 
     fn exchange() -> Exchange {
-        Exchange::new::<Portable>(roots(), Arc::new(example(5)), NOW)
+        Exchange::new(roots(), Arc::new(example(5)), NOW)
     }
 
     fn holding_of(document: &Document) -> Holding {
-        HeldDocument::new::<Portable>(Arc::new(document.clone())).holding
+        HeldDocument::new(Arc::new(document.clone())).holding
     }
 
     /// Gives all parts of these bytes, each twice and the last first; what came of it.
@@ -404,8 +444,45 @@ mod tests {
         let what = holding_of(&document);
         let asked = fetching(neighbours.offers(0, &mut exchange, what, NOW));
         let turned = give(&mut exchange, neighbours.0[0], what, asked, document.as_bytes()).unwrap();
-        assert!(matches!(turned, Turned::InForce(_)));
+        assert!(matches!(turned, Turned::InForce(_, None)));
         assert_eq!(exchange.holdings().collect::<Vec<_>>(), [what]);
+    }
+
+    #[test]
+    fn what_exits_hold_shows_a_history_of_our_own() {
+        let mut exchange = exchange(); // it holds the fifth
+        let exit = NodeId([9; 32]);
+        let mut say = |serial, digest, now| exchange.compare(exit, Held { serial, digest }, now);
+        for serial in 3..=5 {
+            assert_eq!(
+                say(serial, *example(serial).digest(), NOW),
+                None,
+                "serial {serial} is of one history with ours"
+            );
+        }
+        assert_eq!(say(0, [0; 32], NOW), None, "it has none");
+        for serial in [3, 5] {
+            let digest = [serial as u8; 32];
+            let doubt = Doubt { exit, serial, digest, is_newer: false };
+            assert_eq!(say(serial, digest, NOW), Some(doubt));
+            assert_eq!(say(serial, digest, NOW), None, "once");
+        }
+        let newer = (6, *example(6).digest());
+        assert_eq!(say(newer.0, newer.1, NOW), None, "neighbours may have it in a moment");
+        let later = NOW + DOCUMENT_BEHIND_MAX;
+        assert!(say(newer.0, newer.1, later).is_some_and(|doubt| doubt.is_newer));
+        let reported = (0..100).filter(|digest| say(4, [*digest; 32], later).is_some()).count();
+        assert!(reported < DOUBTS_MAX, "who makes them up is not reported without end: {reported}");
+    }
+
+    #[test]
+    fn a_newer_document_that_names_another_one_than_ours_is_reported() {
+        let ours = example(5);
+        let other = Statement { until: Time::from_secs(199), ..ours.statement().clone() };
+        let mut exchange = Exchange::new(roots(), Arc::new(signed(&other)), NOW);
+        let turned = exchange.consider(Arc::new(example(6)));
+        let Turned::InForce(_, Some(before)) = turned else { panic!("{turned:?}") };
+        assert_eq!(before.statement(), &other);
     }
 
     #[test]

@@ -15,12 +15,14 @@ use crate::documents::Document;
 use crate::id::{Fingerprint, NeighbourKey, NodeId};
 use crate::limits::{DOCUMENT_ROUND, STRANGERS_PER_SECOND_MAX};
 use crate::membership::{Record, View};
+use crate::output::Event;
 use crate::rate::Bucket;
 use crate::refused::Refused;
 use crate::route::NoRoute;
 use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::control::{Control, Holding};
+use crate::wire::message::Held;
 
 /// Whom a node knows, and the network document that says so.
 pub(super) struct Members {
@@ -38,7 +40,7 @@ impl Members {
         let Membership::Signed { roots, document } = membership else {
             return Self { view, exchange: None, strangers };
         };
-        let mut exchange = Exchange::new::<S>(roots, document, cx.now);
+        let mut exchange = Exchange::new(roots, document, cx.now);
         cx.timers.set(&mut exchange.due, cx.now, Timer::Exchange);
         Self { view, exchange: Some(Box::new(exchange)), strangers }
     }
@@ -88,6 +90,20 @@ impl Members {
     }
 
     // --- Documents ------------------------------------------------------------------------------------
+
+    /// Which document is in force here, for whoever asks over a circuit.
+    pub(super) fn held(&self) -> Held {
+        self.exchange.as_ref().map_or_else(Held::default, |exchange| {
+            let document = exchange.document();
+            Held { serial: document.statement().serial, digest: *document.digest() }
+        })
+    }
+
+    /// An exit says over a circuit what it holds.
+    pub(super) fn compare(&mut self, exit: NodeId, held: Held, cx: &mut Cx<'_>) {
+        let doubt = self.exchange.as_mut().and_then(|exchange| exchange.compare(exit, held, cx.now));
+        cx.out.events.extend(doubt.map(Event::DocumentDoubted));
+    }
 
     /// Tells a neighbour which document we hold.
     pub(super) fn tell(&self, link: NeighbourKey, cx: &mut Cx<'_>) {
@@ -156,7 +172,7 @@ impl Members {
 
     /// The owner has another document. What it turned out to be; nothing where no document is signed.
     pub(super) fn consider<S: Suite>(&mut self, document: Arc<Document>) -> Option<Turned> {
-        self.exchange.as_mut().map(|exchange| exchange.consider::<S>(document))
+        self.exchange.as_mut().map(|exchange| exchange.consider(document))
     }
 
     /// Asks again for what stayed away. Whether it is time to say to one neighbour what we hold.

@@ -19,7 +19,7 @@ mod table;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use self::admittance::Admittance;
@@ -395,6 +395,12 @@ impl<S: Suite> Neighbours<S> {
     /// Who is at the other end.
     pub(super) fn peer(&self, key: NeighbourKey) -> Option<NodeId> {
         self.links.get(key).and_then(Neighbour::peer)
+    }
+
+    /// Where a mix answered us, if there is a link to it.
+    pub(super) fn proved_at(&self, mix: NodeId) -> Option<IpAddr> {
+        let link = self.links.get(self.links.to_peer(mix)?).filter(|link| link.is_up())?;
+        Some(link.paths.chosen().ip())
     }
 
     pub(super) fn is_up(&self, key: NeighbourKey) -> bool {

@@ -3,12 +3,13 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::Origins;
 use super::origin::{BuildStage, Origin};
 use super::way::{Build, Step};
 use crate::crypto::{ANSWER_BYTES, Initiation, KeyUse, Suite};
-use crate::id::{CircuitId, NeighbourKey, OriginKey};
+use crate::id::{CircuitId, NeighbourKey, NodeId, OriginKey};
 use crate::layers::Layers;
 use crate::limits::IDLE_PROBE;
 use crate::membership::{Record, View};
@@ -23,18 +24,19 @@ use crate::wire::control::{Control, Ended};
 use crate::wire::message::{Message, request_name};
 
 impl<S: Suite> Origins<S> {
-    /// Draws the path of a circuit whose exit serves `port`.
+    /// Draws the path of a circuit whose exit serves `port`. `proved`: where a mix answered us.
     pub(in crate::node) fn draw_path(
         &mut self,
         port: Option<u16>,
         view: &View,
+        proved: &dyn Fn(NodeId) -> Option<IpAddr>,
         cx: &mut Cx<'_>,
     ) -> Result<Vec<Arc<Record>>, NoRoute> {
         let Some(rules) = self.client else { return Err(NoRoute::NoExit(None)) };
         let nobody = Resting::default();
         let resting = self.resting.as_deref().unwrap_or(&nobody);
         let (hops, first_hops) = (cx.design.route.hops(), cx.first_hops_in_use());
-        let wanted = Wanted { hops, rules, port, resting, first_hops };
+        let wanted = Wanted { hops, rules, port, resting, first_hops, proved };
         let path = choose(view, &wanted, &mut self.first_hops, &mut cx.chance.route, cx.now);
         cx.chance.route.forget();
         path

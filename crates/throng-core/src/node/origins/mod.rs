@@ -24,6 +24,7 @@ use super::context::Cx;
 use crate::config::ClientConfig;
 use crate::crypto::Suite;
 use crate::departure::{Departure, Source};
+use crate::effect::Effect;
 use crate::id::{CircuitId, End, NeighbourKey, NodeId, OriginKey};
 use crate::limits::GATHERED_MESSAGES_MAX;
 use crate::membership::{Record, View};
@@ -125,7 +126,10 @@ impl<S: Suite> Origins<S> {
                 return Err(Refused::Malformed);
             }
             Message::Payload(payload) if is_far_end => cx.out.deliver(CircuitId::origin(key), payload),
-            Message::Alive { token } if is_far_end => origin.answered(token, cx.now),
+            Message::Alive { token, holds } if is_far_end => {
+                origin.answered(token, cx.now);
+                cx.tell(Effect::ExitHolds { exit: origin.path[place].description().identity, held: holds });
+            }
             Message::Dummy => origin.pace.iter_mut().for_each(|pace| pace.hear()),
             Message::Extended { answer, record } => {
                 return self.hop_joined(key, (place + 1, record), answer, cx);

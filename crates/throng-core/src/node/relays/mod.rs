@@ -26,7 +26,7 @@ use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::control::{Control, Ended};
-use crate::wire::message::{Message, Piece, request_name};
+use crate::wire::message::{Held, Message, Piece, request_name};
 use crate::wire::parts::Gathering;
 
 /// All circuits through a node.
@@ -44,6 +44,8 @@ pub(super) enum Forwarded {
     Extend(ExtendRequest),
     /// It still does.
     AskAgain,
+    /// It asks whether we are there.
+    Probed { token: u32 },
     /// It was for us, and that is all.
     Done,
 }
@@ -255,9 +257,7 @@ impl<S: Suite> Relays<S> {
                 relay.delivers = true;
                 cx.out.deliver(CircuitId::relayed(key), payload);
             }
-            Message::Probe { token } if is_last => {
-                self.send_message(key, &Message::Alive { token }, Time::ZERO, cx);
-            }
+            Message::Probe { token } if is_last => return Ok(Forwarded::Probed { token }),
             Message::Extend { next, offer } => {
                 return Ok(Forwarded::Extend(ExtendRequest::new(numbers, offer, next)));
             }
@@ -278,6 +278,11 @@ impl<S: Suite> Relays<S> {
         let onward = relay.wrap(header.space, header.number, body, cx.design.geometry, cx.now)?;
         cx.counts.cells_relayed += 1;
         Ok((source_of(key, true), Departure::soon(relay.previous.0, onward)))
+    }
+
+    /// The origin asked whether we are there: we are, and hold this.
+    pub(super) fn answer_probe(&mut self, key: RelayKey, token: u32, holds: Held, cx: &mut Cx<'_>) {
+        self.send_message(key, &Message::Alive { token, holds }, Time::ZERO, cx);
     }
 
     /// A packet of our pipe, to the origin.

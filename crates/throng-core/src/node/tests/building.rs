@@ -10,7 +10,7 @@ use core::time::Duration;
 use crate::config::{ClientConfig, Membership, NodeConfig, NodeKeys};
 use crate::crypto::Portable;
 use crate::design::Design;
-use crate::id::{CircuitId, Family, NodeId};
+use crate::id::{CircuitId, NodeId};
 use crate::limits::DATAGRAM_BYTES_MIN;
 use crate::membership::{Description, Record};
 use crate::node::origins::{Build, Hop};
@@ -63,7 +63,7 @@ impl Net {
                 let description = Description {
                     identity: keys(number).id::<Portable>(),
                     link_key: keys(number).link_public::<Portable>(),
-                    family: Some(Family([number; 16])),
+                    family: None,
                     capacity: 1000,
                     addresses: vec![Scrubbed(address(number))],
                     exit_ports: Ports::reduced(),
