@@ -276,6 +276,8 @@ pub const COMPANY_EVERY: Duration = Duration::from_millis(10);
 pub const RATE_BPS_MIN: u64 = 1_000;
 /// See [`RATE_BPS_MIN`].
 pub const RATE_BPS_MAX: u64 = 100_000_000;
+/// What cover that strangers ask of a mix may take of its line, bits per second, where no record says what it carries.
+pub const COVER_FOR_OTHERS_BPS: u64 = 500_000_000;
 /// What goes into a slot is decided this long before it: longer than timers are late.
 pub const SLOT_GUARD: Duration = Duration::from_millis(2);
 /// Datagrams of slots leave at whole multiples of this.

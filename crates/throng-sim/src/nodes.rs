@@ -126,7 +126,7 @@ impl<'p, S: Suite> Run<'p, S> {
             let ports = if number < self.plan.exits { Ports::reduced() } else { Ports::none() };
             let capacity = match self.lines(number).up_bps {
                 Some(bps) => (bps / 1000).clamp(1, 1_000_000) as u32,
-                None => 1000,
+                None => 1_000_000,
             };
             mix_with_capacity::<S>(number as u32, mix_address(number), ports, &design, capacity)
         };

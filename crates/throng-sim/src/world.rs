@@ -84,7 +84,7 @@ pub fn mix_config<S: Suite>(
     exit_ports: Ports,
     design: &Arc<Design>,
 ) -> (NodeConfig, Arc<Record>) {
-    mix_with_capacity::<S>(number, address, exit_ports, design, 1000)
+    mix_with_capacity::<S>(number, address, exit_ports, design, 1_000_000)
 }
 
 /// The same, for a mix that says that it can carry so much, kb/s.

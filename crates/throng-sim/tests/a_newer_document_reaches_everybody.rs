@@ -121,6 +121,35 @@ fn two_truths_of_one_serial_stop_every_client_until_there_is_a_newer_one() {
     assert!(network.attach(3, 3).is_some(), "a newer document ends it");
 }
 
+/// A document with a history that nobody else knows, signed with operators' keys.
+#[test]
+fn a_client_that_is_given_a_history_of_its_own_hears_of_it_from_the_far_ends_of_its_circuits() {
+    let mut network = Network::new(Plan { mixes: 5, exits: 2, signed: true, ..Plan::default() });
+    network.world.run_for(Duration::from_secs(2));
+    let Membership::Signed { document, .. } = signed(2, &network.records, 3) else { unreachable!() };
+    let client = network.client;
+    network.world.command(client, Command::Document(document));
+    let exits: Vec<_> = network.records[..2].iter().map(|exit| exit.description().identity).collect();
+    let doubts = |(_, event): &(Time, Event)| {
+        matches!(event, Event::DocumentDoubted(doubt)
+            if doubt.serial == 1 && !doubt.is_newer && exits.contains(&doubt.exit))
+    };
+    assert!(
+        network
+            .world
+            .run_until(Duration::from_secs(60), |world| { world.take_events(client).iter().any(doubts) })
+    );
+    // Whoever goes from one history to the other sees that, too.
+    let other = signed(3, &network.records, 3);
+    give(&mut network, 0, other);
+    assert!(network.world.run_until(Duration::from_secs(300), |world| {
+        let is_seen = |(_, event): &(Time, Event)| {
+            matches!(event, Event::OtherHistory { before } if before.statement().serial == 2)
+        };
+        world.take_events(client).iter().any(is_seen)
+    }));
+}
+
 #[test]
 fn circuits_outlive_a_document_that_brings_other_cover_or_none() {
     let mut network = Network::new(Plan { mixes: 12, exits: 2, spare: 1, signed: true, ..Plan::default() });

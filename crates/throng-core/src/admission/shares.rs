@@ -71,21 +71,20 @@ impl<K: Copy + Ord> Shares<K> {
         self.set(leaf, party, self.of(leaf));
     }
 
-    /// Who gives something up if a leaf of a party (none yet) wants one thing more and there is no room: from block
-    /// to block, the part that has most. None if nobody has more than the one who wants
-    /// it would have then.
-    pub(crate) fn makes_room_for(&self, leaf: Option<K>, party: Party) -> Option<K> {
+    /// Who gives something up if a leaf of a party (none yet) wants so much `more` and there is no room: from block to block,
+    /// the part that has most. None if nobody has more than the one who wants it would have then.
+    pub(crate) fn makes_room_for(&self, leaf: Option<K>, party: Party, more: usize) -> Option<K> {
         let [mut block, way @ ..] = party.way();
         for own in way {
             match self.greediest_part(block)? {
-                (most, Part::Block(greediest)) if most > self.count(own) + 1 => {
+                (most, Part::Block(greediest)) if most > self.count(own) + more => {
                     return self.greediest_leaf(greediest);
                 }
                 _ => block = own,
             }
         }
         match self.greediest_part(block)? {
-            (most, Part::Leaf(greediest)) if most > leaf.map_or(0, |leaf| self.of(leaf)) + 1 => {
+            (most, Part::Leaf(greediest)) if most > leaf.map_or(0, |leaf| self.of(leaf)) + more => {
                 Some(greediest)
             }
             _ => None,
@@ -172,7 +171,7 @@ mod tests {
     fn fill(shares: &mut Shares<u32>, room: usize, wanted: impl IntoIterator<Item = (u32, Party)>) {
         for (leaf, party) in wanted {
             if shares.all() >= room {
-                let Some(victim) = shares.makes_room_for(Some(leaf), party) else { continue };
+                let Some(victim) = shares.makes_room_for(Some(leaf), party, 1) else { continue };
                 shares.remove(victim);
             }
             shares.add(leaf, party);
@@ -229,7 +228,7 @@ mod tests {
             for (leaf, comes) in steps {
                 if comes {
                     let room = 12;
-                    if shares.all() == room && shares.makes_room_for(Some(leaf), party(leaf)).is_none() {
+                    if shares.all() == room && shares.makes_room_for(Some(leaf), party(leaf), 1).is_none() {
                         let wide = |leaf: u32| shares.count(party(leaf).way()[2]);
                         prop_assert!((0..3).all(|other| wide(other) <= wide(leaf) + 1));
                     }

@@ -37,6 +37,15 @@ pub enum CircuitCover {
 }
 
 impl CircuitCover {
+    /// What the end of a circuit sends, bits per second.
+    pub(crate) const fn bps(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Constant(rate) => rate.as_bps(),
+            Self::Poisson { rate, loops } => rate.as_bps() + loops.as_bps(),
+        }
+    }
+
     /// What may be written.
     pub(super) const EXAMPLES: &'static str = "end-to-end=64kbps or poisson=64kbps:8kbps (payloads : loops)";
 

@@ -26,6 +26,9 @@ impl<S: Suite> Rooms<S> {
         if !self.relays.has_few_parts() || !self.origins.has_few_parts() {
             problems.push("more messages in parts than there may be".into());
         }
+        if !self.relays.counts_covered() {
+            problems.push("circuits that speak in slots are counted wrong".into());
+        }
         self.neighbours.audit(&common.slots, &mut problems);
         self.audit_circuits(&mut problems);
         self.audit_timers(common, &mut problems);

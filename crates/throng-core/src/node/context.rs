@@ -43,6 +43,8 @@ pub(super) struct Me {
     pub(super) is_exit: bool,
     /// What a client's cover may cost.
     pub(super) budget: Option<Budget>,
+    /// What cover may take that strangers ask of us, bits per second: on clients' links, and as much in circuits that end here.
+    pub(super) cover_for_others: u64,
 }
 
 /// One stream of random numbers per purpose.

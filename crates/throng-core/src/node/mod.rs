@@ -34,6 +34,7 @@ use crate::crypto::Suite;
 use crate::design::Design;
 use crate::documents::Document;
 use crate::id::{CircuitId, NodeId};
+use crate::limits::COVER_FOR_OTHERS_BPS;
 use crate::membership::{Record, View};
 use crate::mixing::Company;
 use crate::output::Outbox;
@@ -121,6 +122,7 @@ impl<S: Suite> Node<S> {
             relays_for_others: config.relays,
             is_exit: config.is_exit,
             budget: config.client.as_ref().map(|client| client.budget),
+            cover_for_others: cover_for_others(&config.membership.view(), config.keys.id::<S>()),
         };
         let mut common = Common {
             slots: slots_for(&config.design, me.budget, seed, now),
@@ -259,6 +261,11 @@ pub struct Sizes {
     pub relayed: usize,
     /// Circuits of its own.
     pub own: usize,
+}
+
+/// Half of what a mix says that it carries: what comes from users has to go on. Bits per second.
+fn cover_for_others(known: &View, me: NodeId) -> u64 {
+    known.get(me).map_or(COVER_FOR_OTHERS_BPS, |record| u64::from(record.description().capacity) * 1000 / 2)
 }
 
 fn slots_for(design: &Design, budget: Option<Budget>, seed: &Seed, now: Time) -> SlotClock {

@@ -34,6 +34,8 @@ pub struct Net {
     pub paths: Vec<Vec<Vec<NodeId>>>,
     /// First hops that nodes do not trust any more, and when.
     pub mistrusted: Vec<(usize, NodeId, Time)>,
+    /// How the network works, but for the length of paths.
+    pub design: Design,
     /// Nodes between which nothing passes.
     pub apart: BTreeSet<(usize, usize)>,
 }
@@ -52,14 +54,15 @@ impl Net {
             open: Vec::new(),
             paths: Vec::new(),
             mistrusted: Vec::new(),
+            design: Design::default(),
             apart: BTreeSet::new(),
         }
     }
 
     /// A mix and its record.
-    pub fn mix(&mut self, address: &str, known: Vec<Arc<Record>>) -> (usize, Arc<Record>) {
+    pub fn mix(&mut self, address: &str, mut known: Vec<Arc<Record>>) -> (usize, Arc<Record>) {
         let address = address.parse().unwrap();
-        let config = self.config(known, None);
+        let config = self.config(Vec::new(), None);
         let description = Description {
             identity: config.keys.id::<Toy>(),
             link_key: config.keys.link_public::<Toy>(),
@@ -71,13 +74,16 @@ impl Net {
             until: Time::from_secs(1_000_000),
         };
         let record = Arc::new(Record::sign::<Toy>(description, config.keys.identity_secret()));
+        known.push(Arc::clone(&record));
+        let config = NodeConfig { membership: Membership::Given(known), ..config };
         (self.insert(address, config), record)
     }
 
     /// A client with so many circuits through all of `through`, in some order.
     pub fn client(&mut self, address: SocketAddr, circuits: usize, through: &[Arc<Record>]) -> usize {
         let mut config = self.config(through.to_vec(), Some(circuits));
-        config.design = Arc::new(Design { route: Route::free(through.len()).unwrap(), ..Design::default() });
+        config.design =
+            Arc::new(Design { route: Route::free(through.len()).unwrap(), ..self.design.clone() });
         self.insert(address, config)
     }
 
@@ -115,7 +121,7 @@ impl Net {
         let secret = Toy::hash(&[b"secret", &[self.seed], &self.nodes.len().to_le_bytes()]);
         NodeConfig {
             keys: NodeKeys::new(secret, Toy::hash(&[b"link", &secret])),
-            design: Arc::new(Design::default()),
+            design: Arc::new(self.design.clone()),
             relays: circuits.is_none(),
             is_exit: circuits.is_none(),
             client: circuits.map(|spare| ClientConfig { spare, rules, ..ClientConfig::default() }),

@@ -9,11 +9,13 @@ use alloc::vec::Vec;
 use super::Neighbours;
 use super::neighbour::Who;
 use crate::admission::{Party, Permits, Shares};
+use crate::cover::Rate;
 use crate::crypto::Suite;
 use crate::id::{End, NeighbourKey, RelayKey};
 use crate::limits::{CIRCUITS_PER_BLOCK_MAX, HANDSHAKES_PER_SECOND_MAX, LINKS_MAX};
 use crate::membership::View;
 use crate::node::context::Cx;
+use crate::rate::Bucket;
 use crate::time::Time;
 use crate::wire::control::Ended;
 
@@ -21,16 +23,29 @@ use crate::wire::control::Ended;
 pub(super) struct Admittance {
     links: Shares<NeighbourKey>,
     circuits: Shares<NeighbourKey>,
+    /// What clients' slots take, kbit/s.
+    cover: Shares<NeighbourKey>,
+    /// Padding of defences at our end of clients' links: how many a second, of all together.
+    padding: Bucket,
     pub(super) handshakes: Permits,
 }
 
 impl Admittance {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(cx: &Cx<'_>) -> Self {
+        let padding = cx.me.cover_for_others / (8 * cx.design.geometry.datagram() as u64);
         Self {
             links: Shares::new(),
             circuits: Shares::new(),
-            handshakes: Permits::new(HANDSHAKES_PER_SECOND_MAX, now),
+            cover: Shares::new(),
+            padding: Bucket::new(u32::try_from(padding).unwrap_or(u32::MAX), cx.now),
+            handshakes: Permits::new(HANDSHAKES_PER_SECOND_MAX, cx.now),
         }
+    }
+
+    fn assign(&mut self, link: NeighbourKey, party: Party) {
+        self.links.assign(link, party);
+        self.circuits.assign(link, party);
+        self.cover.assign(link, party);
     }
 
     pub(super) fn circuit_came(&mut self, link: NeighbourKey) {
@@ -46,6 +61,22 @@ impl Admittance {
     pub(super) fn link_went(&mut self, link: NeighbourKey) {
         self.links.forget(link);
         self.circuits.forget(link);
+        self.cover.forget(link);
+    }
+
+    /// A neighbour has no slots any more that it asked for.
+    pub(super) fn cover_went(&mut self, link: NeighbourKey) {
+        self.cover.forget(link);
+    }
+
+    /// Nobody has slots any more.
+    pub(super) fn all_cover_went(&mut self) {
+        self.cover = Shares::new();
+    }
+
+    /// Whether a defence may pad now.
+    pub(super) fn may_pad(&mut self, now: Time) -> bool {
+        self.padding.take(now)
     }
 }
 
@@ -55,7 +86,7 @@ impl<S: Suite> Neighbours<S> {
     pub(super) fn admit(&mut self, key: NeighbourKey, party: Party, cx: &mut Cx<'_>) -> bool {
         let Some(admittance) = &mut self.admittance else { return self.links.len() <= LINKS_MAX };
         if admittance.links.all() >= LINKS_MAX {
-            match admittance.links.makes_room_for(None, party) {
+            match admittance.links.makes_room_for(None, party, 1) {
                 Some(greediest) => self.drop_link(greediest, Ended::Busy, cx),
                 None => return false,
             }
@@ -76,8 +107,7 @@ impl<S: Suite> Neighbours<S> {
             link.paths.record = Some(Arc::clone(record));
         }
         if let Some(admittance) = &mut self.admittance {
-            admittance.links.assign(key, party);
-            admittance.circuits.assign(key, party);
+            admittance.assign(key, party);
         }
     }
 
@@ -88,8 +118,7 @@ impl<S: Suite> Neighbours<S> {
         if let Some(admittance) = &mut self.admittance
             && admittance.links.party(key).is_some_and(|before| !before.is_mix())
         {
-            admittance.links.assign(key, party);
-            admittance.circuits.assign(key, party);
+            admittance.assign(key, party);
         }
     }
 
@@ -109,6 +138,25 @@ impl<S: Suite> Neighbours<S> {
         admittance.handshakes.take(party, &mut cx.chance.keys, cx.now)
     }
 
+    /// A client asks for slots of this rate: all clients together get what we may spend on them, and whoever has most makes room.
+    /// One that is to be covered and cannot be is better off elsewhere: whether it may stay.
+    pub(super) fn admit_cover(&mut self, key: NeighbourKey, rate: Rate, cx: &mut Cx<'_>) -> bool {
+        let wanted = rate.as_bps().div_ceil(1000) as usize;
+        let most = (cx.me.cover_for_others / 1000) as usize;
+        while let Some(admittance) = &mut self.admittance {
+            let Some(party) = admittance.links.party(key) else { return false };
+            let more = wanted.saturating_sub(admittance.cover.of(key));
+            if admittance.cover.all() + more <= most {
+                admittance.cover.set(key, party, wanted);
+                return true;
+            }
+            let greediest = admittance.cover.makes_room_for(Some(key), party, more);
+            let Some(greediest) = greediest.filter(|greediest| *greediest != key) else { return false };
+            self.drop_link(greediest, Ended::Busy, cx);
+        }
+        true
+    }
+
     /// Whether the narrow block of addresses that a neighbour is in has as many circuits as one may have.
     pub(in crate::node) fn has_its_circuits(&self, key: NeighbourKey) -> bool {
         let Some(admittance) = &self.admittance else { return false };
@@ -120,7 +168,7 @@ impl<S: Suite> Neighbours<S> {
     /// neighbour would have.
     pub(in crate::node) fn circuit_that_makes_room(&self, key: NeighbourKey) -> Option<RelayKey> {
         let admittance = self.admittance.as_ref()?;
-        let greediest = admittance.circuits.makes_room_for(Some(key), admittance.links.party(key)?)?;
+        let greediest = admittance.circuits.makes_room_for(Some(key), admittance.links.party(key)?, 1)?;
         match self.links.get(greediest)?.circuits.any_from_there()? {
             End::Previous(relay) => Some(relay),
             End::Next(_) | End::Origin(_) => None,
@@ -143,6 +191,9 @@ impl<S: Suite> Neighbours<S> {
             );
             let circuits = link.circuits.ends().filter(|end| matches!(end, End::Previous(_))).count();
             check(admittance.circuits.of(key) == circuits, "circuits of a neighbour that are not counted");
+            let asked_for_slots = link.slots.is_some() && link.who == Who::Client;
+            check(!asked_for_slots || admittance.cover.of(key) > 0, "a client's slots that are not counted");
+            check(link.slots.is_some() || admittance.cover.of(key) == 0, "slots are counted that are gone");
         }
         let gone = |(key, _): (NeighbourKey, usize)| self.links.get(key).is_none();
         check(!admittance.links.leaves().any(gone), "a link is counted that is gone");

@@ -18,7 +18,7 @@ use crate::membership::View;
 use crate::node::context::Cx;
 use crate::time::Time;
 use crate::wire::cell::CellHeader;
-use crate::wire::control::Control;
+use crate::wire::control::{Control, Ended};
 
 /// A neighbour that is covered may be silent for so many gaps more than another one.
 const GAPS_OF_PATIENCE: u32 = 4;
@@ -43,7 +43,10 @@ impl<S: Suite> Neighbours<S> {
             }
             (false, cover) => cover.slots(),
         };
-        law.into_iter().for_each(|law| self.begin_slots(key, law, cx));
+        if let Some(law) = law {
+            self.admittance.iter_mut().for_each(|admittance| admittance.cover_went(key));
+            self.begin_slots(key, law, cx);
+        }
     }
 
     /// Every link gets slots if the design says so and it has none.
@@ -132,6 +135,7 @@ impl<S: Suite> Neighbours<S> {
     pub(in crate::node) fn receive_uncover(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get_mut(key).filter(|link| link.who == Who::Client) else { return };
         link.end_cover(key, cx);
+        self.admittance.iter_mut().for_each(|admittance| admittance.cover_went(key));
     }
 
     /// A client asks us to speak as it does: not faster than the design says, and as long as it speaks.
@@ -140,6 +144,9 @@ impl<S: Suite> Neighbours<S> {
         if cx.me.relays_for_others && self.links.get(key).is_some_and(|link| link.who == Who::Client) {
             let geometry = cx.design.geometry;
             let rate = Rate::of_gap(gap.max(most.gap(geometry)), geometry);
+            if !self.admit_cover(key, rate, cx) {
+                return self.drop_link(key, Ended::Busy, cx);
+            }
             self.begin_slots(key, LinkSlots::Constant(rate), cx);
         }
     }
@@ -147,6 +154,7 @@ impl<S: Suite> Neighbours<S> {
     /// A design with other cover is in force, and a clock with nothing on it: all slots are new.
     pub(in crate::node) fn cover_anew(&mut self, view: &View, cx: &mut Cx<'_>) {
         self.demand = None;
+        self.admittance.iter_mut().for_each(|admittance| admittance.all_cover_went());
         let mut spoke = Vec::new();
         for (key, link) in self.links.iter_mut() {
             link.guard = None;
@@ -166,6 +174,7 @@ impl<S: Suite> Neighbours<S> {
         for key in keys {
             while self.send_held(key, cx) {}
             let had_slots = self.links.get_mut(key).and_then(|link| link.end_cover(key, cx)).is_some();
+            self.admittance.iter_mut().for_each(|admittance| admittance.cover_went(key));
             if had_slots {
                 self.send_past_slots(key, &Control::Uncover, last, cx);
             }
@@ -259,6 +268,9 @@ impl<S: Suite> Neighbours<S> {
     }
 
     fn pad(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
+        if !self.admittance.as_mut().is_none_or(|admittance| admittance.may_pad(cx.now)) {
+            return;
+        }
         let guard = self.links.get_mut(key).and_then(|link| link.guard.as_mut());
         guard.into_iter().for_each(|guard| guard.defence.observe(Passed::Sent, cx.now));
         cx.slots.note(|spent| spent.filler += 1);

@@ -32,6 +32,8 @@ use crate::wire::parts::Gathering;
 /// All circuits through a node.
 pub(super) struct Relays<S: Suite> {
     relays: SlotMap<RelayKey, Box<Relay<S>>>,
+    /// How many of them speak in slots.
+    covered: usize,
     /// Messages longer than a cell of which some parts are there.
     parts: Gathering<RelayKey, GATHERED_MESSAGES_MAX>,
 }
@@ -62,7 +64,7 @@ pub(super) enum Extension {
 
 impl<S: Suite> Relays<S> {
     pub(super) fn new() -> Self {
-        Self { relays: SlotMap::with_key(), parts: Gathering::new() }
+        Self { relays: SlotMap::with_key(), covered: 0, parts: Gathering::new() }
     }
 
     // --- Set-up ---------------------------------------------------------------------------------------
@@ -320,17 +322,23 @@ impl<S: Suite> Relays<S> {
     }
 
     /// A circuit speaks in slots of its own from now on, if the design says so.
+    ///
+    /// One that is to be covered, and for which there is nothing left to spend, is better off at another exit.
     fn cover(&mut self, key: RelayKey, cx: &mut Cx<'_>) {
         let Some(relay) = self.relays.get_mut(key) else { return };
         let (cover, timing) = (cx.design.cover.circuits, cx.slots.timing_of(Timing::Relay(key)));
-        if let Some(pace) = CircuitPace::new(cover, false, cx.design.geometry, timing, cx.now) {
-            cx.slots.schedule(pace.due(), Speaker::Relay(key));
-            relay.pace = Some(Box::new(pace));
+        let Some(pace) = CircuitPace::new(cover, false, cx.design.geometry, timing, cx.now) else { return };
+        if (self.covered as u64 + 1) * cover.bps() > cx.me.cover_for_others {
+            return self.end(key, Ended::Busy, cx);
         }
+        cx.slots.schedule(pace.due(), Speaker::Relay(key));
+        relay.pace = Some(Box::new(pace));
+        self.covered += 1;
     }
 
     /// Other cover is in force: those that spoke in slots speak in other ones, if there are any.
     pub(super) fn cover_anew(&mut self, cx: &mut Cx<'_>) {
+        self.covered = 0;
         let spoke: Vec<RelayKey> =
             self.relays.iter_mut().filter_map(|(key, relay)| relay.pace.take().map(|_| key)).collect();
         if cx.slots.is_running() {
@@ -343,7 +351,10 @@ impl<S: Suite> Relays<S> {
         let Some(relay) = self.relays.get_mut(key) else { return };
         let heard = relay.heard();
         // The origin speaks in slots: one that does not any more has ended them, and is not to be spoken to without end.
-        relay.pace.take_if(|pace| cx.now - heard > CIRCUIT_SILENT_MIN.max(pace.gap() * SLOTS_SILENT_MAX));
+        let is_silent = |pace: &mut Box<CircuitPace>| {
+            cx.now - heard > CIRCUIT_SILENT_MIN.max(pace.gap() * SLOTS_SILENT_MAX)
+        };
+        self.covered -= usize::from(relay.pace.take_if(is_silent).is_some());
         let Some(pace) = &mut relay.pace else { return };
         let missed = pace.skip(cx.now);
         let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn(cx.now)));
@@ -374,6 +385,7 @@ impl<S: Suite> Relays<S> {
         self.parts.forget(key);
         if let Some(pace) = &relay.pace {
             cx.slots.unschedule(pace.due(), Speaker::Relay(key));
+            self.covered -= 1;
         }
         let (link, name) = relay.previous;
         cx.tell(Effect::CircuitOff { link, name, told: Some(why) });
@@ -413,6 +425,11 @@ impl<S: Suite> Relays<S> {
     }
 
     // --- Audit ----------------------------------------------------------------------------------------
+
+    /// Whether those that speak in slots are counted right.
+    pub(super) fn counts_covered(&self) -> bool {
+        self.covered == self.relays.values().filter(|relay| relay.pace.is_some()).count()
+    }
 
     pub(super) fn has_few_parts(&self) -> bool {
         self.parts.is_within_bound()
