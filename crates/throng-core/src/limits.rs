@@ -31,6 +31,8 @@ pub const DOCUMENT_RECORDS_MAX: usize = 4096;
 pub const DOCUMENTS_BEFORE_MAX: usize = 32;
 /// What exits say of documents that contradict ours, until one is reported: so many of them.
 pub const DOUBTS_MAX: usize = 16;
+/// So long one neighbour alone is asked for a document; then another one as well.
+pub const FETCH_ALONE: Duration = Duration::from_secs(10);
 /// How long a newer document may be with exits before neighbours that do not have it are suspected.
 pub const DOCUMENT_BEHIND_MAX: Duration = Duration::from_secs(3600);
 /// Longest network document.
@@ -258,6 +260,10 @@ pub const FIRST_HOP_FORGIVEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600
 pub const FIRST_HOP_TRIALS_KEPT: u16 = 128;
 /// First hops that a client has ever tried before it begins again with its oldest.
 pub const FIRST_HOPS_MAX: usize = 12;
+/// Paths that were cut at their first hop, to go on behind another one as they did.
+pub const CUT_PATHS_MAX: usize = 32;
+/// For how long.
+pub const CUT_PATHS_KEPT: Duration = Duration::from_secs(600);
 /// A first hop that did not answer is left alone for this long.
 pub const FIRST_HOP_REST: Duration = Duration::from_secs(30);
 /// After a failed build the next one waits up to this long.

@@ -5,6 +5,7 @@
 #[path = "common/net.rs"]
 mod net;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,5 +76,30 @@ fn an_honest_first_hop_is_kept_though_a_third_of_the_mixes_lets_circuits_down() 
         let (net, owned, _) = an_hour(30, 10, seed);
         let honest = net.mistrusted.iter().filter(|(_, mix, _)| !owned.contains(mix)).count();
         assert_eq!(honest, 0, "seed {seed}");
+    }
+}
+
+/// Somebody cuts a user's line for two seconds every ten, for half an hour.
+#[test]
+fn whoever_cuts_a_line_again_and_again_has_its_user_meet_few_other_exits() {
+    for seed in 0..3 {
+        let mut net = Net::new(seed);
+        let there: Vec<(usize, Arc<Record>)> =
+            (1..=24).map(|mix| net.mix(&format!("9.{mix}.0.1:9000"), Vec::new())).collect();
+        let known: Vec<Arc<Record>> = there.iter().map(|(_, record)| Arc::clone(record)).collect();
+        for (number, _) in &there {
+            known.iter().for_each(|record| net.learn(*number, record));
+        }
+        let client = net.client_of_three_hops("20.0.0.1:5000".parse().unwrap(), 1, &known);
+        for _ in 0..180 {
+            net.apart.extend((0..24).map(|mix| (mix, client)));
+            net.run(Duration::from_secs(2));
+            net.apart.clear();
+            net.run(Duration::from_secs(8));
+        }
+        let exits: BTreeSet<NodeId> = net.paths[client].iter().map(|path| path[2]).collect();
+        println!("seed {seed}: {} circuits through {} exits", net.paths[client].len(), exits.len());
+        // One or two would be met in peace, and eleven if every cut had other mixes drawn.
+        assert!(exits.len() <= 6, "seed {seed}: {} exits of 24", exits.len());
     }
 }

@@ -63,17 +63,24 @@ fn whoever_asks_for_most_slots_makes_room_and_honest_users_keep_theirs() {
 }
 
 #[test]
-fn an_exit_covers_no_more_circuits_than_it_can_pay() {
+fn an_exit_covers_no_more_circuits_than_it_can_pay_and_whoever_has_most_makes_room() {
     let mut net = Net::new(4);
     net.design.cover = "end-to-end=64kbps".parse().unwrap();
     let (mix, record) = net.mix("9.0.0.1:9000", Vec::new());
     let through = [record];
-    for number in 0..10 {
-        net.client(home(number), 3, &through);
-    }
+    let greedy: Vec<usize> = (0..12).map(|number| net.client(in_one_block(number), 1, &through)).collect();
+    net.run(Duration::from_secs(30));
+    let have = |net: &Net| greedy.iter().map(|client| net.ready[*client]).sum::<usize>();
+    assert!(have(&net) >= 6, "they have what there is: {}", have(&net));
+    let modest: Vec<usize> = (0..5).map(|number| net.client(home(number), 1, &through)).collect();
     net.run(Duration::from_secs(30));
     let rate = spends(&mut net, mix);
-    println!("{rate} of {HALF} bytes/s, {} circuits", net.nodes[mix].1.sizes().relayed);
-    assert!((HALF / 2..=HALF).contains(&rate), "{rate} bytes/s, of thirty circuits that want 240 000");
+    println!(
+        "{rate} of {HALF} bytes/s, {} circuits, {} of the greedy",
+        net.nodes[mix].1.sizes().relayed,
+        have(&net)
+    );
+    assert!((HALF / 2..=HALF).contains(&rate), "{rate} bytes/s, of seventeen circuits that want 139 000");
+    assert!(modest.iter().all(|client| net.ready[*client] > 0), "who wants one has it");
     assert_eq!(net.nodes[mix].1.audit(), Vec::<String>::new());
 }

@@ -58,6 +58,24 @@ fn one_block_of_addresses_takes_no_links_from_others() {
 }
 
 #[test]
+fn a_block_of_addresses_that_has_all_it_may_have_shares_it() {
+    let mut net = Net::new(1);
+    let (mix, record) = net.mix("9.0.0.1:9000", Vec::new());
+    let through = [record];
+    let greedy: Vec<usize> = (0..9)
+        .map(|port| net.client(SocketAddr::from(([66, 6, 6, 6], 1000 + port)), 1000, &through))
+        .collect();
+    net.run(Duration::from_secs(60));
+    let all = |net: &Net, clients: &[usize]| clients.iter().map(|client| net.ready[*client]).sum::<usize>();
+    assert!(all(&net, &greedy) > CIRCUITS_PER_BLOCK_MAX * 9 / 10, "{}", all(&net, &greedy));
+    let neighbour = net.client(SocketAddr::from(([66, 6, 6, 7], 5000)), 4, &through);
+    net.run(Duration::from_secs(10));
+    assert_eq!(net.ready[neighbour], 4, "a neighbour has what he needs");
+    assert!(net.nodes[mix].1.sizes().relayed <= CIRCUITS_PER_BLOCK_MAX);
+    assert_eq!(net.nodes[mix].1.audit(), Vec::<String>::new());
+}
+
+#[test]
 fn a_full_mix_takes_circuits_from_the_greediest_and_none_from_an_honest_mix() {
     let mut net = Net::new(1);
     let (mix, record) = net.mix("9.0.0.1:9000", Vec::new());

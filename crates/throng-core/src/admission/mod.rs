@@ -12,4 +12,4 @@ mod shares;
 
 pub(crate) use self::party::Party;
 pub(crate) use self::permits::Permits;
-pub(crate) use self::shares::Shares;
+pub(crate) use self::shares::{Among, Shares};

@@ -29,6 +29,17 @@ enum Part<K> {
     Leaf(K),
 }
 
+/// Who may be the one that makes room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Among {
+    All,
+    /// Those in the narrow block of addresses of whoever wants something, since it has all that one may have.
+    Block,
+}
+
+/// Where the narrow block of addresses stands on a party's way.
+const NARROW: usize = 3;
+
 impl<K: Copy + Ord> Shares<K> {
     pub(crate) const fn new() -> Self {
         Self { leaves: BTreeMap::new(), blocks: BTreeMap::new() }
@@ -73,9 +84,19 @@ impl<K: Copy + Ord> Shares<K> {
 
     /// Who gives something up if a leaf of a party (none yet) wants so much `more` and there is no room: from block to block,
     /// the part that has most. None if nobody has more than the one who wants it would have then.
-    pub(crate) fn makes_room_for(&self, leaf: Option<K>, party: Party, more: usize) -> Option<K> {
-        let [mut block, way @ ..] = party.way();
-        for own in way {
+    pub(crate) fn makes_room_for(
+        &self,
+        leaf: Option<K>,
+        party: Party,
+        more: usize,
+        among: Among,
+    ) -> Option<K> {
+        let way = party.way();
+        let (mut block, way) = match among {
+            Among::All => (way[0], &way[1..]),
+            Among::Block => (way[NARROW], &way[NARROW + 1..]),
+        };
+        for &own in way {
             match self.greediest_part(block)? {
                 (most, Part::Block(greediest)) if most > self.count(own) + more => {
                     return self.greediest_leaf(greediest);
@@ -108,8 +129,7 @@ impl<K: Copy + Ord> Shares<K> {
 
     /// How much the narrow block of addresses holds that a party is in.
     pub(crate) fn of_narrow_block(&self, party: Party) -> usize {
-        let [_, _, _, narrow, _] = party.way();
-        self.count(narrow)
+        self.count(party.way()[NARROW])
     }
 
     /// All that hold something, and how much.
@@ -171,7 +191,7 @@ mod tests {
     fn fill(shares: &mut Shares<u32>, room: usize, wanted: impl IntoIterator<Item = (u32, Party)>) {
         for (leaf, party) in wanted {
             if shares.all() >= room {
-                let Some(victim) = shares.makes_room_for(Some(leaf), party, 1) else { continue };
+                let Some(victim) = shares.makes_room_for(Some(leaf), party, 1, Among::All) else { continue };
                 shares.remove(victim);
             }
             shares.add(leaf, party);
@@ -228,7 +248,7 @@ mod tests {
             for (leaf, comes) in steps {
                 if comes {
                     let room = 12;
-                    if shares.all() == room && shares.makes_room_for(Some(leaf), party(leaf), 1).is_none() {
+                    if shares.all() == room && shares.makes_room_for(Some(leaf), party(leaf), 1, Among::All).is_none() {
                         let wide = |leaf: u32| shares.count(party(leaf).way()[2]);
                         prop_assert!((0..3).all(|other| wide(other) <= wide(leaf) + 1));
                     }

@@ -6,13 +6,17 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::time::Duration;
 
 use super::link_slots::Waits;
 use super::queue::{Queue, Room};
+use super::rate::DEFENCE_PADDING;
 use crate::departure::Departure;
 use crate::limits::SLOT_QUEUE_CELLS_MAX;
+use crate::rate::Bucket;
 use crate::rng::Seed;
 use crate::time::Time;
+use crate::wire::Geometry;
 
 /// The defences of a user link: what runs at the client, and what at its first mix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +81,7 @@ pub enum Act {
 pub(crate) struct Guard {
     pub(crate) defence: Box<dyn Defence>,
     queue: Queue<Waits>,
+    padding: Bucket,
     /// When it is looked at next.
     pub(crate) due: Time,
     /// It wanted too much at once, and has to wait.
@@ -91,8 +96,20 @@ pub(crate) enum Pass {
 }
 
 impl Guard {
-    pub(crate) fn new(defence: Box<dyn Defence>, room: Room) -> Self {
-        Self { defence, queue: Queue::new(room), due: Time::NEVER, not_before: Time::ZERO }
+    pub(crate) fn new(defence: Box<dyn Defence>, room: Room, geometry: Geometry, now: Time) -> Self {
+        let padding = Duration::from_secs(1).as_nanos() / DEFENCE_PADDING.gap(geometry).as_nanos();
+        Self {
+            defence,
+            queue: Queue::new(room),
+            padding: Bucket::new(padding as u32, now),
+            due: Time::NEVER,
+            not_before: Time::ZERO,
+        }
+    }
+
+    /// Whether it may pad now: what its text wants is bounded by the rate that it counts for.
+    pub(crate) fn may_pad(&mut self, now: Time) -> bool {
+        self.padding.take(now)
     }
 
     /// A cell wants to leave.

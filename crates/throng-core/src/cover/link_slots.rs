@@ -193,8 +193,8 @@ impl Pace {
         self.slots.gap()
     }
 
-    /// Takes a cell in for a later slot; gives it back if too many wait.
-    pub(crate) fn push(&mut self, cell: Waits) -> Result<(), Waits> {
+    /// Takes a cell in for a later slot, perhaps in the place of another circuit's; what has no room comes back.
+    pub(crate) fn push(&mut self, cell: Waits) -> Result<Option<Waits>, Waits> {
         let each = (SLOT_QUEUE_SPAN.as_nanos() / self.gap().as_nanos().max(1)) as usize;
         let each = each.clamp(SLOT_QUEUE_CELLS_MIN, SLOT_QUEUE_CELLS_MAX);
         self.queue.push(cell.0.header.circuit, cell, each)

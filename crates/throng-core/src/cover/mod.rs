@@ -36,6 +36,7 @@ pub use mix_link::MixLinkCover;
 pub use mutant::Mutant;
 #[cfg(mutants)]
 pub use mutant::plant;
+pub(crate) use rate::DEFENCE_PADDING;
 pub use rate::{DEFAULT_RATE, Rate};
 pub(crate) use schedule::Schedule;
 use scheme::Scheme;

@@ -1,6 +1,6 @@
 //! What waits for slots: a short queue for each circuit, served in turn.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,6 +22,8 @@ impl Room {
 /// second turn: set-ups and documents are such messages, too, and must not keep circuits silent.
 pub(crate) struct Queue<T> {
     queues: BTreeMap<u32, VecDeque<T>>,
+    /// Circuits behind how much of them waits; circuit 0 is not among them.
+    longest: BTreeSet<(usize, u32)>,
     /// The circuit that was served last; 0 before the first.
     served: u32,
     /// Whether the last turn was circuit 0's.
@@ -39,36 +41,70 @@ impl<T> Drop for Queue<T> {
 impl<T> Queue<T> {
     /// An empty one, among others of a node that share this room.
     pub(crate) fn new(room: Room) -> Self {
-        Self { queues: BTreeMap::new(), served: 0, was_control: false, len: 0, room }
+        Self {
+            queues: BTreeMap::new(),
+            longest: BTreeSet::new(),
+            served: 0,
+            was_control: false,
+            len: 0,
+            room,
+        }
     }
 
-    /// Takes something in, unless so much of its circuit, or as much in all as there is room for, is waiting.
-    pub(crate) fn push(&mut self, circuit: u32, item: T, each: usize) -> Result<(), T> {
+    /// Takes something in, unless so much of its circuit is waiting. Where no more may wait in all, the newest goes of the circuit
+    /// of which most waits, if that is more than of this one: what has no room comes back.
+    pub(crate) fn push(&mut self, circuit: u32, item: T, each: usize) -> Result<Option<T>, T> {
         let waiting = self.queues.get(&circuit).map_or(0, VecDeque::len);
-        if waiting >= each || self.len >= self.room.share() {
+        if waiting >= each {
             return Err(item);
         }
+        let mut gone = None;
+        if self.len >= self.room.share() {
+            let greediest = self.longest.last().filter(|(most, _)| *most > waiting + 1).copied();
+            let Some((_, greediest)) = greediest else { return Err(item) };
+            gone = self.take(greediest, VecDeque::pop_back);
+        }
         self.queues.entry(circuit).or_default().push_back(item);
+        self.recount(circuit, waiting);
         self.len += 1;
         self.room.0.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(gone)
     }
 
     /// The next one: each circuit has one turn after the other.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let circuit = self.next()?;
-        let queue = self.queues.get_mut(&circuit)?;
-        let item = queue.pop_front()?;
-        if queue.is_empty() {
-            self.queues.remove(&circuit);
-        }
+        let item = self.take(circuit, VecDeque::pop_front)?;
         self.was_control = circuit == 0;
         if circuit != 0 {
             self.served = circuit;
         }
+        Some(item)
+    }
+
+    /// Takes one of a circuit out.
+    fn take(&mut self, circuit: u32, end: impl FnOnce(&mut VecDeque<T>) -> Option<T>) -> Option<T> {
+        let queue = self.queues.get_mut(&circuit)?;
+        let before = queue.len();
+        let item = end(queue)?;
+        self.recount(circuit, before);
         self.len -= 1;
         self.room.0.fetch_sub(1, Ordering::Relaxed);
         Some(item)
+    }
+
+    /// A circuit's queue was so long, and is not any more.
+    fn recount(&mut self, circuit: u32, before: usize) {
+        let after = self.queues.get(&circuit).map_or(0, VecDeque::len);
+        if after == 0 {
+            self.queues.remove(&circuit);
+        }
+        if circuit != 0 {
+            self.longest.remove(&(before, circuit));
+            if after > 0 {
+                self.longest.insert((after, circuit));
+            }
+        }
     }
 
     fn next(&self) -> Option<u32> {
@@ -118,6 +154,23 @@ mod tests {
         assert_eq!(order, [0, 10, 1, 20, 2, 30, 3, 11, 4, 21, 5, 31]);
     }
 
+    #[test]
+    fn circuits_that_fill_a_link_make_room_for_one_that_has_less() {
+        let mut queue = Queue::new(Room::default());
+        let mut item = 0;
+        while queue.push(1 + item % 100, item, 512).is_ok_and(|gone| gone.is_none()) {
+            item += 1;
+        }
+        assert_eq!(queue.len(), SLOT_QUEUE_ALL_MAX);
+        let gone = queue.push(1000, item, 512).unwrap().expect("one of those that have most");
+        assert!(gone > item - 200, "its newest");
+        assert!(queue.push(1000, item, 512).is_ok_and(|gone| gone.is_some()));
+        assert_eq!(queue.len(), SLOT_QUEUE_ALL_MAX);
+        let mut equal = Queue::new(Room::default());
+        (0..SLOT_QUEUE_ALL_MAX as u32).for_each(|circuit| assert!(equal.push(1 + circuit, 0, 512).is_ok()));
+        assert_eq!(equal.push(9999, 7, 512), Err(7), "nobody has more");
+    }
+
     /// A stranger may have as many links as there are, each at the slowest rate.
     #[test]
     fn many_greedy_links_leave_room_for_a_modest_one() {
@@ -130,7 +183,8 @@ mod tests {
         let mut taken = 0;
         for circuit in 1..100 {
             for queue in &mut greedy {
-                (0..50).for_each(|item| taken += usize::from(queue.push(circuit, item, 512).is_ok()));
+                let fits = |gone: Result<Option<u32>, u32>| gone.is_ok_and(|gone| gone.is_none());
+                (0..50).for_each(|item| taken += usize::from(fits(queue.push(circuit, item, 512))));
             }
         }
         assert!(taken < SLOT_QUEUE_NODE_MAX && taken > SLOT_QUEUE_NODE_MAX / 2, "{taken} wait");

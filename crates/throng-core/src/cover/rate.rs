@@ -45,6 +45,9 @@ const fn bits(geometry: Geometry) -> u64 {
 /// The paper's rate for users' links.
 pub const DEFAULT_RATE: Rate = Rate(64_000);
 
+/// What a defence may pad on one link.
+pub(crate) const DEFENCE_PADDING: Rate = Rate(512_000);
+
 impl FromStr for Rate {
     type Err = InvalidValue;
 

@@ -431,10 +431,17 @@ impl Document {
     /// Whether `other`, the digest of a document of this serial, can be of one history with it. What is longer ago than it
     /// tells, or yet to come, can.
     pub fn agrees(&self, serial: u64, other: &[u8; 32]) -> bool {
-        let Some(ago) = self.statement.serial.checked_sub(serial) else { return true };
-        let Ok(ago) = usize::try_from(ago) else { return true };
-        let ours = core::iter::once(&self.digest).chain(&self.statement.before).nth(ago);
-        ours.is_none_or(|ours| ours == other)
+        self.named(serial).is_none_or(|ours| ours == other)
+    }
+
+    /// Whether it says that `other` is the digest of the document of this serial.
+    pub fn names(&self, serial: u64, other: &[u8; 32]) -> bool {
+        self.named(serial) == Some(other)
+    }
+
+    fn named(&self, serial: u64) -> Option<&[u8; 32]> {
+        let ago = usize::try_from(self.statement.serial.checked_sub(serial)?).ok()?;
+        core::iter::once(&self.digest).chain(&self.statement.before).nth(ago)
     }
 
     /// All of it.
@@ -653,6 +660,7 @@ pub(crate) mod tests {
         assert!(!third.agrees(1, elsewhere.digest()));
         assert!(!third.agrees(3, first.digest()), "of its own serial there is one only");
         assert!(first.agrees(3, third.digest()), "the older one cannot know");
+        assert!(third.names(1, first.digest()) && !third.names(4, first.digest()));
         let silent = Statement { before: Vec::new(), ..statement(3) };
         assert_eq!(
             verify(&document(&silent, &[0, 1])),

@@ -7,6 +7,7 @@ use super::neighbours::{Asked, Reach};
 use super::origins::Build;
 use super::relays::{ExtendRequest, Extension, To};
 use super::rooms::Rooms;
+use crate::admission::Among;
 use crate::crypto::{ANSWER_BYTES, KeyUse, OFFER_BYTES, Suite};
 use crate::id::{End, NeighbourKey, OriginKey, RelayKey};
 use crate::layers::Layers;
@@ -52,13 +53,12 @@ impl<S: Suite> Rooms<S> {
 
     /// Whether one more circuit from a neighbour fits. In a full mix whoever has most gives one up for it.
     fn make_room(&mut self, link: NeighbourKey, cx: &mut Cx<'_>) -> bool {
-        if self.neighbours.has_its_circuits(link) {
-            return false;
-        }
-        if !self.relays.is_full() {
-            return true;
-        }
-        let Some(greediest) = self.neighbours.circuit_that_makes_room(link) else { return false };
+        let among = match self.neighbours.has_its_circuits(link) {
+            true => Among::Block,
+            false if self.relays.is_full() => Among::All,
+            false => return true,
+        };
+        let Some(greediest) = self.neighbours.circuit_that_makes_room(link, among) else { return false };
         self.relays.end(greediest, Ended::Busy, cx);
         self.route_effects(cx);
         true
@@ -102,7 +102,9 @@ impl<S: Suite> Rooms<S> {
         cx: &mut Cx<'_>,
     ) -> Result<Option<Arc<Record>>, Refused> {
         let Some((previous, _)) = self.relays.previous(relay) else { return Ok(None) };
-        self.neighbours.may_ask(previous, cx.now)?;
+        if !self.neighbours.may_have_circuits(previous, cx.now) {
+            return Err(Refused::TooMany);
+        }
         let before = self.neighbours.peer(previous);
         let here = cx.me.id;
         let leads_on = |record: &Record| {

@@ -65,6 +65,10 @@ impl<S: Suite> Rooms<S> {
                 Forwarded::Onward(source, departure) => self.depart(source, departure, body, cx),
                 Forwarded::Extend(wanted) => self.extend(relay, wanted, cx)?,
                 Forwarded::AskAgain => self.ask_next(relay, cx),
+                Forwarded::WantsSlots => {
+                    let party = self.neighbours.party(link);
+                    party.into_iter().for_each(|party| self.relays.cover_for(relay, party, cx));
+                }
                 Forwarded::Probed { token } => {
                     self.relays.answer_probe(relay, token, self.members.held(), cx)
                 }

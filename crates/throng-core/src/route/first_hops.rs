@@ -31,7 +31,10 @@ struct FirstHop {
     id: NodeId,
     /// It did not answer; not to be asked before.
     rests_until: Time,
-    trials: Trials,
+    /// Of circuits that somebody used.
+    used: Trials,
+    /// Of circuits that nobody had used yet: a first hop may break only those that are, or only those that are not.
+    unused: Trials,
     /// Until then it is used only where there is no other one: too few circuits held that went past it.
     mistrusted_until: Time,
 }
@@ -45,7 +48,8 @@ struct Trials {
 
 impl FirstHop {
     fn new(id: NodeId) -> Self {
-        Self { id, rests_until: Time::ZERO, trials: Trials::default(), mistrusted_until: Time::ZERO }
+        let (used, unused) = (Trials::default(), Trials::default());
+        Self { id, rests_until: Time::ZERO, used, unused, mistrusted_until: Time::ZERO }
     }
 
     fn is_mistrusted(&self, now: Time) -> bool {
@@ -131,21 +135,23 @@ impl FirstHops {
         }
     }
 
-    /// Notes what became of a circuit that got past a first hop: whether it held until we needed it no more. Says so if the hop
+    /// Notes what became of a circuit that got past a first hop, used or not: whether it held until we needed it no more. Says so if the hop
     /// gives way to another one. That takes another first hop behind which circuits do hold, since whatever breaks them further
     /// on breaks them behind all; and it never happens to all, or who can break circuits would choose our first hops.
-    pub(crate) fn led_on(&mut self, id: NodeId, has_held: bool, now: Time) -> bool {
+    pub(crate) fn led_on(&mut self, id: NodeId, was_used: bool, has_held: bool, now: Time) -> bool {
+        let trials = |hop: &FirstHop| if was_used { hop.used } else { hop.unused };
         let mistrusted = self.hops.iter().filter(|hop| hop.is_mistrusted(now)).count();
-        let Some(place) = self.hops.iter().position(|hop| hop.id == id) else { return false };
-        self.hops[place].trials.note(has_held);
-        let hop = &self.hops[place];
-        let is_worst = self.hops.iter().any(|other| other.trials.are_much_better_than(hop.trials));
-        let gives_way =
-            hop.trials.are_bad() && is_worst && !hop.is_mistrusted(now) && mistrusted + 1 < FIRST_HOPS;
-        if gives_way {
-            let hop = &mut self.hops[place];
-            hop.mistrusted_until = now + FIRST_HOP_FORGIVEN_AFTER;
-            hop.trials = Trials::default();
+        let Some(hop) = self.hops.iter_mut().find(|hop| hop.id == id) else { return false };
+        if was_used {
+            hop.used.note(has_held)
+        } else {
+            hop.unused.note(has_held)
+        }
+        let (own, is_mistrusted) = (trials(hop), hop.is_mistrusted(now));
+        let is_worst = self.hops.iter().any(|other| trials(other).are_much_better_than(own));
+        let gives_way = own.are_bad() && is_worst && !is_mistrusted && mistrusted + 1 < FIRST_HOPS;
+        if let Some(hop) = self.hops.iter_mut().find(|hop| gives_way && hop.id == id) {
+            *hop = FirstHop { mistrusted_until: now + FIRST_HOP_FORGIVEN_AFTER, ..FirstHop::new(id) };
         }
         gives_way
     }
@@ -190,7 +196,7 @@ mod tests {
         let mut gone = Vec::new();
         for trial in 0..100 {
             for (id, held) in ids.into_iter().zip(held) {
-                if hops.led_on(id, trial * 37 % 100 < held, now) {
+                if hops.led_on(id, true, trial * 37 % 100 < held, now) {
                     gone.push(id);
                 }
             }
@@ -210,6 +216,22 @@ mod tests {
     }
 
     #[test]
+    fn a_first_hop_that_breaks_only_what_is_used_gives_way_however_much_holds_that_is_not() {
+        let (mut hops, ids) = three();
+        let now = Time::from_secs(1);
+        let mut gone = Vec::new();
+        for trial in 0..100 {
+            for id in ids {
+                (0..10).for_each(|_| assert!(!hops.led_on(id, false, true, now)));
+                if hops.led_on(id, true, id != ids[1] || trial % 20 == 0, now) {
+                    gone.push(id);
+                }
+            }
+        }
+        assert_eq!(gone, [ids[1]]);
+    }
+
+    #[test]
     fn never_do_all_give_way_and_each_is_forgiven_after_a_week() {
         let (mut hops, ids) = three();
         let mut count = |now| {
@@ -218,7 +240,7 @@ mod tests {
                 // Somebody on the line breaks what goes past whichever first hop is the best.
                 count += ids
                     .iter()
-                    .filter(|id| hops.led_on(**id, trial % 3 == 0 && **id == ids[trial / 90 % 3], now))
+                    .filter(|id| hops.led_on(**id, false, trial % 3 == 0 && **id == ids[trial / 90 % 3], now))
                     .count();
             }
             (count, ids.iter().filter(|id| hops.is_mistrusted(**id, now)).count())

@@ -26,6 +26,8 @@ pub(crate) struct Wanted<'r> {
     /// Where a first hop answered us, if it did. Of those that stand in a record, none is proved: a first hop that could
     /// make up its networks would keep honest exits in them out of our paths.
     pub(crate) proved: &'r dyn Fn(NodeId) -> Option<IpAddr>,
+    /// How it shall go on behind the first hop, where the rules permit it.
+    pub(crate) behind: Option<Vec<Arc<Record>>>,
 }
 
 /// Draws a path, first hop first.
@@ -55,6 +57,11 @@ pub(crate) fn choose(
     });
     for first in firsts {
         let first = Hop::first(first, wanted.proved);
+        let fits_first =
+            |mix: &Arc<Record>| fits(mix.description(), core::slice::from_ref(&first), wanted.rules);
+        if let Some(behind) = wanted.behind.as_ref().filter(|behind| behind.iter().all(fits_first)) {
+            return Ok([core::slice::from_ref(&first.record), behind].concat());
+        }
         if let Some(exit) = exit_after(core::slice::from_ref(&first), rng) {
             path.extend([first, Hop::later(exit)]);
             break;
@@ -184,6 +191,7 @@ mod tests {
             resting: &Resting::default(),
             first_hops: 3,
             proved: &|_| None,
+            behind: None,
         };
         choose(view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO)
     }
@@ -258,6 +266,7 @@ mod tests {
                 resting,
                 first_hops: 1,
                 proved: &proved,
+                behind: None,
             };
             let exits: BTreeSet<_> = (0..200)
                 .map(|_| choose(&view, &wanted, &mut first_hops, &mut rng, Time::ZERO).unwrap()[1].clone())
@@ -293,6 +302,7 @@ mod tests {
                 resting,
                 first_hops: 3,
                 proved: &|_| None,
+                behind: None,
             };
             let draw = |_| choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap()[1].clone();
             (0..100).map(draw).filter(|exit| exit.description().identity == id(1)).count()
@@ -316,6 +326,7 @@ mod tests {
             resting: &Resting::default(),
             first_hops: 3,
             proved: &|_| None,
+            behind: None,
         };
         let mut exits: BTreeMap<String, u32> = BTreeMap::new();
         let mut middles: BTreeMap<String, u32> = BTreeMap::new();

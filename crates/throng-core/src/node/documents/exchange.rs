@@ -14,7 +14,7 @@ use crate::documents::{Conflict, Document, DocumentError, Roots, claim};
 use crate::id::NeighbourKey;
 use crate::id::NodeId;
 use crate::limits::{
-    DOCUMENT_BEHIND_MAX, DOCUMENT_BYTES_MAX, DOUBTS_MAX, FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE,
+    DOCUMENT_BEHIND_MAX, DOCUMENT_BYTES_MAX, DOUBTS_MAX, FETCH_ALONE, FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE,
     FETCH_PAUSES_MAX, FETCH_REST, FETCH_REST_FORGED, FETCH_RESTING_MAX, FETCH_TIME_MAX, FETCHES_MAX,
 };
 use crate::output::Doubt;
@@ -52,16 +52,17 @@ pub(crate) enum Teller {
 /// What exits said that does not fit to the document in force.
 #[derive(Default)]
 struct Doubts {
-    /// Digests that were reported.
-    reported: Vec<[u8; 32]>,
+    /// Who said something that was reported, once, and what.
+    reported: Vec<(NodeId, [u8; 32])>,
     /// When an exit first said that it has a newer one.
     behind_since: Option<Time>,
 }
 
 impl Doubts {
-    /// Whether there is nothing more to report of this one.
-    fn knows(&self, digest: &[u8; 32]) -> bool {
-        self.reported.len() >= DOUBTS_MAX || self.reported.contains(digest)
+    /// Whether there is nothing more to report of this: an exit that makes things up does so once.
+    fn knows(&self, exit: NodeId, digest: &[u8; 32]) -> bool {
+        let is_same = |(by, what): &(NodeId, [u8; 32])| *by == exit || what == digest;
+        self.reported.len() >= DOUBTS_MAX || self.reported.iter().any(is_same)
     }
 }
 
@@ -145,13 +146,13 @@ impl Exchange {
         let Held { serial, digest } = held;
         let ours = &self.held.document;
         let is_newer = serial > ours.statement().serial;
-        if serial == 0 || (!is_newer && ours.agrees(serial, &digest)) || self.doubts.knows(&digest) {
+        if serial == 0 || (!is_newer && ours.agrees(serial, &digest)) || self.doubts.knows(exit, &digest) {
             return None;
         }
         if is_newer && now < *self.doubts.behind_since.get_or_insert(now) + DOCUMENT_BEHIND_MAX {
             return None;
         }
-        self.doubts.reported.push(digest);
+        self.doubts.reported.push((exit, digest));
         Some(Doubt { exit, serial, digest, is_newer })
     }
 
@@ -184,8 +185,10 @@ impl Exchange {
         self.resting.retain(|_, until| *until > now);
         let known = two_truths && self.rival.is_some();
         let fits = (1..=DOCUMENT_BYTES_MAX).contains(&(what.length as usize));
+        // One gives it, unless it is slow, or promises something else under the same name.
+        let gives = |fetch: &Fetch| fetch.what == what && now - fetch.begun < FETCH_ALONE;
         let busy = self.fetches.len() >= FETCHES_MAX
-            || self.fetches.iter().any(|fetch| fetch.mix == mix || fetch.what.digest == what.digest);
+            || self.fetches.iter().any(|fetch| fetch.mix == mix || gives(fetch));
         if known || busy || !fits || self.resting.contains_key(&mix) {
             return Heard::Nothing;
         }
@@ -254,7 +257,7 @@ impl Exchange {
                     core::mem::replace(&mut self.held, HeldDocument::new(Arc::clone(&document))).document;
                 self.rival = None;
                 self.doubts = Doubts::default();
-                let is_one_history = document.agrees(before.statement().serial, before.digest());
+                let is_one_history = document.names(before.statement().serial, before.digest());
                 Turned::InForce(document, (!is_one_history).then_some(before))
             }
             Err(Conflict { .. }) if self.rival.is_none() => {
@@ -451,8 +454,8 @@ mod tests {
     #[test]
     fn what_exits_hold_shows_a_history_of_our_own() {
         let mut exchange = exchange(); // it holds the fifth
-        let exit = NodeId([9; 32]);
-        let mut say = |serial, digest, now| exchange.compare(exit, Held { serial, digest }, now);
+        let exit = |serial: u64| NodeId([serial as u8; 32]);
+        let mut say = |serial, digest, now| exchange.compare(exit(serial), Held { serial, digest }, now);
         for serial in 3..=5 {
             assert_eq!(
                 say(serial, *example(serial).digest(), NOW),
@@ -463,7 +466,7 @@ mod tests {
         assert_eq!(say(0, [0; 32], NOW), None, "it has none");
         for serial in [3, 5] {
             let digest = [serial as u8; 32];
-            let doubt = Doubt { exit, serial, digest, is_newer: false };
+            let doubt = Doubt { exit: exit(serial), serial, digest, is_newer: false };
             assert_eq!(say(serial, digest, NOW), Some(doubt));
             assert_eq!(say(serial, digest, NOW), None, "once");
         }
@@ -472,7 +475,7 @@ mod tests {
         let later = NOW + DOCUMENT_BEHIND_MAX;
         assert!(say(newer.0, newer.1, later).is_some_and(|doubt| doubt.is_newer));
         let reported = (0..100).filter(|digest| say(4, [*digest; 32], later).is_some()).count();
-        assert!(reported < DOUBTS_MAX, "who makes them up is not reported without end: {reported}");
+        assert_eq!(reported, 1, "who makes them up is reported once, and others still are");
     }
 
     #[test]
@@ -483,6 +486,17 @@ mod tests {
         let turned = exchange.consider(Arc::new(example(6)));
         let Turned::InForce(_, Some(before)) = turned else { panic!("{turned:?}") };
         assert_eq!(before.statement(), &other);
+    }
+
+    #[test]
+    fn who_promises_a_document_and_is_slow_keeps_nobody_else_from_giving_it() {
+        let (neighbours, mut exchange, document) = (Neighbours::new(), exchange(), example(6));
+        let what = holding_of(&document);
+        let longer = Holding { length: what.length + 1, ..what };
+        fetching(neighbours.offers(0, &mut exchange, longer, NOW));
+        fetching(neighbours.offers(1, &mut exchange, what, NOW));
+        assert_eq!(neighbours.offers(2, &mut exchange, what, NOW), Heard::Nothing, "one gives it");
+        fetching(neighbours.offers(2, &mut exchange, what, NOW + FETCH_ALONE));
     }
 
     #[test]

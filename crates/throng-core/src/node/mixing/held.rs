@@ -1,7 +1,7 @@
 //! The cells that a strategy holds: bounded, fair, and their memory is used again.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::departure::Departure;
@@ -17,6 +17,8 @@ pub(crate) struct Held {
     spare: Vec<Box<[u8]>>,
     /// How many cells wait for each circuit and direction.
     counts: BTreeMap<(NeighbourKey, u32), usize>,
+    /// The same, behind how many they are.
+    ranks: BTreeSet<(usize, (NeighbourKey, u32))>,
     held: usize,
     dropped: u64,
 }
@@ -35,7 +37,7 @@ impl Held {
         }
         let mut copy = self.spare.pop().unwrap_or_else(|| alloc::vec![0; body.len()].into_boxed_slice());
         copy.copy_from_slice(body);
-        *self.counts.entry(circuit).or_insert(0) += 1;
+        self.recount(circuit, mine, mine + 1);
         self.held += 1;
         let cell = Some((departure, copy));
         let place = match self.free.pop() {
@@ -80,9 +82,7 @@ impl Held {
 
     /// Drops a cell of the circuit that holds most, if that is more than `mine` and one.
     fn make_room(&mut self, mine: usize) -> bool {
-        let Some((&greediest, &most)) = self.counts.iter().max_by_key(|(_, count)| **count) else {
-            return false;
-        };
+        let Some(&(most, greediest)) = self.ranks.last() else { return false };
         if most <= mine + 1 {
             return false;
         }
@@ -103,11 +103,17 @@ impl Held {
     fn forget(&mut self, departure: Departure) {
         self.held -= 1;
         let circuit = (departure.link, departure.header.circuit);
-        if let Some(count) = self.counts.get_mut(&circuit) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&circuit);
-            }
+        let count = self.counts.get(&circuit).copied().unwrap_or(0);
+        self.recount(circuit, count, count.saturating_sub(1));
+    }
+
+    fn recount(&mut self, circuit: (NeighbourKey, u32), before: usize, after: usize) {
+        self.ranks.remove(&(before, circuit));
+        if after > 0 {
+            self.counts.insert(circuit, after);
+            self.ranks.insert((after, circuit));
+        } else {
+            self.counts.remove(&circuit);
         }
     }
 }

@@ -8,14 +8,13 @@ use alloc::vec::Vec;
 
 use super::Neighbours;
 use super::neighbour::Who;
-use crate::admission::{Party, Permits, Shares};
+use crate::admission::{Among, Party, Permits, Shares};
 use crate::cover::Rate;
 use crate::crypto::Suite;
 use crate::id::{End, NeighbourKey, RelayKey};
 use crate::limits::{CIRCUITS_PER_BLOCK_MAX, HANDSHAKES_PER_SECOND_MAX, LINKS_MAX};
 use crate::membership::View;
 use crate::node::context::Cx;
-use crate::rate::Bucket;
 use crate::time::Time;
 use crate::wire::control::Ended;
 
@@ -23,22 +22,19 @@ use crate::wire::control::Ended;
 pub(super) struct Admittance {
     links: Shares<NeighbourKey>,
     circuits: Shares<NeighbourKey>,
-    /// What clients' slots take, kbit/s.
+    /// Links of clients that are covered. Each counts for the rate that the design gives it, also if it asks for less: who wants
+    /// little must not take much from others.
     cover: Shares<NeighbourKey>,
-    /// Padding of defences at our end of clients' links: how many a second, of all together.
-    padding: Bucket,
     pub(super) handshakes: Permits,
 }
 
 impl Admittance {
-    pub(super) fn new(cx: &Cx<'_>) -> Self {
-        let padding = cx.me.cover_for_others / (8 * cx.design.geometry.datagram() as u64);
+    pub(super) fn new(now: Time) -> Self {
         Self {
             links: Shares::new(),
             circuits: Shares::new(),
             cover: Shares::new(),
-            padding: Bucket::new(u32::try_from(padding).unwrap_or(u32::MAX), cx.now),
-            handshakes: Permits::new(HANDSHAKES_PER_SECOND_MAX, cx.now),
+            handshakes: Permits::new(HANDSHAKES_PER_SECOND_MAX, now),
         }
     }
 
@@ -46,6 +42,10 @@ impl Admittance {
         self.links.assign(link, party);
         self.circuits.assign(link, party);
         self.cover.assign(link, party);
+    }
+
+    pub(super) fn is_known_mix(&self, link: NeighbourKey) -> bool {
+        self.links.party(link).is_some_and(Party::is_mix)
     }
 
     pub(super) fn circuit_came(&mut self, link: NeighbourKey) {
@@ -73,11 +73,6 @@ impl Admittance {
     pub(super) fn all_cover_went(&mut self) {
         self.cover = Shares::new();
     }
-
-    /// Whether a defence may pad now.
-    pub(super) fn may_pad(&mut self, now: Time) -> bool {
-        self.padding.take(now)
-    }
 }
 
 impl<S: Suite> Neighbours<S> {
@@ -86,7 +81,7 @@ impl<S: Suite> Neighbours<S> {
     pub(super) fn admit(&mut self, key: NeighbourKey, party: Party, cx: &mut Cx<'_>) -> bool {
         let Some(admittance) = &mut self.admittance else { return self.links.len() <= LINKS_MAX };
         if admittance.links.all() >= LINKS_MAX {
-            match admittance.links.makes_room_for(None, party, 1) {
+            match admittance.links.makes_room_for(None, party, 1, Among::All) {
                 Some(greediest) => self.drop_link(greediest, Ended::Busy, cx),
                 None => return false,
             }
@@ -131,6 +126,11 @@ impl<S: Suite> Neighbours<S> {
         }
     }
 
+    /// For whom a neighbour counts.
+    pub(in crate::node) fn party(&self, key: NeighbourKey) -> Option<Party> {
+        self.admittance.as_ref()?.links.party(key)
+    }
+
     /// Whether a neighbour may have us do a handshake now, or check a signature.
     pub(super) fn is_permitted(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) -> bool {
         let Some(admittance) = &mut self.admittance else { return true };
@@ -138,22 +138,22 @@ impl<S: Suite> Neighbours<S> {
         admittance.handshakes.take(party, &mut cx.chance.keys, cx.now)
     }
 
-    /// A client asks for slots of this rate: all clients together get what we may spend on them, and whoever has most makes room.
-    /// One that is to be covered and cannot be is better off elsewhere: whether it may stay.
+    /// A client's link is to be covered at this rate: so many are as we may spend that on, and whoever has most makes room. One that
+    /// is to be covered and cannot be is better off elsewhere: whether it may stay.
     pub(super) fn admit_cover(&mut self, key: NeighbourKey, rate: Rate, cx: &mut Cx<'_>) -> bool {
-        let wanted = rate.as_bps().div_ceil(1000) as usize;
-        let most = (cx.me.cover_for_others / 1000) as usize;
-        while let Some(admittance) = &mut self.admittance {
-            let Some(party) = admittance.links.party(key) else { return false };
-            let more = wanted.saturating_sub(admittance.cover.of(key));
-            if admittance.cover.all() + more <= most {
-                admittance.cover.set(key, party, wanted);
-                return true;
-            }
-            let greediest = admittance.cover.makes_room_for(Some(key), party, more);
-            let Some(greediest) = greediest.filter(|greediest| *greediest != key) else { return false };
-            self.drop_link(greediest, Ended::Busy, cx);
+        let most = (cx.me.cover_for_others / rate.as_bps()) as usize;
+        let Some(admittance) = &mut self.admittance else { return true };
+        let Some(party) = admittance.links.party(key) else { return false };
+        if admittance.cover.of(key) > 0 {
+            return true;
         }
+        if admittance.cover.all() >= most {
+            match admittance.cover.makes_room_for(None, party, 1, Among::All) {
+                Some(greediest) => self.drop_link(greediest, Ended::Busy, cx),
+                None => return false,
+            }
+        }
+        self.admittance.iter_mut().for_each(|admittance| admittance.cover.set(key, party, 1));
         true
     }
 
@@ -164,11 +164,16 @@ impl<S: Suite> Neighbours<S> {
         party.is_some_and(|party| admittance.circuits.of_narrow_block(party) >= CIRCUITS_PER_BLOCK_MAX)
     }
 
-    /// The circuit that makes room for another one from a neighbour: one of whoever has most. None if nobody has more than that
-    /// neighbour would have.
-    pub(in crate::node) fn circuit_that_makes_room(&self, key: NeighbourKey) -> Option<RelayKey> {
+    /// The circuit that makes room for another one from a neighbour: one of whoever has most among these. None if nobody has more
+    /// than that neighbour would have.
+    pub(in crate::node) fn circuit_that_makes_room(
+        &self,
+        key: NeighbourKey,
+        among: Among,
+    ) -> Option<RelayKey> {
         let admittance = self.admittance.as_ref()?;
-        let greediest = admittance.circuits.makes_room_for(Some(key), admittance.links.party(key)?, 1)?;
+        let greediest =
+            admittance.circuits.makes_room_for(Some(key), admittance.links.party(key)?, 1, among)?;
         match self.links.get(greediest)?.circuits.any_from_there()? {
             End::Previous(relay) => Some(relay),
             End::Next(_) | End::Origin(_) => None,
@@ -191,9 +196,13 @@ impl<S: Suite> Neighbours<S> {
             );
             let circuits = link.circuits.ends().filter(|end| matches!(end, End::Previous(_))).count();
             check(admittance.circuits.of(key) == circuits, "circuits of a neighbour that are not counted");
-            let asked_for_slots = link.slots.is_some() && link.who == Who::Client;
-            check(!asked_for_slots || admittance.cover.of(key) > 0, "a client's slots that are not counted");
-            check(link.slots.is_some() || admittance.cover.of(key) == 0, "slots are counted that are gone");
+            let is_covered = link.slots.is_some() || link.guard.is_some();
+            let is_counted = admittance.cover.of(key) == 1;
+            check(
+                is_counted || !is_covered || link.who != Who::Client,
+                "a client's cover that is not counted",
+            );
+            check(!is_counted || is_covered, "cover is counted that is gone");
         }
         let gone = |(key, _): (NeighbourKey, usize)| self.links.get(key).is_none();
         check(!admittance.links.leaves().any(gone), "a link is counted that is gone");

@@ -95,7 +95,7 @@ impl<S: Suite> Neighbours<S> {
         let greeter = relays.then(|| {
             Box::new(Greeter::new::<S>(&cx.me.id.0, &cx.me.link_public, &mut cx.chance.keys, cx.now))
         });
-        let admittance = relays.then(|| Box::new(Admittance::new(cx)));
+        let admittance = relays.then(|| Box::new(Admittance::new(cx.now)));
         let mut mesh = Due::NONE;
         if relays && cx.design.cover.mix_links != MixLinkCover::None {
             cx.timers.set(&mut mesh, cx.now, Timer::Mesh);
@@ -341,7 +341,7 @@ impl<S: Suite> Neighbours<S> {
         if let Some(end) = link.circuits.get(name) {
             return Ok(Asked::Again(end));
         }
-        let is_granted = link.creates.take(cx.now) && self.is_permitted(key, cx);
+        let is_granted = self.may_have_circuits(key, cx.now) && self.is_permitted(key, cx);
         Ok(Asked::New { is_granted })
     }
 
@@ -410,6 +410,13 @@ impl<S: Suite> Neighbours<S> {
     /// Whether a link is there whose neighbour answers.
     pub(super) fn is_heard(&self, key: NeighbourKey, now: Time) -> bool {
         self.links.get(key).is_some_and(|link| !link.is_silent(now))
+    }
+
+    /// Whether the neighbour may have us begin a circuit, or lead one on, now. A mix that we know asks for many, and none of them
+    /// must find out from a bound of its link what others ask; what it costs us is bounded by permits, and by answers.
+    pub(super) fn may_have_circuits(&mut self, key: NeighbourKey, now: Time) -> bool {
+        let is_mix = self.admittance.as_ref().is_some_and(|admittance| admittance.is_known_mix(key));
+        is_mix || self.links.get_mut(key).is_some_and(|link| link.creates.take(now))
     }
 
     /// Whether the neighbour may want one thing more of us now.

@@ -8,12 +8,14 @@ use super::Neighbours;
 use super::demand::CommonRate;
 use super::neighbour::{Neighbour, Who};
 use crate::cover::{
-    Act, Content, Guard, LinkSlots, LinkTurn, Pace, Pass, Passed, Rate, Speaker, Timing, UserLinkCover,
+    Act, Content, DEFENCE_PADDING, Guard, LinkSlots, LinkTurn, Pace, Pass, Passed, Rate, Speaker, Timing,
+    UserLinkCover,
 };
 use crate::crypto::Suite;
 use crate::departure::Departure;
 use crate::id::NeighbourKey;
 use crate::limits::{DEFENCE_ACTS_MAX, DEFENCE_REST, SLOT_GUARD};
+
 use crate::membership::View;
 use crate::node::context::Cx;
 use crate::time::Time;
@@ -60,7 +62,13 @@ impl<S: Suite> Neighbours<S> {
         let UserLinkCover::Machines(machines) = &cx.design.cover.user_links else { return };
         if self.links.get(key).is_some_and(|link| link.who == Who::Client && !link.circuits.is_empty()) {
             let text = machines.mix.clone();
+            if cx.slots.is_running() && !self.admit_cover(key, DEFENCE_PADDING, cx) {
+                return self.drop_link(key, Ended::Busy, cx);
+            }
             self.begin_defence(key, &text, cx);
+            if self.links.get(key).is_some_and(|link| link.guard.is_none()) {
+                self.admittance.iter_mut().for_each(|admittance| admittance.cover_went(key));
+            }
         }
     }
 
@@ -75,7 +83,7 @@ impl<S: Suite> Neighbours<S> {
         cx.chance.timing.forget();
         let defence = self.defences.as_ref().and_then(|defences| defences.build(text, &seed, cx.now));
         if let Some(defence) = defence {
-            link.guard = Some(Box::new(Guard::new(defence, cx.slots.room())));
+            link.guard = Some(Box::new(Guard::new(defence, cx.slots.room(), cx.design.geometry, cx.now)));
             link.look_at_guard(key, cx);
         }
     }
@@ -144,7 +152,7 @@ impl<S: Suite> Neighbours<S> {
         if cx.me.relays_for_others && self.links.get(key).is_some_and(|link| link.who == Who::Client) {
             let geometry = cx.design.geometry;
             let rate = Rate::of_gap(gap.max(most.gap(geometry)), geometry);
-            if !self.admit_cover(key, rate, cx) {
+            if !self.admit_cover(key, most, cx) {
                 return self.drop_link(key, Ended::Busy, cx);
             }
             self.begin_slots(key, LinkSlots::Constant(rate), cx);
@@ -268,11 +276,11 @@ impl<S: Suite> Neighbours<S> {
     }
 
     fn pad(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
-        if !self.admittance.as_mut().is_none_or(|admittance| admittance.may_pad(cx.now)) {
+        let Some(guard) = self.links.get_mut(key).and_then(|link| link.guard.as_mut()) else { return };
+        if !guard.may_pad(cx.now) {
             return;
         }
-        let guard = self.links.get_mut(key).and_then(|link| link.guard.as_mut());
-        guard.into_iter().for_each(|guard| guard.defence.observe(Passed::Sent, cx.now));
+        guard.defence.observe(Passed::Sent, cx.now);
         cx.slots.note(|spent| spent.filler += 1);
         cx.slots.pay(cx.now);
         self.send_past_slots(key, &Control::Filler { gap: None }, Time::ZERO, cx);
@@ -299,9 +307,14 @@ impl<S: Suite> Neighbour<S> {
         if let Some(slots) = self.slots.as_mut().filter(|slots| slots.due() != Time::NEVER) {
             let mut copy = cx.out.body();
             copy.copy_from_slice(body);
-            let Err((_, copy)) = slots.push((departure, copy)) else { return Leaves::Later };
-            cx.out.reuse(copy);
-            return Leaves::Never;
+            let (gone, leaves) = match slots.push((departure, copy)) {
+                Ok(None) => return Leaves::Later,
+                Ok(Some((_, others))) => (others, Leaves::Later),
+                Err((_, copy)) => (copy, Leaves::Never),
+            };
+            cx.counts.cells_dropped += u64::from(leaves == Leaves::Later);
+            cx.out.reuse(gone);
+            return leaves;
         }
         let Some(guard) = &mut self.guard else { return Leaves::Now };
         let pass = guard.pass(departure, body, cx.now);

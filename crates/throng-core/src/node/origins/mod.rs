@@ -1,6 +1,7 @@
 //! The room of our own circuits: built hop by hop over links that lose, watched, renewed, and given to streams.
 
 mod build;
+mod cut;
 mod origin;
 mod serve;
 mod slots;
@@ -15,6 +16,7 @@ use core::time::Duration;
 
 use slotmap::SlotMap;
 
+use self::cut::CutPaths;
 pub(super) use self::origin::Origin;
 use self::supply::Supply;
 pub(super) use self::way::Build;
@@ -43,6 +45,7 @@ pub(super) struct Origins<S: Suite> {
     /// The rules of its paths, if the node is a client.
     client: Option<PathRules>,
     first_hops: FirstHops,
+    cut: CutPaths,
     /// None before a circuit fell silent.
     resting: Option<Box<Resting>>,
     supply: Supply,
@@ -70,6 +73,7 @@ impl<S: Suite> Origins<S> {
             origins: SlotMap::with_key(),
             client: client.map(|client| client.rules),
             first_hops: FirstHops::new(first_hops),
+            cut: CutPaths::default(),
             resting: None,
             supply,
             parts: Gathering::new(),

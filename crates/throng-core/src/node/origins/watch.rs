@@ -84,7 +84,10 @@ impl<S: Suite> Origins<S> {
     /// Ends a circuit of our own, and begins another one where it is missing.
     pub(in crate::node) fn end(&mut self, key: OriginKey, why: Ended, cx: &mut Cx<'_>) {
         let is_our_wish = matches!(why, Ended::Finished | Ended::Old);
-        if is_our_wish && self.origins.get(key).is_some_and(|origin| origin.is_ready()) {
+        let Some(origin) = self.origins.get(key) else { return };
+        if matches!(why, Ended::Silent | Ended::NotBuilt) {
+            self.cut.note(origin.mixes().into_iter().skip(1).collect(), cx.now);
+        } else if is_our_wish && origin.is_ready() {
             self.note_first_hop(key, true, cx);
         }
         self.take_down(key, why, cx);
@@ -100,10 +103,6 @@ impl<S: Suite> Origins<S> {
         cx.tell(Effect::CircuitOff { link: origin.link, name: origin.name, told: Some(said) });
         if origin.is_ready() {
             cx.out.events.push(Event::CircuitEnded { circuit: CircuitId::origin(key), why });
-            if why == Ended::Silent {
-                self.let_rest(origin.path.iter().skip(1), cx.now);
-                self.doubt_others(&origin.path);
-            }
         } else {
             cx.counts.circuits_failed += 1;
             self.supply.failed(cx.now);
@@ -118,7 +117,7 @@ impl<S: Suite> Origins<S> {
     }
 
     /// Ends a circuit that does not answer. If its first hop is silent as well, our own line may be cut, and whoever can cut it must
-    /// not have us look for other first hops.
+    /// not have us look for other mixes.
     fn end_silent(&mut self, key: OriginKey, why: Ended, is_heard: bool, cx: &mut Cx<'_>) {
         if is_heard { self.let_down(key, why, cx) } else { self.end(key, why, cx) }
     }
@@ -126,6 +125,11 @@ impl<S: Suite> Origins<S> {
     /// Ends a circuit that somebody on it broke, whatever he says.
     pub(in crate::node) fn let_down(&mut self, key: OriginKey, why: Ended, cx: &mut Cx<'_>) {
         self.note_first_hop(key, false, cx);
+        let silent = self.origins.get(key).filter(|origin| why == Ended::Silent && origin.is_ready());
+        if let Some(path) = silent.map(|origin| origin.path.clone()) {
+            self.let_rest(path.iter().skip(1), cx.now);
+            self.doubt_others(&path);
+        }
         self.take_down(key, why, cx);
     }
 
@@ -133,7 +137,7 @@ impl<S: Suite> Origins<S> {
     fn note_first_hop(&mut self, key: OriginKey, has_held: bool, cx: &mut Cx<'_>) {
         let Some(origin) = self.origins.get(key).filter(|origin| origin.hops_done() > 0) else { return };
         let Some(first) = origin.path.first().map(|record| record.description().identity) else { return };
-        if self.first_hops.led_on(first, has_held, cx.now) {
+        if self.first_hops.led_on(first, origin.use_.since.is_some(), has_held, cx.now) {
             cx.out.events.push(Event::FirstHopMistrusted(first));
         }
     }
@@ -165,11 +169,15 @@ impl<S: Suite> Origins<S> {
     }
 
     /// A circuit does not answer a question. Should it be dead, another one shall be ready by the time that
-    /// this is certain: one that does not go through its mixes.
+    /// this is certain: one that does not go through its mixes; if already its first hop is silent, not through that.
     fn suspect(&mut self, key: OriginKey, first_is_heard: bool, cx: &mut Cx<'_>) {
-        let path = self.origins[key].path.iter().skip(usize::from(first_is_heard));
-        let resting = self.resting.get_or_insert_default();
-        path.for_each(|record| resting.rest(record.description().identity, cx.now));
+        let path = self.origins[key].path.clone();
+        if first_is_heard {
+            self.let_rest(path.iter().skip(1), cx.now);
+        } else {
+            self.let_rest(path.iter().take(1), cx.now);
+            self.cut.note(path[1..].to_vec(), cx.now);
+        }
         self.hurry_supply(cx);
     }
 

@@ -12,6 +12,7 @@ use slotmap::SlotMap;
 pub(super) use self::relay::{ExtendRequest, To};
 use self::relay::{Extending, GivenAnswer, NextHop, Peeled, Relay};
 use super::context::Cx;
+use crate::admission::{Among, Party, Shares};
 use crate::cover::{CircuitPace, CircuitTurn, Speaker, Timing};
 use crate::crypto::{ANSWER_BYTES, OFFER_BYTES, Suite};
 use crate::departure::{Departure, Source};
@@ -32,8 +33,8 @@ use crate::wire::parts::Gathering;
 /// All circuits through a node.
 pub(super) struct Relays<S: Suite> {
     relays: SlotMap<RelayKey, Box<Relay<S>>>,
-    /// How many of them speak in slots.
-    covered: usize,
+    /// Those that speak in slots, and for whom.
+    covered: Shares<RelayKey>,
     /// Messages longer than a cell of which some parts are there.
     parts: Gathering<RelayKey, GATHERED_MESSAGES_MAX>,
 }
@@ -46,6 +47,8 @@ pub(super) enum Forwarded {
     Extend(ExtendRequest),
     /// It still does.
     AskAgain,
+    /// It speaks in slots, and we do not yet.
+    WantsSlots,
     /// It asks whether we are there.
     Probed { token: u32 },
     /// It was for us, and that is all.
@@ -64,7 +67,7 @@ pub(super) enum Extension {
 
 impl<S: Suite> Relays<S> {
     pub(super) fn new() -> Self {
-        Self { relays: SlotMap::with_key(), covered: 0, parts: Gathering::new() }
+        Self { relays: SlotMap::with_key(), covered: Shares::new(), parts: Gathering::new() }
     }
 
     // --- Set-up ---------------------------------------------------------------------------------------
@@ -250,7 +253,10 @@ impl<S: Suite> Relays<S> {
         let relay = self.relays.get_mut(key).ok_or(Refused::UnknownCircuit)?;
         let is_last = matches!(relay.next, NextHop::End);
         match message {
-            Message::Dummy if is_last => self.hear_dummy(key, cx),
+            Message::Dummy if is_last && relay.pace.is_none() && cx.slots.is_running() => {
+                return Ok(Forwarded::WantsSlots);
+            }
+            Message::Dummy if is_last => relay.pace.iter_mut().for_each(|pace| pace.hear()),
             Message::Dummy => {}
             Message::Payload(payload) if payload.len() > cx.design.geometry.packet() => {
                 return Err(Refused::Malformed);
@@ -312,37 +318,39 @@ impl<S: Suite> Relays<S> {
 
     // --- Slots ----------------------------------------------------------------------------------------
 
-    /// The origin of a circuit that ends here speaks in slots: so do we.
-    fn hear_dummy(&mut self, key: RelayKey, cx: &mut Cx<'_>) {
-        let Some(relay) = self.relays.get_mut(key).filter(|_| cx.slots.is_running()) else { return };
-        match &mut relay.pace {
-            Some(pace) => pace.hear(),
-            None => self.cover(key, cx),
+    /// The origin of a circuit that ends here speaks in slots: so do we, if the design says so. What all of them take together has a
+    /// bound: then one makes room of whoever has most. A circuit that is to be covered and cannot be is better off elsewhere.
+    pub(super) fn cover_for(&mut self, key: RelayKey, party: Party, cx: &mut Cx<'_>) {
+        if (self.covered.all() as u64 + 1) * cx.design.cover.circuits.bps() > cx.me.cover_for_others {
+            match self.covered.makes_room_for(Some(key), party, 1, Among::All) {
+                Some(greediest) => self.end(greediest, Ended::Busy, cx),
+                None => return self.end(key, Ended::Busy, cx),
+            }
         }
+        self.cover(key, party, cx);
     }
 
     /// A circuit speaks in slots of its own from now on, if the design says so.
-    ///
-    /// One that is to be covered, and for which there is nothing left to spend, is better off at another exit.
-    fn cover(&mut self, key: RelayKey, cx: &mut Cx<'_>) {
+    fn cover(&mut self, key: RelayKey, party: Party, cx: &mut Cx<'_>) {
         let Some(relay) = self.relays.get_mut(key) else { return };
         let (cover, timing) = (cx.design.cover.circuits, cx.slots.timing_of(Timing::Relay(key)));
-        let Some(pace) = CircuitPace::new(cover, false, cx.design.geometry, timing, cx.now) else { return };
-        if (self.covered as u64 + 1) * cover.bps() > cx.me.cover_for_others {
-            return self.end(key, Ended::Busy, cx);
+        if let Some(pace) = CircuitPace::new(cover, false, cx.design.geometry, timing, cx.now) {
+            cx.slots.schedule(pace.due(), Speaker::Relay(key));
+            relay.pace = Some(Box::new(pace));
+            self.covered.set(key, party, 1);
         }
-        cx.slots.schedule(pace.due(), Speaker::Relay(key));
-        relay.pace = Some(Box::new(pace));
-        self.covered += 1;
     }
 
     /// Other cover is in force: those that spoke in slots speak in other ones, if there are any.
     pub(super) fn cover_anew(&mut self, cx: &mut Cx<'_>) {
-        self.covered = 0;
-        let spoke: Vec<RelayKey> =
-            self.relays.iter_mut().filter_map(|(key, relay)| relay.pace.take().map(|_| key)).collect();
-        if cx.slots.is_running() {
-            spoke.into_iter().for_each(|relay| self.cover(relay, cx));
+        let covered = core::mem::replace(&mut self.covered, Shares::new());
+        let spoke: Vec<(RelayKey, Option<Party>)> =
+            covered.leaves().map(|(relay, _)| (relay, covered.party(relay))).collect();
+        for (key, party) in spoke {
+            self.relays.get_mut(key).into_iter().for_each(|relay| relay.pace = None);
+            if let Some(party) = party.filter(|_| cx.slots.is_running()) {
+                self.cover_for(key, party, cx);
+            }
         }
     }
 
@@ -354,8 +362,8 @@ impl<S: Suite> Relays<S> {
         let is_silent = |pace: &mut Box<CircuitPace>| {
             cx.now - heard > CIRCUIT_SILENT_MIN.max(pace.gap() * SLOTS_SILENT_MAX)
         };
-        self.covered -= usize::from(relay.pace.take_if(is_silent).is_some());
-        let Some(pace) = &mut relay.pace else { return };
+        relay.pace.take_if(is_silent);
+        let Some(pace) = &mut relay.pace else { return self.covered.forget(key) };
         let missed = pace.skip(cx.now);
         let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn(cx.now)));
         cx.slots.schedule(pace.due(), Speaker::Relay(key));
@@ -385,7 +393,7 @@ impl<S: Suite> Relays<S> {
         self.parts.forget(key);
         if let Some(pace) = &relay.pace {
             cx.slots.unschedule(pace.due(), Speaker::Relay(key));
-            self.covered -= 1;
+            self.covered.forget(key);
         }
         let (link, name) = relay.previous;
         cx.tell(Effect::CircuitOff { link, name, told: Some(why) });
@@ -428,7 +436,10 @@ impl<S: Suite> Relays<S> {
 
     /// Whether those that speak in slots are counted right.
     pub(super) fn counts_covered(&self) -> bool {
-        self.covered == self.relays.values().filter(|relay| relay.pace.is_some()).count()
+        let is_covered = |(key, _)| self.relays.get(key).is_some_and(|relay| relay.pace.is_some());
+        let counted = self.covered.leaves().filter(|leaf| is_covered(*leaf)).count();
+        counted == self.covered.all()
+            && counted == self.relays.values().filter(|relay| relay.pace.is_some()).count()
     }
 
     pub(super) fn has_few_parts(&self) -> bool {
