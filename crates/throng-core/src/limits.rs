@@ -260,6 +260,8 @@ pub const FIRST_HOP_FORGIVEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600
 pub const FIRST_HOP_TRIALS_KEPT: u16 = 128;
 /// First hops that a client has ever tried before it begins again with its oldest.
 pub const FIRST_HOPS_MAX: usize = 12;
+/// When none of the first hops answers for so long, another one joins.
+pub const FIRST_HOPS_SILENT_MAX: Duration = Duration::from_secs(60);
 /// Paths that were cut at their first hop, to go on behind another one as they did.
 pub const CUT_PATHS_MAX: usize = 32;
 /// For how long.
@@ -268,6 +270,12 @@ pub const CUT_PATHS_KEPT: Duration = Duration::from_secs(600);
 pub const FIRST_HOP_REST: Duration = Duration::from_secs(30);
 /// After a failed build the next one waits up to this long.
 pub const BUILD_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The first such pause.
+pub const BUILD_PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// A circuit that others end before it is so old may have been refused.
+pub const CIRCUIT_YOUNG: Duration = Duration::from_secs(5);
+/// After so long without another one, the pause for it is the first again.
+pub const CIRCUIT_YOUNG_FORGOTTEN: Duration = Duration::from_secs(60);
 
 // --- The meter -----------------------------------------------------------------------------------------
 

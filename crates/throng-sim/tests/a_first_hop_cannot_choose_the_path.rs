@@ -81,7 +81,7 @@ fn an_honest_first_hop_is_kept_though_a_third_of_the_mixes_lets_circuits_down() 
 
 /// Somebody cuts a user's line for two seconds every ten, for half an hour.
 #[test]
-fn whoever_cuts_a_line_again_and_again_has_its_user_meet_few_other_exits() {
+fn whoever_cuts_a_line_again_and_again_has_its_user_meet_no_other_first_hops_and_few_other_exits() {
     for seed in 0..3 {
         let mut net = Net::new(seed);
         let there: Vec<(usize, Arc<Record>)> =
@@ -98,7 +98,14 @@ fn whoever_cuts_a_line_again_and_again_has_its_user_meet_few_other_exits() {
             net.run(Duration::from_secs(8));
         }
         let exits: BTreeSet<NodeId> = net.paths[client].iter().map(|path| path[2]).collect();
-        println!("seed {seed}: {} circuits through {} exits", net.paths[client].len(), exits.len());
+        let firsts: BTreeSet<NodeId> = net.paths[client].iter().map(|path| path[0]).collect();
+        println!(
+            "seed {seed}: {} circuits through {} exits and {} first hops",
+            net.paths[client].len(),
+            exits.len(),
+            firsts.len()
+        );
+        assert!(firsts.len() <= 3, "seed {seed}: {} first hops", firsts.len());
         // One or two would be met in peace, and eleven if every cut had other mixes drawn.
         assert!(exits.len() <= 6, "seed {seed}: {} exits of 24", exits.len());
     }

@@ -207,6 +207,30 @@ fn no_document_outlives_its_records() {
     assert!(!ok && err.contains("ends") && err.contains("h before the document"), "{err}");
 }
 
+#[test]
+fn mixes_of_one_operator_say_so_and_nobody_else_can() {
+    let dir = network(3);
+    let words = in_dir(&dir, &["network", "family", "--key", "@family.keys", "@mix-1.toml", "@mix-2.toml"]);
+    let (status, out, err) = run(&mut throng(&words.iter().map(String::as_str).collect::<Vec<_>>()));
+    assert!(status.success(), "{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    let [first, second] = lines[..] else { panic!("a line for each: {out}") };
+    assert_eq!(first[..70], second[..70], "one family");
+    let add = |mix: &str, line: &str| {
+        let path = dir.path().join(mix);
+        fs::write(&path, format!("{}{line}\n", fs::read_to_string(&path).unwrap())).unwrap();
+    };
+    add("mix-1.toml", first);
+    let (ok, err) = call(&dir, &["node", "@mix-1.toml", "--record", "@mix-1.record"]);
+    assert!(ok, "{err}");
+    let (ok, err) = sign(&dir, "@operator-1.keys", &["--record", "@mix-1.record"]);
+    let family = &first["family = \"".len()..][..16];
+    assert!(ok && err.contains(&format!("family {family}")), "operators see it: {err}");
+    add("mix-3.toml", first);
+    let (ok, err) = call(&dir, &["node", "@mix-3.toml", "--record", "@mix-3.record"]);
+    assert!(!ok && err.contains("its key did not say that this mix is of it"), "{err}");
+}
+
 /// Gives every node a folder of its own, as if it stood on a machine of its own.
 fn apart(dir: &TempDir, mixes: u8) {
     let nodes: Vec<String> = (1..=mixes).map(|i| format!("mix-{i}")).chain(["client".to_owned()]).collect();

@@ -183,8 +183,8 @@ mod tests {
             ("colour = red", "unknown axis `colour`: expected format, wire, datagram"),
             ("hops = 2\nhops = 2", "`hops` is chosen twice"),
             ("mixing", "`mixing` is no choice: expected axis = value"),
-            ("wire = 4\nshape = round", "is for version 4 of the wire"),
-            ("wire = 1", "is for version 1 of the wire, and this program speaks version 3"),
+            ("wire = 9\nshape = round", "is for version 9 of the wire"),
+            ("wire = 1", "is for version 1 of the wire, and this program speaks version 4"),
             ("format = 2", "this design has format 2, and this program knows 1"),
             ("route = loose", "expected free"),
         ] {

@@ -24,16 +24,29 @@
 //!
 //! **Whoever asks mixes** for circuits, as often as they like, learns nothing of others from the answers: mixes tell nobody how
 //! many users, circuits or cells they have. So a client cannot know either how much company it has: `throng status` shows only
-//! what mixes in the same process observe.
+//! what mixes in the same process observe. Some things can still be asked. Where links are not covered, the first circuit from
+//! one mix to another takes a turn longer if nobody went there within five minutes. Whoever fills a bound finds out how
+//! much of it others have: the circuits of his own block of addresses at a mix, or the covered links and circuits there.
+//! The names that an exit looked up last are kept for all of its users, so the time of an answer tells that somebody asked.
 //!
 //! **The first and the last hop together**, in one hand, link a client with its destination. Path rules
 //! ([`PathRules`](crate::route::PathRules)) and sticky first hops ([`FirstHops`](crate::route::FirstHops)) make
-//! that rare, not impossible. A hostile first hop that lets down what it does not own is mostly found out: of the circuits
-//! that get past each first hop it is counted how many hold until they are not needed any more. One of which fewer than a fifth
-//! do, and a third as many as at another first hop, gives way to another mix for a week. That never happens to all, and not
+//! that rare, not impossible. Who is of an operator's family, its key says; and a first hop counts as standing where it answered, not
+//! where it says that it stands, so it cannot keep honest exits out of paths. (An exit can say so of at most four networks, to keep
+//! mixes in them from the middle.) What a mix can carry, it says itself: who boasts is chosen up to eight times as often as the
+//! median one ([`CAPACITY_MEDIANS_MAX`](crate::limits::CAPACITY_MEDIANS_MAX)). A hostile first hop that lets down what it does not own is mostly found out: of the circuits
+//! that get past each first hop it is counted how many hold until they are not needed any more, used and unused ones apart. One of
+//! which fewer than a fifth do, and a third as many as at another first hop, gives way to another mix for a week. That never happens to all, and not
 //! because of what breaks circuits behind all of them: whoever can do that, or cut lines, must not choose first hops. It does not
 //! help clients whose cover allows one first hop only, nor against one that falls silent whenever it is judged, and counts begin
-//! anew with each start of the client.
+//! anew with each start of the client. Whoever cuts a user's line again and again has him meet few other exits: circuits that were
+//! cut go on behind another first hop as they did before.
+//!
+//! **Operators whose keys are misused** cannot give one client a history of its own unseen. A document names the 32 before it, and
+//! a node says so if the next one does not name the one that it had; far ends of circuits say which one they hold when they are
+//! asked whether they are there, past all who could show another one, and a client says so if that does not fit (an exit may lie,
+//! and is believed no more than that). It does not stop browsing: only two documents of one serial do. Constantly covered circuits
+//! ask nothing, so nothing is heard there; and whoever starts with a forged history, and only meets those who have it, sees nothing.
 //!
 //! **Somebody who seizes a running mix** finds the keys of the links and circuits that run, not those of the past: keys
 //! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)). So are the delays and orders of mixing and
@@ -52,7 +65,9 @@
 //! table whoever has most makes room; handshakes have fixed parts for each, and where they run short, each may have a part of what
 //! is left, which is drawn, so that asking does not tell what others do. (Whether an offer from an unproved address is answered or
 //! asked for a cookie does tell how many such offers others make.) So one block cannot keep others out, and
-//! known mixes give up nothing of what they carry for many while strangers hold more than all of them together; whoever has addresses in hundreds of blocks gets hundreds of shares
+//! known mixes give up nothing of what they carry for many while strangers hold more than all of them together; whoever has
+//! addresses in hundreds of blocks gets hundreds of shares. Cover that strangers ask for is shared in the same way, and takes half
+//! of what a mix says that it carries at most, on links, and as much in circuits that end there
 //! (`docs/admission.md` says what each costs honest users). A circuit that runs through other mixes counts for the mix before:
 //! attackers behind it share with its honest users, and blocks of addresses at eight mixes or more could fill another one so that
 //! nobody gets in through mixes. A circuit that grows without end, to have mixes work for one, gets no answers

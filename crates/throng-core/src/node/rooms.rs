@@ -30,7 +30,7 @@ impl<S: Suite> Rooms<S> {
             relays: Relays::new(),
             origins: Origins::new(config.client.as_ref(), cx),
             hold: mixing.map_or_else(Hold::default, |chance| Hold::new(cx.design, chance, cx.now)),
-            members: Members::new::<S>(config.membership, cx),
+            members: Members::new(config.membership, cx),
         }
     }
 
@@ -42,7 +42,7 @@ impl<S: Suite> Rooms<S> {
                 self.origins.hurry_supply(cx);
             }
             Command::Document(document) => {
-                let turned = self.members.consider::<S>(document);
+                let turned = self.members.consider(document);
                 turned.into_iter().for_each(|turned| self.follow(turned, cx));
             }
             Command::Send { circuit, payload } => self.send(circuit, payload, cx),

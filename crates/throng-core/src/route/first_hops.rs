@@ -13,7 +13,7 @@ use super::capacity::pick_by_capacity;
 use crate::id::NodeId;
 use crate::limits::{
     FIRST_HOP_FORGIVEN_AFTER, FIRST_HOP_HELD_PERCENT, FIRST_HOP_REST, FIRST_HOP_TRIALS,
-    FIRST_HOP_TRIALS_BESIDE, FIRST_HOP_TRIALS_KEPT, FIRST_HOPS, FIRST_HOPS_MAX,
+    FIRST_HOP_TRIALS_BESIDE, FIRST_HOP_TRIALS_KEPT, FIRST_HOPS, FIRST_HOPS_MAX, FIRST_HOPS_SILENT_MAX,
 };
 use crate::membership::Record;
 use crate::membership::View;
@@ -24,6 +24,8 @@ use crate::time::Time;
 #[derive(Clone, Debug, Default)]
 pub struct FirstHops {
     hops: Vec<FirstHop>,
+    /// Since when none of them answers.
+    silent_since: Option<Time>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,7 +88,7 @@ impl Trials {
 impl FirstHops {
     /// The first hops of an earlier run, oldest first.
     pub fn new(kept: impl IntoIterator<Item = NodeId>) -> Self {
-        Self { hops: kept.into_iter().take(FIRST_HOPS_MAX).map(FirstHop::new).collect() }
+        Self { hops: kept.into_iter().take(FIRST_HOPS_MAX).map(FirstHop::new).collect(), silent_since: None }
     }
 
     /// Their names, oldest first, to keep for the next run; behind them those that are not trusted any more.
@@ -97,7 +99,8 @@ impl FirstHops {
     }
 
     /// Of the first [`FIRST_HOPS`] that are known and do not rest, `in_use` in random order, then the others; behind them,
-    /// as a last resort, those that rest, the longest first. New ones join only where too few are left, and never more than
+    /// as a last resort, those that rest, the longest first. New ones join only where too few are trusted, or none has answered for
+    /// [`FIRST_HOPS_SILENT_MAX`] (whoever cuts our line for a moment must not have us look for others), and never more than
     /// [`FIRST_HOPS_MAX`] in all: then the oldest are tried again.
     pub(crate) fn in_order(
         &mut self,
@@ -107,8 +110,14 @@ impl FirstHops {
         now: Time,
     ) -> Vec<Arc<Record>> {
         self.hops.retain(|hop| view.get(hop.id).is_some_and(|record| record.description().until > now));
-        let awake = self.hops.iter().filter(|hop| hop.is_awake(now)).count();
-        for _ in awake..FIRST_HOPS {
+        let trusted = self.hops.iter().filter(|hop| !hop.is_mistrusted(now)).count();
+        for _ in trusted..FIRST_HOPS {
+            self.add(view, rng, now);
+        }
+        if !self.hops.iter().any(|hop| hop.is_awake(now))
+            && self.silent_since.is_some_and(|since| now - since >= FIRST_HOPS_SILENT_MAX)
+        {
+            self.silent_since = Some(now);
             self.add(view, rng, now);
         }
         let (awake, mut resting): (Vec<&FirstHop>, Vec<&FirstHop>) =
@@ -126,12 +135,16 @@ impl FirstHops {
         if let Some(hop) = self.hops.iter_mut().find(|hop| hop.id == id) {
             hop.rests_until = now + FIRST_HOP_REST;
         }
+        if !self.hops.iter().any(|hop| hop.is_awake(now)) {
+            self.silent_since.get_or_insert(now);
+        }
     }
 
     /// Notes that it did.
     pub(crate) fn answered(&mut self, id: NodeId) {
         if let Some(hop) = self.hops.iter_mut().find(|hop| hop.id == id) {
             hop.rests_until = Time::ZERO;
+            self.silent_since = None;
         }
     }
 

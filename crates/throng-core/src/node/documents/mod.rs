@@ -34,7 +34,7 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub(super) fn new<S: Suite>(membership: Membership, cx: &mut Cx<'_>) -> Self {
+    pub(super) fn new(membership: Membership, cx: &mut Cx<'_>) -> Self {
         let view = membership.view().without(cx.me.id);
         let strangers = Bucket::new(STRANGERS_PER_SECOND_MAX, cx.now);
         let Membership::Signed { roots, document } = membership else {
@@ -171,7 +171,7 @@ impl Members {
     }
 
     /// The owner has another document. What it turned out to be; nothing where no document is signed.
-    pub(super) fn consider<S: Suite>(&mut self, document: Arc<Document>) -> Option<Turned> {
+    pub(super) fn consider(&mut self, document: Arc<Document>) -> Option<Turned> {
         self.exchange.as_mut().map(|exchange| exchange.consider(document))
     }
 

@@ -7,23 +7,30 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::id::NodeId;
-use crate::limits::{CUT_PATHS_KEPT, CUT_PATHS_MAX};
+use crate::limits::{CIRCUIT_AGE_MAX, CUT_PATHS_KEPT, CUT_PATHS_MAX};
 use crate::membership::{Record, View};
 use crate::time::Time;
 
-/// The mixes behind the first hop of circuits that were cut, and when.
+/// What lay behind the first hop of circuits that were cut.
 #[derive(Default)]
-pub(super) struct CutPaths(Vec<(Time, Vec<Arc<Record>>)>);
+pub(super) struct CutPaths(Vec<CutPath>);
+
+struct CutPath {
+    /// When a circuit that went on like this was cut first: cutting it again makes nothing last longer.
+    since: Time,
+    behind: Vec<Arc<Record>>,
+    /// Whether none goes on like this now.
+    is_free: bool,
+}
 
 impl CutPaths {
     /// A circuit was cut that went on like this.
     pub(super) fn note(&mut self, behind: Vec<Arc<Record>>, now: Time) {
-        self.0.retain(|(at, _)| now - *at < CUT_PATHS_KEPT);
-        let names =
-            |path: &[Arc<Record>]| path.iter().map(|mix| mix.description().identity).collect::<Vec<NodeId>>();
-        let is_known = self.0.iter().any(|(_, known)| names(known) == names(&behind));
-        if !behind.is_empty() && !is_known && self.0.len() < CUT_PATHS_MAX {
-            self.0.push((now, behind));
+        self.0.retain(|path| now - path.since < CIRCUIT_AGE_MAX);
+        if let Some(known) = self.0.iter_mut().find(|path| names(&path.behind).eq(names(&behind))) {
+            known.is_free = true;
+        } else if !behind.is_empty() && self.0.len() < CUT_PATHS_MAX {
+            self.0.push(CutPath { since: now, behind, is_free: true });
         }
     }
 
@@ -35,16 +42,22 @@ impl CutPaths {
         view: &View,
         now: Time,
     ) -> Option<Vec<Arc<Record>>> {
-        let fits = |(at, behind): &(Time, Vec<Arc<Record>>)| {
-            let is_there = |mix: &Arc<Record>| {
-                view.get(mix.description().identity) == Some(mix) && mix.description().until > now
-            };
-            now - *at < CUT_PATHS_KEPT
-                && behind.len() + 1 == hops
-                && behind.iter().all(is_there)
-                && behind.last().is_some_and(|exit| exit.description().serves(port))
+        let is_there = |mix: &Arc<Record>| {
+            view.get(mix.description().identity) == Some(mix) && mix.description().until > now
         };
-        let place = self.0.iter().position(fits)?;
-        Some(self.0.remove(place).1)
+        let fits = |path: &&mut CutPath| {
+            path.is_free
+                && now - path.since < CUT_PATHS_KEPT
+                && path.behind.len() + 1 == hops
+                && path.behind.iter().all(is_there)
+                && path.behind.last().is_some_and(|exit| exit.description().serves(port))
+        };
+        let path = self.0.iter_mut().find(fits)?;
+        path.is_free = false;
+        Some(path.behind.clone())
     }
+}
+
+fn names(path: &[Arc<Record>]) -> impl Iterator<Item = NodeId> {
+    path.iter().map(|mix| mix.description().identity)
 }

@@ -2,7 +2,9 @@
 
 use alloc::collections::VecDeque;
 
-use crate::limits::{BUILD_PAUSE_MAX, STREAM_WAIT_MAX, WAITING_STREAMS_MAX};
+use crate::limits::{
+    BUILD_PAUSE_FIRST, BUILD_PAUSE_MAX, CIRCUIT_YOUNG_FORGOTTEN, STREAM_WAIT_MAX, WAITING_STREAMS_MAX,
+};
 use crate::time::Time;
 use crate::timers::Due;
 
@@ -27,11 +29,24 @@ pub(crate) struct Supply {
     waiting: VecDeque<Need>,
     failures: u32,
     not_before: Time,
+    /// How many circuits others ended that had just been completed, the last one when, and until when none is begun for it.
+    young: u32,
+    young_last: Time,
+    young_until: Time,
 }
 
 impl Supply {
     pub(crate) fn new(spare: usize) -> Self {
-        Self { spare, due: Due::NONE, waiting: VecDeque::new(), failures: 0, not_before: Time::ZERO }
+        Self {
+            spare,
+            due: Due::NONE,
+            waiting: VecDeque::new(),
+            failures: 0,
+            not_before: Time::ZERO,
+            young: 0,
+            young_last: Time::ZERO,
+            young_until: Time::ZERO,
+        }
     }
 
     /// Lets a stream wait; whether there is room.
@@ -75,13 +90,24 @@ impl Supply {
         if now < self.not_before {
             return;
         }
-        let pause = core::time::Duration::from_millis(50) * 2u32.pow(self.failures.min(7));
+        let pause = BUILD_PAUSE_FIRST * 2u32.pow(self.failures.min(7));
         self.failures += 1;
         self.not_before = now + pause.min(BUILD_PAUSE_MAX);
     }
 
+    /// Notes one that was completed, and that somebody else ended at once: an exit that is full, say. The next attempt waits, longer
+    /// each time, also if it is completed: or who is refused would ask without end.
+    pub(crate) fn ended_young(&mut self, now: Time) {
+        if now < self.young_until {
+            return;
+        }
+        self.young = if now - self.young_last < CIRCUIT_YOUNG_FORGOTTEN { self.young + 1 } else { 1 };
+        self.young_last = now;
+        self.young_until = now + (BUILD_PAUSE_FIRST * 2u32.pow(self.young.min(7))).min(BUILD_PAUSE_MAX);
+    }
+
     /// When the next circuit may be begun.
     pub(crate) fn not_before(&self) -> Time {
-        self.not_before
+        self.not_before.max(self.young_until)
     }
 }

@@ -9,7 +9,8 @@ use crate::crypto::Suite;
 use crate::effect::Effect;
 use crate::id::{CircuitId, OriginKey};
 use crate::limits::{
-    CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, IDLE_PROBE, OWN_CIRCUITS_MAX, SETUP_SENDS_MAX,
+    CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, CIRCUIT_YOUNG, IDLE_PROBE, OWN_CIRCUITS_MAX,
+    SETUP_SENDS_MAX,
 };
 use crate::membership::{Record, View};
 use crate::node::context::Cx;
@@ -125,7 +126,11 @@ impl<S: Suite> Origins<S> {
     /// Ends a circuit that somebody on it broke, whatever he says.
     pub(in crate::node) fn let_down(&mut self, key: OriginKey, why: Ended, cx: &mut Cx<'_>) {
         self.note_first_hop(key, false, cx);
-        let silent = self.origins.get(key).filter(|origin| why == Ended::Silent && origin.is_ready());
+        let ready = self.origins.get(key).filter(|origin| origin.is_ready());
+        if ready.is_some_and(|origin| why != Ended::Silent && cx.now - origin.started < CIRCUIT_YOUNG) {
+            self.supply.ended_young(cx.now);
+        }
+        let silent = ready.filter(|_| why == Ended::Silent);
         if let Some(path) = silent.map(|origin| origin.path.clone()) {
             self.let_rest(path.iter().skip(1), cx.now);
             self.doubt_others(&path);
