@@ -27,6 +27,8 @@ mod departure;
 pub mod design;
 pub mod documents;
 mod effect;
+#[cfg(all(feature = "fuzzing", not(test)))]
+pub mod fuzzing;
 pub mod id;
 mod layers;
 pub mod limits;

@@ -13,6 +13,8 @@ pub mod clock;
 pub mod driver;
 pub mod entropy;
 pub mod exit;
+#[cfg(all(feature = "fuzzing", not(test)))]
+pub mod fuzzing;
 pub mod host;
 pub mod meter;
 pub mod pacer;

@@ -490,5 +490,8 @@ impl Ledger {
     }
 }
 
+#[cfg(all(feature = "fuzzing", not(test)))]
+#[path = "../../../../fuzz/src/net/memory.rs"]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -288,3 +288,7 @@ impl Drop for Driver {
         }
     }
 }
+
+#[cfg(all(feature = "fuzzing", not(test)))]
+#[path = "../../../../fuzz/src/net/http.rs"]
+pub mod fuzzing;

@@ -18,8 +18,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::request::{Abort, Host, Refusal, Target};
 
-mod http;
-mod socks;
+pub(crate) mod http;
+pub(crate) mod socks;
 #[cfg(test)]
 pub(crate) mod wire;
 
