@@ -55,7 +55,7 @@ fn statement(choices: &mut Choices<'_>) -> Vec<u8> {
     out.push(name.len() as u8);
     out.extend_from_slice(name);
     let begin = if choices.rarely(8) { choices.u64() } else { 0 };
-    let end = if choices.rarely(8) { choices.u64() } else { u64::MAX };
+    let end = if choices.rarely(8) { choices.u64() } else { 1 << 62 };
     [choices.u8().into(), begin, end]
         .iter()
         .for_each(|word: &u64| out.extend_from_slice(&word.to_le_bytes()));

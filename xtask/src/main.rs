@@ -1,6 +1,7 @@
 //! Tasks for developers of Throng.
 
 mod bench;
+mod fuzz;
 mod house;
 mod test;
 mod tools;
@@ -27,6 +28,8 @@ enum Task {
     Bench(Box<bench::Bench>),
     /// Accept the scenarios' new results as their golden tables: look at the difference before you commit it
     Bless,
+    /// Run the targets of `fuzz/` under a fuzzer, which is told by what it reaches where to go on
+    Fuzz(fuzz::Fuzz),
     /// Known vulnerabilities of the libraries (needs the network)
     Audit,
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::House => house::check(),
         Task::Bench(bench) => bench::run(*bench),
         Task::Bless => test::bless(),
+        Task::Fuzz(fuzz) => fuzz::run(&fuzz),
         Task::Audit => tools::run("cargo", &["deny", "check"]),
     };
     match outcome {

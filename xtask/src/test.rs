@@ -6,7 +6,7 @@ use std::env;
 use anyhow::{Result, bail};
 
 use crate::house;
-use crate::tools::{is_here, output, root, run, succeeds};
+use crate::tools::{cargo_tool, is_here, output, root, run, skipped, succeeds};
 
 /// Programs that tests drive, and the Debian packages that provide them.
 const NEEDED: [(&str, &str); 7] = [
@@ -198,20 +198,6 @@ fn ask_for_namespaces() {
     if !namespaces {
         skipped("tests that need a network namespace, which this system does not permit");
     }
-}
-
-/// Whether cargo has this subcommand, after an attempt to install it.
-fn cargo_tool(subcommand: &str, package: &str) -> bool {
-    let here = || succeeds("cargo", &[subcommand, "--version"]);
-    let here = here() || (run("cargo", &["install", "--locked", package]).is_ok() && here());
-    if !here {
-        skipped(&format!("checks that need `{package}`, which could not be installed"));
-    }
-    here
-}
-
-fn skipped(what: &str) {
-    eprintln!("SKIPPED: {what}");
 }
 
 fn documentation() -> Result<()> {

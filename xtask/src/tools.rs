@@ -8,8 +8,16 @@ use anyhow::{Context, Result, bail};
 
 /// Runs a program in the workspace's root and waits for it.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    run_in(root(), program, arguments)
+}
+
+/// Runs a program in a folder and waits for it.
+pub(crate) fn run_in(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
     eprintln!("\n$ {program} {}", arguments.join(" "));
-    let status = command(program, arguments).status().with_context(|| format!("running {program}"))?;
+    let status = command(program, arguments)
+        .current_dir(folder)
+        .status()
+        .with_context(|| format!("running {program}"))?;
     if !status.success() {
         bail!("{program} {} failed: {status}", arguments.join(" "));
     }
@@ -44,6 +52,21 @@ pub(crate) fn is_here(program: &str) -> bool {
 /// The workspace's root.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Whether cargo has this subcommand, after an attempt to install it.
+pub(crate) fn cargo_tool(subcommand: &str, package: &str) -> bool {
+    let here = || succeeds("cargo", &[subcommand, "--version"]);
+    let here = here() || (run("cargo", &["install", "--locked", package]).is_ok() && here());
+    if !here {
+        skipped(&format!("checks that need `{package}`, which could not be installed"));
+    }
+    here
+}
+
+/// Says loudly what is not done.
+pub(crate) fn skipped(what: &str) {
+    eprintln!("SKIPPED: {what}");
 }
 
 fn command(program: &str, arguments: &[&str]) -> Command {

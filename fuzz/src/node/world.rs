@@ -135,7 +135,7 @@ impl World {
             0 => datagram.to = choices.below(HOSTS),
             1 => datagram.from = address(choices.below(2 * HOSTS)),
             2 => {
-                let at = usize::from(choices.u16()) % length;
+                let at = usize::from(choices.u16()).checked_rem(length).unwrap_or(0);
                 let patch = choices.take(8);
                 datagram.bytes.iter_mut().skip(at).zip(patch).for_each(|(byte, other)| *byte ^= other);
             }
