@@ -14,9 +14,9 @@ use throng_core::rng::{Purpose, Rng, Seed};
 mod targets;
 
 /// Inputs that follow from the seed, for a target: a second's work or so.
-const STATEFUL: usize = 400;
+const STATEFUL: usize = 2_000;
 /// See [`STATEFUL`].
-const PARSER: usize = 4_000;
+const PARSER: usize = 20_000;
 /// The longest of them, in bytes.
 const INPUT_BYTES_MAX: usize = 1024;
 
@@ -49,7 +49,7 @@ hold! {
     frames: PARSER,
     http: PARSER,
     records: PARSER,
-    scenarios: PARSER / 4,
+    scenarios: PARSER / 10,
     socks: PARSER,
     texts: PARSER,
     traces: PARSER,
@@ -59,12 +59,12 @@ hold! {
 fn hold(target: &str, run: fn(&[u8]), inputs: usize) {
     let mut bases = vec![Vec::new()];
     for file in kept(target) {
-        let input = fs::read(&file).unwrap();
+        let input = fs::read(&file).expect("it is there");
         try_one(run, &input, &file.display().to_string());
         bases.push(input);
     }
     let seed: u64 = std::env::var("THRONG_FUZZ_SEED").map_or(1, |seed| seed.parse().expect("a number"));
-    println!(
+    eprintln!(
         "THRONG_FUZZ_SEED={seed}: {} kept inputs of {target}, and {inputs} made of them",
         bases.len() - 1
     );
@@ -82,7 +82,7 @@ fn kept(target: &str) -> Vec<PathBuf> {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
     let folders = ["corpus", "found"].map(|folder| fuzz.join(folder).join(target));
     let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
-    let mut files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = files.map(|entry| entry.expect("it can be read").path()).collect();
     files.sort();
     files
 }

@@ -8,13 +8,10 @@ use super::choices::Choices;
 use crate::departure::{Departure, Source};
 use crate::id::NeighbourKey;
 use crate::mixing::{Company, MinCompany, Minute, Mixer, Mixing, Ticket};
+use crate::node::mixing::held::Held;
 use crate::rng::{Purpose, Rng, Seed};
 use crate::time::Time;
 use crate::wire::cell::{CellHeader, Space};
-
-/// Again, since it is its room's own.
-#[path = "../../../crates/throng-core/src/node/mixing/held.rs"]
-mod held;
 
 const STRATEGIES: [&str; 8] = [
     "none",
@@ -116,7 +113,7 @@ impl Mix {
 /// The cells themselves, beside a count of each circuit's.
 #[derive(Default)]
 struct Cells {
-    held: held::Held,
+    held: Held,
     out: Vec<(Ticket, u32, u8)>,
     minute: Option<Minute>,
     now: Time,

@@ -119,8 +119,8 @@ const FAULTS: &[Fault] = &[
     Fault {
         target: "traces",
         file: "crates/throng-sim/src/trace.rs",
-        right: "self.number((number << 1 ^ number >> 63) as u64);",
-        wrong: "self.number((number << 1 ^ number >> if FAULT { 62 } else { 63 }) as u64);",
+        right: "while number >= 0x80 {",
+        wrong: "while number >= 0x80 + u64::from(FAULT) {",
     },
     Fault {
         target: "wire",

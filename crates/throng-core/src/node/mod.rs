@@ -10,7 +10,7 @@ mod context;
 mod control;
 mod documents;
 mod links;
-mod mixing;
+pub(crate) mod mixing;
 mod neighbours;
 mod origins;
 mod relays;

@@ -1,6 +1,6 @@
 //! The room of the mixing strategy: the cells that it holds, and what it observed of their company.
 
-mod held;
+pub(crate) mod held;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
