@@ -142,10 +142,7 @@ pub(super) fn plant(copy: &Path) -> Result<PathBuf> {
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder)?;
         }
-        let bytes = match fs::read(&from) {
-            Ok(bytes) => bytes,
-            Err(_) => continue, // it is gone, and git was not told yet
-        };
+        let Ok(bytes) = fs::read(&from) else { continue }; // it is gone, and git was not told yet
         let planted = match String::from_utf8(bytes) {
             Ok(text) => with_faults(file, text)?.into_bytes(),
             Err(other) => other.into_bytes(),

@@ -66,7 +66,7 @@ pub(crate) fn run(fuzz: &Fuzz) -> Result<()> {
             keep(target)?;
         }
     }
-    println!("{}\n{}", progress::HEAD, table.join("\n"));
+    eprintln!("\n{}\n{}", progress::HEAD, table.join("\n"));
     if failed.is_empty() {
         return Ok(());
     }
