@@ -13,13 +13,18 @@ const NOW: Time = Time::from_secs(1_000_000);
 
 /// A document.
 pub fn run(bytes: &[u8]) {
+    is_in_force(bytes);
+}
+
+/// Whether it is good.
+fn is_in_force(bytes: &[u8]) -> bool {
     let mut choices = Choices::new(bytes);
     let roots = roots(1 + choices.below(2));
     match choices.below(4) {
         0 => check(choices.rest(), &roots),
         1 => {
             let signers = 1 + choices.below(2);
-            check(&signed(choices.rest(), signers), &roots);
+            check(&signed(choices.rest(), signers), &roots)
         }
         _ => {
             let signers = choices.below(3);
@@ -32,7 +37,7 @@ pub fn run(bytes: &[u8]) {
                     "what is signed is what is read"
                 );
             }
-            check(&signed(&statement, signers), &roots);
+            check(&signed(&statement, signers), &roots)
         }
     }
 }
@@ -50,15 +55,17 @@ fn signed(statement: &[u8], signers: usize) -> Vec<u8> {
 
 /// A statement with records, of which most are signed by their mix.
 fn statement(choices: &mut Choices<'_>) -> Vec<u8> {
-    let mut out = vec![1];
+    let mut out = vec![5];
     let name: &[u8] = if choices.rarely(16) { b"other" } else { b"net" };
     out.push(name.len() as u8);
     out.extend_from_slice(name);
     let begin = if choices.rarely(8) { choices.u64() } else { 0 };
     let end = if choices.rarely(8) { choices.u64() } else { 1 << 62 };
-    [choices.u8().into(), begin, end]
-        .iter()
-        .for_each(|word: &u64| out.extend_from_slice(&word.to_le_bytes()));
+    let serial = choices.u8();
+    [serial.into(), begin, end].iter().for_each(|word: &u64| out.extend_from_slice(&word.to_le_bytes()));
+    let before = if choices.rarely(16) { choices.u8() } else { serial.saturating_sub(1).min(32) };
+    out.push(before);
+    (0..before).for_each(|number| out.extend_from_slice(&[number; 32]));
     let design = choices.below(96);
     let design = choices.take(design);
     out.extend_from_slice(&(design.len() as u16).to_le_bytes());
@@ -76,10 +83,10 @@ fn statement(choices: &mut Choices<'_>) -> Vec<u8> {
     out
 }
 
-fn check(bytes: &[u8], roots: &Roots) {
+fn check(bytes: &[u8], roots: &Roots) -> bool {
     let apart = take_apart(bytes);
     let _ = validity(bytes);
-    let Ok(document) = Document::verify::<Toy>(bytes, roots, NOW) else { return };
+    let Ok(document) = Document::verify::<Toy>(bytes, roots, NOW) else { return false };
     let (signed, signatures) = apart.expect("a document that is in force can be taken apart");
     assert!(document.signed_bytes() == signed && signatures.len() >= roots.threshold());
     let statement = document.statement();
@@ -88,4 +95,14 @@ fn check(bytes: &[u8], roots: &Roots) {
     let again = Document::verify::<Toy>(document.as_bytes(), roots, NOW);
     assert_eq!(again.as_ref(), Ok(&document), "what is kept of a document is one, and the same");
     assert_eq!(document.replaces(&document), Ok(false));
+    assert!(document.names(statement.serial, document.digest()));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_fuzzer_begins_with_a_document_that_is_in_force() {
+        assert!(super::is_in_force(include_bytes!("../corpus/documents/one")));
+    }
 }

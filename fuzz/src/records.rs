@@ -2,8 +2,9 @@
 
 use throng_core::Time;
 use throng_core::crypto::Suite;
+use throng_core::id::{Member, NodeId};
 use throng_core::limits::RECORD_BYTES_MAX;
-use throng_core::membership::Record;
+use throng_core::membership::{Record, join_family};
 use throng_sim::Toy;
 
 const SECRET: [u8; 32] = [9; 32];
@@ -21,10 +22,18 @@ pub fn run(bytes: &[u8]) {
 /// Content, signed by the mix that it describes.
 pub(super) fn signed(content: &[u8]) -> Vec<u8> {
     let mut content = content.to_vec();
-    if let Some(identity) = content.get_mut(2..34) {
-        identity.copy_from_slice(&Toy::sign_public(&SECRET));
+    let identity = Toy::sign_public(&SECRET);
+    let has_family = content.get(1) == Some(&1);
+    let place = if has_family { 2 + 96 } else { 2 };
+    if let Some(place) = content.get_mut(place..place + 32) {
+        place.copy_from_slice(&identity);
     }
-    let signature = Toy::sign(&SECRET, &[b"throng record 1\0", &content[..]].concat());
+    if let Some(place) = content.get_mut(2..2 + 96).filter(|_| has_family) {
+        let Member { family, signature } = join_family::<Toy>(&[8; 32], NodeId(identity));
+        place[..32].copy_from_slice(&family.0);
+        place[32..].copy_from_slice(&signature);
+    }
+    let signature = Toy::sign(&SECRET, &[b"throng record 2\0", &content[..]].concat());
     [&content[..], &signature].concat()
 }
 

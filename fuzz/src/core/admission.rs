@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 use super::choices::Choices;
-use crate::admission::{Party, Permits, Shares};
+use crate::admission::{Among, Party, Permits, Shares};
 use crate::id::NodeId;
 use crate::rng::{Purpose, Seed};
 use crate::time::Time;
@@ -73,7 +73,7 @@ fn count(model: &Model, owner: Owner, depth: usize) -> usize {
 
 /// Whoever makes room has more than who wants one more would have: where their ways part, and nobody there has more.
 fn makes_room(shares: &Shares<u32>, model: &Model, (leaf, owner): (u32, Owner)) {
-    let victim = shares.makes_room_for(Some(leaf), owner.party());
+    let victim = shares.makes_room_for(Some(leaf), owner.party(), 1, Among::All);
     let greediest_beside = |depth: usize| {
         let beside = model.values().filter(|(of, _)| of.way()[..depth - 1] == owner.way()[..depth - 1]);
         beside.map(|(of, _)| count(model, *of, depth)).max().unwrap_or(0)

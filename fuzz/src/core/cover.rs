@@ -99,7 +99,8 @@ impl Link {
             let cell = (Departure::soon(NeighbourKey::default(), header), Box::from([mark].as_slice()));
             let waiting = self.waiting.entry(circuit).or_default();
             match self.pace.push(cell) {
-                Ok(()) => waiting.push_back(mark),
+                Ok(None) => waiting.push_back(mark),
+                Ok(Some(_)) => unreachable!("four circuits do not fill a link"),
                 Err(_) => {
                     assert!(waiting.len() >= crate::limits::SLOT_QUEUE_CELLS_MIN, "there is room for a few")
                 }

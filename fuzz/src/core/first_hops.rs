@@ -61,8 +61,8 @@ pub fn run(bytes: &[u8]) {
             1 => hops.failed(some(&hops, &mut choices), now),
             2 => hops.answered(some(&hops, &mut choices)),
             3 | 4 => {
-                let (one, has_held) = (some(&hops, &mut choices), choices.coin());
-                (0..=choices.below(64)).for_each(|_| lead_on(&mut hops, one, has_held, now));
+                let (one, became) = (some(&hops, &mut choices), (choices.coin(), choices.coin()));
+                (0..=choices.below(64)).for_each(|_| lead_on(&mut hops, one, became, now));
             }
             5 if choices.rarely(4) => view = RECORDS.iter().skip(choices.below(MIXES + 1)).cloned().collect(),
             _ => order(&mut hops, &view, choices.below(5), &mut rng, now),
@@ -76,10 +76,10 @@ fn some(hops: &FirstHops, choices: &mut Choices<'_>) -> NodeId {
     hops.ids().nth(nth).unwrap_or(NodeId([0; 32]))
 }
 
-fn lead_on(hops: &mut FirstHops, one: NodeId, has_held: bool, now: Time) {
+fn lead_on(hops: &mut FirstHops, one: NodeId, (was_used, has_held): (bool, bool), now: Time) {
     let is_mistrusted = |hops: &FirstHops| hops.ids().filter(|id| hops.is_mistrusted(*id, now)).count();
     let before = (hops.is_mistrusted(one, now), is_mistrusted(hops));
-    let gives_way = hops.led_on(one, has_held, now);
+    let gives_way = hops.led_on(one, was_used, has_held, now);
     assert!(!gives_way || (!before.0 && hops.is_mistrusted(one, now)), "who gives way was trusted before");
     assert!(is_mistrusted(hops) < FIRST_HOPS.max(before.1 + 1), "never do all give way");
 }
