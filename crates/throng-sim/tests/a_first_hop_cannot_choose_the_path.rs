@@ -106,7 +106,7 @@ fn whoever_cuts_a_line_again_and_again_has_its_user_meet_no_other_first_hops_and
             firsts.len()
         );
         assert!(firsts.len() <= 3, "seed {seed}: {} first hops", firsts.len());
-        // One or two would be met in peace, and eleven if every cut had other mixes drawn.
-        assert!(exits.len() <= 6, "seed {seed}: {} exits of 24", exits.len());
+        // One or two would be met in peace, and ten to twenty if every cut had other mixes drawn.
+        assert!(exits.len() <= 9, "seed {seed}: {} exits of 24", exits.len());
     }
 }

@@ -95,6 +95,7 @@ fn document(design: &Design, serial: u64, records: &[Arc<Record>]) -> Arc<Docume
         serial,
         from: Time::ZERO,
         until,
+        before: vec![[0; 32]; serial.saturating_sub(1).min(32) as usize],
         design: design.clone(),
         records: records.to_vec(),
     };

@@ -21,11 +21,11 @@ use crate::rng::Rng;
 use crate::time::Time;
 
 /// The first hops of a client, oldest first: the first [`FIRST_HOPS`] that answer are used.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct FirstHops {
     hops: Vec<FirstHop>,
-    /// Since when none of them answers.
-    silent_since: Option<Time>,
+    /// Since when none of them answers; never, if one does.
+    silent_since: Time,
 }
 
 #[derive(Clone, Debug)]
@@ -88,7 +88,8 @@ impl Trials {
 impl FirstHops {
     /// The first hops of an earlier run, oldest first.
     pub fn new(kept: impl IntoIterator<Item = NodeId>) -> Self {
-        Self { hops: kept.into_iter().take(FIRST_HOPS_MAX).map(FirstHop::new).collect(), silent_since: None }
+        let hops = kept.into_iter().take(FIRST_HOPS_MAX).map(FirstHop::new).collect();
+        Self { hops, silent_since: Time::NEVER }
     }
 
     /// Their names, oldest first, to keep for the next run; behind them those that are not trusted any more.
@@ -115,9 +116,10 @@ impl FirstHops {
             self.add(view, rng, now);
         }
         if !self.hops.iter().any(|hop| hop.is_awake(now))
-            && self.silent_since.is_some_and(|since| now - since >= FIRST_HOPS_SILENT_MAX)
+            && self.silent_since != Time::NEVER
+            && now - self.silent_since >= FIRST_HOPS_SILENT_MAX
         {
-            self.silent_since = Some(now);
+            self.silent_since = now;
             self.add(view, rng, now);
         }
         let (awake, mut resting): (Vec<&FirstHop>, Vec<&FirstHop>) =
@@ -136,7 +138,7 @@ impl FirstHops {
             hop.rests_until = now + FIRST_HOP_REST;
         }
         if !self.hops.iter().any(|hop| hop.is_awake(now)) {
-            self.silent_since.get_or_insert(now);
+            self.silent_since = self.silent_since.min(now);
         }
     }
 
@@ -144,7 +146,7 @@ impl FirstHops {
     pub(crate) fn answered(&mut self, id: NodeId) {
         if let Some(hop) = self.hops.iter_mut().find(|hop| hop.id == id) {
             hop.rests_until = Time::ZERO;
-            self.silent_since = None;
+            self.silent_since = Time::NEVER;
         }
     }
 

@@ -36,7 +36,7 @@ impl<S: Suite> Origins<S> {
         let nobody = Resting::default();
         let resting = self.resting.as_deref().unwrap_or(&nobody);
         let (hops, first_hops) = (cx.design.route.hops(), cx.first_hops_in_use());
-        let behind = self.cut.take(hops, port, view, cx.now);
+        let behind = self.cut.as_mut().and_then(|cut| cut.take(hops, port, view, cx.now));
         let wanted = Wanted { hops, rules, port, resting, first_hops, proved, behind };
         let path = choose(view, &wanted, &mut self.first_hops, &mut cx.chance.route, cx.now);
         cx.chance.route.forget();

@@ -45,7 +45,8 @@ pub(super) struct Origins<S: Suite> {
     /// The rules of its paths, if the node is a client.
     client: Option<PathRules>,
     first_hops: FirstHops,
-    cut: CutPaths,
+    /// None before one was cut.
+    cut: Option<Box<CutPaths>>,
     /// None before a circuit fell silent.
     resting: Option<Box<Resting>>,
     supply: Supply,
@@ -73,7 +74,7 @@ impl<S: Suite> Origins<S> {
             origins: SlotMap::with_key(),
             client: client.map(|client| client.rules),
             first_hops: FirstHops::new(first_hops),
-            cut: CutPaths::default(),
+            cut: None,
             resting: None,
             supply,
             parts: Gathering::new(),

@@ -1,5 +1,6 @@
 //! Circuits ahead of need, and which one a stream gets.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use crate::limits::{
@@ -29,10 +30,17 @@ pub(crate) struct Supply {
     waiting: VecDeque<Need>,
     failures: u32,
     not_before: Time,
-    /// How many circuits others ended that had just been completed, the last one when, and until when none is begun for it.
-    young: u32,
-    young_last: Time,
-    young_until: Time,
+    /// None before others ended a circuit that had just been completed.
+    young: Option<Box<EndedYoung>>,
+}
+
+/// Circuits that others ended when they had just been completed.
+#[derive(Default)]
+struct EndedYoung {
+    count: u32,
+    last: Time,
+    /// None is begun before.
+    not_before: Time,
 }
 
 impl Supply {
@@ -43,9 +51,7 @@ impl Supply {
             waiting: VecDeque::new(),
             failures: 0,
             not_before: Time::ZERO,
-            young: 0,
-            young_last: Time::ZERO,
-            young_until: Time::ZERO,
+            young: None,
         }
     }
 
@@ -98,16 +104,17 @@ impl Supply {
     /// Notes one that was completed, and that somebody else ended at once: an exit that is full, say. The next attempt waits, longer
     /// each time, also if it is completed: or who is refused would ask without end.
     pub(crate) fn ended_young(&mut self, now: Time) {
-        if now < self.young_until {
+        let young = self.young.get_or_insert_default();
+        if now < young.not_before {
             return;
         }
-        self.young = if now - self.young_last < CIRCUIT_YOUNG_FORGOTTEN { self.young + 1 } else { 1 };
-        self.young_last = now;
-        self.young_until = now + (BUILD_PAUSE_FIRST * 2u32.pow(self.young.min(7))).min(BUILD_PAUSE_MAX);
+        young.count = if now - young.last < CIRCUIT_YOUNG_FORGOTTEN { young.count + 1 } else { 1 };
+        young.last = now;
+        young.not_before = now + (BUILD_PAUSE_FIRST * 2u32.pow(young.count.min(7))).min(BUILD_PAUSE_MAX);
     }
 
     /// When the next circuit may be begun.
     pub(crate) fn not_before(&self) -> Time {
-        self.not_before.max(self.young_until)
+        self.young.as_ref().map_or(self.not_before, |young| self.not_before.max(young.not_before))
     }
 }

@@ -87,7 +87,7 @@ impl<S: Suite> Origins<S> {
         let is_our_wish = matches!(why, Ended::Finished | Ended::Old);
         let Some(origin) = self.origins.get(key) else { return };
         if matches!(why, Ended::Silent | Ended::NotBuilt) {
-            self.cut.note(origin.mixes().into_iter().skip(1).collect(), cx.now);
+            self.cut.get_or_insert_default().note(origin.mixes().into_iter().skip(1).collect(), cx.now);
         } else if is_our_wish && origin.is_ready() {
             self.note_first_hop(key, true, cx);
         }
@@ -181,7 +181,7 @@ impl<S: Suite> Origins<S> {
             self.let_rest(path.iter().skip(1), cx.now);
         } else {
             self.let_rest(path.iter().take(1), cx.now);
-            self.cut.note(path[1..].to_vec(), cx.now);
+            self.cut.get_or_insert_default().note(path[1..].to_vec(), cx.now);
         }
         self.hurry_supply(cx);
     }

@@ -33,8 +33,8 @@ use crate::wire::parts::Gathering;
 /// All circuits through a node.
 pub(super) struct Relays<S: Suite> {
     relays: SlotMap<RelayKey, Box<Relay<S>>>,
-    /// Those that speak in slots, and for whom.
-    covered: Shares<RelayKey>,
+    /// Those that speak in slots, and for whom; none before the first.
+    covered: Option<Box<Shares<RelayKey>>>,
     /// Messages longer than a cell of which some parts are there.
     parts: Gathering<RelayKey, GATHERED_MESSAGES_MAX>,
 }
@@ -67,7 +67,7 @@ pub(super) enum Extension {
 
 impl<S: Suite> Relays<S> {
     pub(super) fn new() -> Self {
-        Self { relays: SlotMap::with_key(), covered: Shares::new(), parts: Gathering::new() }
+        Self { relays: SlotMap::with_key(), covered: None, parts: Gathering::new() }
     }
 
     // --- Set-up ---------------------------------------------------------------------------------------
@@ -321,8 +321,9 @@ impl<S: Suite> Relays<S> {
     /// The origin of a circuit that ends here speaks in slots: so do we, if the design says so. What all of them take together has a
     /// bound: then one makes room of whoever has most. A circuit that is to be covered and cannot be is better off elsewhere.
     pub(super) fn cover_for(&mut self, key: RelayKey, party: Party, cx: &mut Cx<'_>) {
-        if (self.covered.all() as u64 + 1) * cx.design.cover.circuits.bps() > cx.me.cover_for_others {
-            match self.covered.makes_room_for(Some(key), party, 1, Among::All) {
+        let covered = self.covered.get_or_insert_with(|| Box::new(Shares::new()));
+        if (covered.all() as u64 + 1) * cx.design.cover.circuits.bps() > cx.me.cover_for_others {
+            match covered.makes_room_for(Some(key), party, 1, Among::All) {
                 Some(greediest) => self.end(greediest, Ended::Busy, cx),
                 None => return self.end(key, Ended::Busy, cx),
             }
@@ -337,13 +338,17 @@ impl<S: Suite> Relays<S> {
         if let Some(pace) = CircuitPace::new(cover, false, cx.design.geometry, timing, cx.now) {
             cx.slots.schedule(pace.due(), Speaker::Relay(key));
             relay.pace = Some(Box::new(pace));
-            self.covered.set(key, party, 1);
+            self.covered.iter_mut().for_each(|covered| covered.set(key, party, 1));
         }
+    }
+
+    fn uncover(&mut self, key: RelayKey) {
+        self.covered.iter_mut().for_each(|covered| covered.forget(key));
     }
 
     /// Other cover is in force: those that spoke in slots speak in other ones, if there are any.
     pub(super) fn cover_anew(&mut self, cx: &mut Cx<'_>) {
-        let covered = core::mem::replace(&mut self.covered, Shares::new());
+        let Some(covered) = self.covered.take() else { return };
         let spoke: Vec<(RelayKey, Option<Party>)> =
             covered.leaves().map(|(relay, _)| (relay, covered.party(relay))).collect();
         for (key, party) in spoke {
@@ -363,7 +368,7 @@ impl<S: Suite> Relays<S> {
             cx.now - heard > CIRCUIT_SILENT_MIN.max(pace.gap() * SLOTS_SILENT_MAX)
         };
         relay.pace.take_if(is_silent);
-        let Some(pace) = &mut relay.pace else { return self.covered.forget(key) };
+        let Some(pace) = &mut relay.pace else { return self.uncover(key) };
         let missed = pace.skip(cx.now);
         let (at, turn) = (pace.due(), (missed == 0).then(|| pace.turn(cx.now)));
         cx.slots.schedule(pace.due(), Speaker::Relay(key));
@@ -393,7 +398,7 @@ impl<S: Suite> Relays<S> {
         self.parts.forget(key);
         if let Some(pace) = &relay.pace {
             cx.slots.unschedule(pace.due(), Speaker::Relay(key));
-            self.covered.forget(key);
+            self.uncover(key);
         }
         let (link, name) = relay.previous;
         cx.tell(Effect::CircuitOff { link, name, told: Some(why) });
@@ -436,10 +441,11 @@ impl<S: Suite> Relays<S> {
 
     /// Whether those that speak in slots are counted right.
     pub(super) fn counts_covered(&self) -> bool {
-        let is_covered = |(key, _)| self.relays.get(key).is_some_and(|relay| relay.pace.is_some());
-        let counted = self.covered.leaves().filter(|leaf| is_covered(*leaf)).count();
-        counted == self.covered.all()
-            && counted == self.relays.values().filter(|relay| relay.pace.is_some()).count()
+        let covered = self.covered.as_ref();
+        let is_counted = |key| covered.is_some_and(|covered| covered.of(key) == 1);
+        let all = self.relays.iter().filter(|(_, relay)| relay.pace.is_some());
+        all.clone().all(|(key, _)| is_counted(key))
+            && all.count() == covered.map_or(0, |covered| covered.all())
     }
 
     pub(super) fn has_few_parts(&self) -> bool {
