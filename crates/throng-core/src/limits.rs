@@ -260,8 +260,8 @@ pub const FIRST_HOP_FORGIVEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600
 pub const FIRST_HOP_TRIALS_KEPT: u16 = 128;
 /// First hops that a client has ever tried before it begins again with its oldest.
 pub const FIRST_HOPS_MAX: usize = 12;
-/// When none of the first hops answers for so long, another one joins.
-pub const FIRST_HOPS_SILENT_MAX: Duration = Duration::from_secs(60);
+/// When no circuit came up for so long, another first hop joins, if that may help.
+pub const FIRST_HOPS_LOST_MAX: Duration = Duration::from_secs(60);
 /// Paths that were cut at their first hop, to go on behind another one as they did.
 pub const CUT_PATHS_MAX: usize = 32;
 /// For how long.

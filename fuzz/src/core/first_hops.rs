@@ -59,7 +59,9 @@ pub fn run(bytes: &[u8]) {
         match choices.below(8) {
             0 => now = now + Duration::from_secs(choices.u16().into()) * [1, 60][choices.below(2)],
             1 => hops.failed(some(&hops, &mut choices), now),
+            2 if choices.coin() => hops.led_to_an_exit(),
             2 => hops.answered(some(&hops, &mut choices)),
+            6 => lose(&mut hops, &view, choices.coin(), &mut rng, now),
             3 | 4 => {
                 let (one, became) = (some(&hops, &mut choices), (choices.coin(), choices.coin()));
                 (0..=choices.below(64)).for_each(|_| lead_on(&mut hops, one, became, now));
@@ -82,6 +84,12 @@ fn lead_on(hops: &mut FirstHops, one: NodeId, (was_used, has_held): (bool, bool)
     let gives_way = hops.led_on(one, was_used, has_held, now);
     assert!(!gives_way || (!before.0 && hops.is_mistrusted(one, now)), "who gives way was trusted before");
     assert!(is_mistrusted(hops) < FIRST_HOPS.max(before.1 + 1), "never do all give way");
+}
+
+fn lose(hops: &mut FirstHops, view: &View, may_help: bool, rng: &mut Rng, now: Time) {
+    let before = hops.ids().count();
+    hops.join_if_lost(view, |_| may_help, rng, now);
+    assert!(hops.ids().count() <= before + usize::from(may_help), "one joins, if that may help");
 }
 
 fn order(hops: &mut FirstHops, view: &View, in_use: usize, rng: &mut Rng, now: Time) {

@@ -13,7 +13,7 @@ use super::capacity::pick_by_capacity;
 use crate::id::NodeId;
 use crate::limits::{
     FIRST_HOP_FORGIVEN_AFTER, FIRST_HOP_HELD_PERCENT, FIRST_HOP_REST, FIRST_HOP_TRIALS,
-    FIRST_HOP_TRIALS_BESIDE, FIRST_HOP_TRIALS_KEPT, FIRST_HOPS, FIRST_HOPS_MAX, FIRST_HOPS_SILENT_MAX,
+    FIRST_HOP_TRIALS_BESIDE, FIRST_HOP_TRIALS_KEPT, FIRST_HOPS, FIRST_HOPS_LOST_MAX, FIRST_HOPS_MAX,
 };
 use crate::membership::Record;
 use crate::membership::View;
@@ -24,14 +24,14 @@ use crate::time::Time;
 #[derive(Clone, Debug)]
 pub struct FirstHops {
     hops: Vec<FirstHop>,
-    /// Since when none of them answers; never, if one does.
-    silent_since: Time,
+    /// Since when circuits are wanted and none came up; never, if one did.
+    lost_since: Time,
 }
 
 #[derive(Clone, Debug)]
 struct FirstHop {
     id: NodeId,
-    /// It did not answer; not to be asked before.
+    /// It did not answer; not to be asked before. Zero once it answers.
     rests_until: Time,
     /// Of circuits that somebody used.
     used: Trials,
@@ -89,7 +89,7 @@ impl FirstHops {
     /// The first hops of an earlier run, oldest first.
     pub fn new(kept: impl IntoIterator<Item = NodeId>) -> Self {
         let hops = kept.into_iter().take(FIRST_HOPS_MAX).map(FirstHop::new).collect();
-        Self { hops, silent_since: Time::NEVER }
+        Self { hops, lost_since: Time::NEVER }
     }
 
     /// Their names, oldest first, to keep for the next run; behind them those that are not trusted any more.
@@ -99,10 +99,8 @@ impl FirstHops {
         self.hops.iter().filter(is_trusted).chain(others).map(|hop| hop.id)
     }
 
-    /// Of the first [`FIRST_HOPS`] that are known and do not rest, `in_use` in random order, then the others; behind them,
-    /// as a last resort, those that rest, the longest first. New ones join only where too few are trusted, or none has answered for
-    /// [`FIRST_HOPS_SILENT_MAX`] (whoever cuts our line for a moment must not have us look for others), and never more than
-    /// [`FIRST_HOPS_MAX`] in all: then the oldest are tried again.
+    /// Of those that are known and do not rest, the first `in_use` in random order, then the others; behind them,
+    /// as a last resort, those that rest, the longest first. New ones join where too few are trusted.
     pub(crate) fn in_order(
         &mut self,
         view: &View,
@@ -115,16 +113,8 @@ impl FirstHops {
         for _ in trusted..FIRST_HOPS {
             self.add(view, rng, now);
         }
-        if !self.hops.iter().any(|hop| hop.is_awake(now))
-            && self.silent_since != Time::NEVER
-            && now - self.silent_since >= FIRST_HOPS_SILENT_MAX
-        {
-            self.silent_since = now;
-            self.add(view, rng, now);
-        }
-        let (awake, mut resting): (Vec<&FirstHop>, Vec<&FirstHop>) =
+        let (mut order, mut resting): (Vec<&FirstHop>, Vec<&FirstHop>) =
             self.hops.iter().partition(|hop| hop.is_awake(now));
-        let mut order: Vec<&FirstHop> = awake.into_iter().take(FIRST_HOPS).collect();
         let in_use = in_use.min(order.len());
         rng.shuffle(&mut order[..in_use]);
         resting.sort_by_key(|hop| (hop.is_mistrusted(now), hop.rests_until));
@@ -132,13 +122,38 @@ impl FirstHops {
         order.into_iter().filter_map(|hop| view.get(hop.id).cloned()).collect()
     }
 
+    /// A circuit is wanted. If none came up for [`FIRST_HOPS_LOST_MAX`], another first hop joins, should that help: whether it
+    /// may is asked with those that do answer. (Not sooner: whoever cuts our line for a moment must not have us look for others.)
+    /// There are never more than [`FIRST_HOPS_MAX`] in all: then the oldest are tried again.
+    pub(crate) fn join_if_lost(
+        &mut self,
+        view: &View,
+        may_help: impl FnOnce(&[Arc<Record>]) -> bool,
+        rng: &mut Rng,
+        now: Time,
+    ) {
+        self.lost_since = self.lost_since.min(now);
+        if now - self.lost_since < FIRST_HOPS_LOST_MAX {
+            return;
+        }
+        let answering =
+            self.hops.iter().filter(|hop| hop.rests_until == Time::ZERO && !hop.is_mistrusted(now));
+        let answering: Vec<_> = answering.filter_map(|hop| view.get(hop.id).cloned()).collect();
+        if may_help(&answering) {
+            self.lost_since = now;
+            self.add(view, rng, now);
+        }
+    }
+
+    /// Notes that a circuit came up.
+    pub(crate) fn led_to_an_exit(&mut self) {
+        self.lost_since = Time::NEVER;
+    }
+
     /// Notes that a first hop did not answer.
     pub(crate) fn failed(&mut self, id: NodeId, now: Time) {
         if let Some(hop) = self.hops.iter_mut().find(|hop| hop.id == id) {
             hop.rests_until = now + FIRST_HOP_REST;
-        }
-        if !self.hops.iter().any(|hop| hop.is_awake(now)) {
-            self.silent_since = self.silent_since.min(now);
         }
     }
 
@@ -146,7 +161,6 @@ impl FirstHops {
     pub(crate) fn answered(&mut self, id: NodeId) {
         if let Some(hop) = self.hops.iter_mut().find(|hop| hop.id == id) {
             hop.rests_until = Time::ZERO;
-            self.silent_since = Time::NEVER;
         }
     }
 

@@ -49,11 +49,27 @@ pub(crate) fn choose(
     }
     let mut path: Vec<Hop> = Vec::with_capacity(wanted.hops);
     let mut no_exit = false;
+    let leaves = |first: &Arc<Record>, exit: &Description| {
+        fits(exit, &[Hop::first(Arc::clone(first), wanted.proved)], wanted.rules)
+    };
+    let exits: Vec<&Description> = view
+        .records()
+        .map(|record| record.description())
+        .filter(|mix| mix.until > now && mix.serves(wanted.port))
+        .collect();
+    // Where none answers, or the only exit that is left may be one of those that do.
+    let may_help = |answering: &[Arc<Record>]| {
+        let is_shut = |exit: &&Description| !answering.iter().any(|first| leaves(first, exit));
+        answering.is_empty() || exits.iter().any(is_shut)
+    };
+    first_hops.join_if_lost(view, may_help, rng, now);
     let mut firsts = first_hops.in_order(view, wanted.first_hops, rng, now);
     // Silent ones last. That adds no others: whoever can make them silent for a moment must not choose our first hops.
-    firsts.sort_by_key(|first| {
+    let is_awake = |exit: &&&Description| !wanted.resting.has(exit.identity, now);
+    firsts.sort_by_cached_key(|first| {
         let id = first.description().identity;
-        (first_hops.is_mistrusted(id, now), wanted.resting.has(id, now))
+        let leads_on = exits.iter().filter(is_awake).any(|exit| leaves(first, exit));
+        (first_hops.is_mistrusted(id, now), wanted.resting.has(id, now), !leads_on)
     });
     for first in firsts {
         let first = Hop::first(first, wanted.proved);
@@ -312,6 +328,71 @@ mod tests {
         resting.rest(id(3), now);
         assert!(exits(&resting, now) > 0, "all rest, so all are drawn");
         assert!(exits(&Resting::default(), now) > 0);
+    }
+
+    /// Of three first hops two are dead; the third one is the only exit that is left, and cannot be both.
+    #[test]
+    fn the_only_exit_that_is_left_gets_another_first_hop_within_a_minute() {
+        let mixes: Vec<_> = (1..=7).map(|i| mix(i, &alloc::format!("10.{i}.0.1:1"), None, i <= 3)).collect();
+        let view = view(&mixes);
+        let id = |number: usize| mixes[number - 1].description().identity;
+        let mut first_hops = FirstHops::new([id(1), id(2), id(3)]);
+        let mut resting = Resting::default();
+        let mut rng = Seed::from_bytes([6; 32]).rng(Purpose::Route, 0);
+        let is_dead = |mix: NodeId| mix == id(1) || mix == id(3);
+        let mut came_up = None;
+        for second in 1..120 {
+            let now = Time::from_secs(second);
+            let wanted = Wanted {
+                hops: 3,
+                rules: PathRules::Diverse,
+                port: Some(443),
+                resting: &resting,
+                first_hops: 3,
+                proved: &|_| None,
+                behind: None,
+            };
+            let path = choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap();
+            let path: Vec<_> = path.iter().map(|record| record.description().identity).collect();
+            if is_dead(path[0]) {
+                first_hops.failed(path[0], now);
+                continue;
+            }
+            first_hops.answered(path[0]);
+            match path.iter().find(|mix| is_dead(**mix)) {
+                Some(dead) => resting.rest(*dead, now),
+                None => {
+                    first_hops.led_to_an_exit();
+                    came_up = came_up.or(Some(second));
+                }
+            }
+        }
+        assert!(came_up.is_some_and(|second| (61..=65).contains(&second)), "{came_up:?}");
+        assert_eq!(first_hops.ids().count(), 4, "one more, and no others when circuits come up");
+    }
+
+    /// All exits are down, whichever first hop leads to them.
+    #[test]
+    fn an_outage_of_the_exits_draws_no_first_hops() {
+        let mixes: Vec<_> = (1..=7).map(|i| mix(i, &alloc::format!("10.{i}.0.1:1"), None, i <= 3)).collect();
+        let view = view(&mixes);
+        let id = |number: usize| mixes[number - 1].description().identity;
+        let mut first_hops = FirstHops::new([id(4), id(1), id(2)]);
+        let mut rng = Seed::from_bytes([7; 32]).rng(Purpose::Route, 0);
+        for second in 1..600 {
+            let wanted = Wanted {
+                hops: 3,
+                rules: PathRules::Diverse,
+                port: Some(443),
+                resting: &Resting::default(),
+                first_hops: 3,
+                proved: &|_| None,
+                behind: None,
+            };
+            let path = choose(&view, &wanted, &mut first_hops, &mut rng, Time::from_secs(second)).unwrap();
+            first_hops.answered(path[0].description().identity);
+        }
+        assert_eq!(first_hops.ids().count(), 3);
     }
 
     #[test]

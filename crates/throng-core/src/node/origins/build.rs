@@ -189,6 +189,7 @@ impl<S: Suite> Origins<S> {
         cx.counts.circuits_built += 1;
         self.cover(key, cx);
         self.supply.succeeded();
+        self.first_hops.led_to_an_exit();
         self.serve_waiting(cx);
         self.hurry_supply(cx);
     }
