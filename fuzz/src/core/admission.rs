@@ -14,7 +14,7 @@ use crate::time::Time;
 /// Things are held and given up, permits are taken.
 pub fn run(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
-    let mut shares = Shares::new();
+    let mut shares = Shares::new(Seed::from_bytes([7; 32]).rng(Purpose::Keys, 1));
     let mut model = BTreeMap::new();
     let mut permits = Asked::new(1 + choices.below(40) as u32);
     while !choices.is_empty() {
@@ -73,7 +73,7 @@ fn count(model: &Model, owner: Owner, depth: usize) -> usize {
 
 /// Whoever makes room has more than who wants one more would have: where their ways part, and nobody there has more.
 fn makes_room(shares: &Shares<u32>, model: &Model, (leaf, owner): (u32, Owner)) {
-    let victim = shares.makes_room_for(Some(leaf), owner.party(), 1, Among::All);
+    let victim = shares.makes_room_for(Some(leaf), owner.party(), Among::All);
     let greediest_beside = |depth: usize| {
         let beside = model.values().filter(|(of, _)| of.way()[..depth - 1] == owner.way()[..depth - 1]);
         beside.map(|(of, _)| count(model, *of, depth)).max().unwrap_or(0)

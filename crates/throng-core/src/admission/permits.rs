@@ -9,8 +9,9 @@ use crate::time::Time;
 
 /// Permits for work: so many in a second, and of these a part for each party.
 ///
-/// While there are enough, whether a party gets one follows from what it had itself and from nothing else: what others do must
-/// not be found out by asking. Where they run short, what is left counts too, as dynamic thresholds say (Choudhury and Hahne,
+/// While there are enough, whether a party gets one follows from what it had itself: what others do must not be found out by
+/// asking. How much is too much is drawn, since a party may ask for several (a mix for all whose circuits it extends), and one
+/// of these could count the others by what is left for him. Where permits run short, what is left counts too, as dynamic thresholds say (Choudhury and Hahne,
 /// IEEE/ACM Transactions on Networking 6(2), 1998): whoever asks for little gets it, however many ask for all. How much of it a
 /// party may have is drawn anew a few times a second, so that one permit more or less of somebody else hides among the draws.
 pub(crate) struct Permits {
@@ -26,7 +27,7 @@ struct Used {
     /// Permits. Of what was used a second ago, an e-th part still counts.
     count: f64,
     at: Time,
-    /// Of what is left, it may have so many parts, until that is drawn anew.
+    /// From 0 to 1: how lucky it is until that is drawn anew.
     luck: f64,
     drawn: Time,
 }
@@ -52,14 +53,13 @@ impl Permits {
         is_granted
     }
 
-    /// Whether it had no more than one of its kind ever gets.
+    /// Whether it had no more than one of its kind ever gets: from three quarters of that on, it is a matter of luck.
     fn is_moderate(&self, party: Party, now: Time) -> bool {
         let [_, _, wide, narrow, address] = party.way();
         let most = self.most(party);
-        self.used(wide, now) + 1.0 <= most / 2.0
-            && (party.is_mix()
-                || (self.used(narrow, now) + 1.0 <= most / 3.0
-                    && self.used(address, now) + 1.0 <= most / 3.0))
+        let fits =
+            |block, part: f64| self.used(block, now) + 1.0 <= part * most * (0.75 + 0.25 * self.luck(block));
+        fits(wide, 1.0 / 2.0) && (party.is_mix() || (fits(narrow, 1.0 / 3.0) && fits(address, 1.0 / 3.0)))
     }
 
     /// Whether, where permits run short, enough are left for it.
@@ -72,7 +72,8 @@ impl Permits {
             return true;
         }
         let shortage = 1.0 - left / enough;
-        let fits = |block, part: f64| part * shortage * self.used(block, now) < left * self.luck(block);
+        let fits =
+            |block, part: f64| part * shortage * self.used(block, now) < left * (0.5 + self.luck(block));
         left >= 1.0 && fits(wide, 1.0) && (party.is_mix() || fits(narrow, 2.0))
     }
 
@@ -90,7 +91,7 @@ impl Permits {
     }
 
     fn luck(&self, block: Block) -> f64 {
-        self.find(block).map_or(1.0, |used| used.luck)
+        self.find(block).map_or(0.5, |used| used.luck)
     }
 
     fn note(&mut self, block: Block, chance: &mut Rng, now: Time) {
@@ -101,7 +102,7 @@ impl Permits {
         let count = self.used(block, now) + 1.0;
         let kept =
             self.find(block).filter(|used| now - used.drawn < LUCK).map(|used| (used.luck, used.drawn));
-        let (luck, drawn) = kept.unwrap_or_else(|| (0.5 + chance.unit(), now));
+        let (luck, drawn) = kept.unwrap_or_else(|| (chance.unit(), now));
         self.used.insert(block, Used { count, at: now, luck, drawn });
     }
 }
@@ -148,7 +149,7 @@ mod tests {
             let granted = granted(&asking);
             let greedy: u32 = granted[..blocks as usize].iter().sum();
             assert!(granted[blocks as usize] >= little - 1, "{blocks} greedy blocks leave {granted:?}");
-            assert!((250..=800).contains(&greedy), "and get {greedy} of {MOST}");
+            assert!((200..=800).contains(&greedy), "and get {greedy} of {MOST}");
         }
     }
 
@@ -160,29 +161,61 @@ mod tests {
     }
 
     #[test]
-    fn alone_one_address_gets_a_quarter_and_a_wide_block_three_eighths() {
-        assert!((250..=285).contains(&granted(&[(at([10, 0, 0, 1]), 5000)])[0]));
+    fn alone_one_address_gets_a_fifth_and_a_wide_block_a_third() {
+        let one = granted(&[(at([10, 0, 0, 1]), 5000)])[0];
+        assert!((188..=250).contains(&one), "{one}");
         let block: Vec<_> = (0..20).map(|i| (at([10, 0, i, 1]), 500)).collect();
-        assert!((375..=420).contains(&granted(&block).iter().sum::<u32>()));
+        let block = granted(&block).iter().sum::<u32>();
+        assert!((281..=375).contains(&block), "{block}");
     }
 
     #[test]
-    fn while_there_are_enough_nobody_finds_out_what_others_do() {
-        let permits = |others: u32| {
+    fn while_there_are_enough_whoever_asks_for_little_gets_it_whatever_others_do() {
+        for others in 0..3 {
             let mut permits = Permits::new(MOST, Time::ZERO);
             let mut chance = Seed::from_bytes([7; 32]).rng(Purpose::Keys, 0);
-            let mut prober = Vec::new();
             for milli in 0..3000 {
                 let now = Time::from_nanos(milli * 1_000_000);
                 if milli % 10 == 0 {
                     (0..others)
                         .for_each(|other| _ = permits.take(at([20, other as u8, 0, 1]), &mut chance, now));
                 }
-                prober.push(permits.take(at([10, 0, 0, 1]), &mut chance, now));
+                let is_granted = milli % 6 > 0 || permits.take(at([10, 0, 0, 1]), &mut chance, now);
+                assert!(is_granted, "167 a second are less than three quarters of a quarter");
             }
-            prober
+        }
+    }
+
+    /// Who extends circuits behind a mix takes all that it may have, and looks whether somebody else had one meanwhile.
+    #[test]
+    fn one_permit_of_somebody_else_behind_the_same_mix_hides_among_the_draws() {
+        let mix = Party::mix(NodeId([1; 32]));
+        let left = |seed: u8, other: bool| {
+            let mut permits = Permits::new(MOST, Time::ZERO);
+            let mut chance = Seed::from_bytes([seed; 32]).rng(Purpose::Keys, other.into());
+            (0..750)
+                .filter(|asked| {
+                    let now = Time::from_nanos(asked * 1_000_000);
+                    if other && *asked == 400 {
+                        permits.take(mix, &mut chance, now);
+                    }
+                    permits.take(mix, &mut chance, now)
+                })
+                .count()
         };
-        assert!(permits(0) == permits(1) && permits(0) == permits(2), "a prober's answers are the same");
+        let (with, without): (Vec<_>, Vec<_>) =
+            (0..=255).map(|seed| (left(seed, true), left(seed, false))).unzip();
+        let pairs = with.iter().flat_map(|with| without.iter().map(move |without| (with, without)));
+        let area = pairs
+            .map(|(with, without)| match with.cmp(without) {
+                core::cmp::Ordering::Less => 1.0,
+                core::cmp::Ordering::Equal => 0.5,
+                core::cmp::Ordering::Greater => 0.0,
+            })
+            .sum::<f64>()
+            / (256.0 * 256.0);
+        std::eprintln!("{area}");
+        assert!((0.4..0.6).contains(&area), "{area}");
     }
 
     #[test]

@@ -3,24 +3,29 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::party::{Block, Party};
+use crate::rng::Rng;
 
 /// How much each of `K` (links) holds, and so each party. Nothing here is searched: parts of a block lie in the order of what
-/// they hold.
+/// they hold, and of equals by lot. (By their addresses, say, whoever has the right one could drive others out.)
 pub(crate) struct Shares<K> {
     leaves: BTreeMap<K, Leaf>,
     blocks: BTreeMap<Block, Held<K>>,
+    lots: Rng,
 }
 
 #[derive(Clone, Copy)]
 struct Leaf {
     party: Party,
     count: usize,
+    lot: u32,
 }
 
 /// What a block holds in all, and its parts behind what each of them holds.
 struct Held<K> {
     count: usize,
-    parts: BTreeSet<(usize, Part<K>)>,
+    /// Drawn when the block got something and had nothing.
+    lot: u32,
+    parts: BTreeSet<(usize, u32, Part<K>)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,19 +46,26 @@ pub(crate) enum Among {
 const NARROW: usize = 3;
 
 impl<K: Copy + Ord> Shares<K> {
-    pub(crate) const fn new() -> Self {
-        Self { leaves: BTreeMap::new(), blocks: BTreeMap::new() }
+    /// `lots`: who of equals makes room.
+    pub(crate) const fn new(lots: Rng) -> Self {
+        Self { leaves: BTreeMap::new(), blocks: BTreeMap::new(), lots }
+    }
+
+    /// Nobody holds anything any more.
+    pub(crate) fn clear(&mut self) {
+        self.leaves.clear();
+        self.blocks.clear();
     }
 
     /// Counts one thing more for a leaf. If it is the first, the leaf is this party's.
     pub(crate) fn add(&mut self, leaf: K, party: Party) {
-        let Leaf { party, count } = self.leaves.get(&leaf).copied().unwrap_or(Leaf { party, count: 0 });
+        let (party, count) = self.leaves.get(&leaf).map_or((party, 0), |leaf| (leaf.party, leaf.count));
         self.set(leaf, party, count + 1);
     }
 
     /// Counts one thing less for a leaf.
     pub(crate) fn remove(&mut self, leaf: K) {
-        if let Some(&Leaf { party, count }) = self.leaves.get(&leaf) {
+        if let Some(&Leaf { party, count, .. }) = self.leaves.get(&leaf) {
             self.set(leaf, party, count - 1);
         }
     }
@@ -61,12 +73,17 @@ impl<K: Copy + Ord> Shares<K> {
     /// A leaf is a party's, and holds so much.
     pub(crate) fn set(&mut self, key: K, party: Party, count: usize) {
         let before = self.leaves.remove(&key);
-        if let Some(before) = before {
-            self.shift(key, before, 0);
+        let lot = before.map_or_else(|| self.lots.u32(), |leaf| leaf.lot);
+        match before {
+            Some(before) if before.party == party => self.shift(key, before, count),
+            Some(before) => {
+                self.shift(key, before, 0);
+                self.shift(key, Leaf { party, count: 0, lot }, count);
+            }
+            None => self.shift(key, Leaf { party, count: 0, lot }, count),
         }
         if count > 0 {
-            self.leaves.insert(key, Leaf { party, count });
-            self.shift(key, Leaf { party, count: 0 }, count);
+            self.leaves.insert(key, Leaf { party, count, lot });
         }
     }
 
@@ -82,15 +99,9 @@ impl<K: Copy + Ord> Shares<K> {
         self.set(leaf, party, self.of(leaf));
     }
 
-    /// Who gives something up if a leaf of a party (none yet) wants so much `more` and there is no room: from block to block,
+    /// Who gives something up if a leaf of a party (none yet) wants one thing more and there is no room: from block to block,
     /// the part that has most. None if nobody has more than the one who wants it would have then.
-    pub(crate) fn makes_room_for(
-        &self,
-        leaf: Option<K>,
-        party: Party,
-        more: usize,
-        among: Among,
-    ) -> Option<K> {
+    pub(crate) fn makes_room_for(&self, leaf: Option<K>, party: Party, among: Among) -> Option<K> {
         let way = party.way();
         let (mut block, way) = match among {
             Among::All => (way[0], &way[1..]),
@@ -98,14 +109,14 @@ impl<K: Copy + Ord> Shares<K> {
         };
         for &own in way {
             match self.greediest_part(block)? {
-                (most, Part::Block(greediest)) if most > self.count(own) + more => {
+                (most, Part::Block(greediest)) if most > self.count(own) + 1 => {
                     return self.greediest_leaf(greediest);
                 }
                 _ => block = own,
             }
         }
         match self.greediest_part(block)? {
-            (most, Part::Leaf(greediest)) if most > leaf.map_or(0, |leaf| self.of(leaf)) + more => {
+            (most, Part::Leaf(greediest)) if most > leaf.map_or(0, |leaf| self.of(leaf)) + 1 => {
                 Some(greediest)
             }
             _ => None,
@@ -147,7 +158,8 @@ impl<K: Copy + Ord> Shares<K> {
     }
 
     fn greediest_part(&self, block: Block) -> Option<(usize, Part<K>)> {
-        self.blocks.get(&block)?.parts.last().copied()
+        let &(most, _, part) = self.blocks.get(&block)?.parts.last()?;
+        Some((most, part))
     }
 
     fn count(&self, block: Block) -> usize {
@@ -156,16 +168,18 @@ impl<K: Copy + Ord> Shares<K> {
 
     /// A leaf holds another number of things than it did: so do all blocks that it lies in.
     fn shift(&mut self, key: K, leaf: Leaf, count: usize) {
-        let (mut part, mut before, mut after) = (Part::Leaf(key), leaf.count, count);
+        let (mut part, mut lot, mut before, mut after) = (Part::Leaf(key), leaf.lot, leaf.count, count);
         for block in leaf.party.way().into_iter().rev() {
-            let held = self.blocks.entry(block).or_insert(Held { count: 0, parts: BTreeSet::new() });
-            held.parts.remove(&(before, part));
+            let lots = &mut self.lots;
+            let new = || Held { count: 0, lot: lots.u32(), parts: BTreeSet::new() };
+            let held = self.blocks.entry(block).or_insert_with(new);
+            held.parts.remove(&(before, lot, part));
             if after > 0 {
-                held.parts.insert((after, part));
+                held.parts.insert((after, lot, part));
             }
             let of_block = held.count;
             held.count = of_block + after - before;
-            (part, before, after) = (Part::Block(block), of_block, held.count);
+            (part, lot, before, after) = (Part::Block(block), held.lot, of_block, held.count);
             if after == 0 {
                 self.blocks.remove(&block);
             }
@@ -182,6 +196,11 @@ mod tests {
 
     use super::*;
     use crate::id::NodeId;
+    use crate::rng::{Purpose, Seed};
+
+    fn lots(seed: u8) -> crate::rng::Rng {
+        Seed::from_bytes([seed; 32]).rng(Purpose::Keys, 0)
+    }
 
     fn at(ip: [u8; 4]) -> Party {
         Party::at(Ipv4Addr::from(ip).into())
@@ -191,7 +210,7 @@ mod tests {
     fn fill(shares: &mut Shares<u32>, room: usize, wanted: impl IntoIterator<Item = (u32, Party)>) {
         for (leaf, party) in wanted {
             if shares.all() >= room {
-                let Some(victim) = shares.makes_room_for(Some(leaf), party, 1, Among::All) else { continue };
+                let Some(victim) = shares.makes_room_for(Some(leaf), party, Among::All) else { continue };
                 shares.remove(victim);
             }
             shares.add(leaf, party);
@@ -200,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_greediest_block_makes_room_and_nobody_else() {
-        let mut shares = Shares::new();
+        let mut shares = Shares::new(lots(7));
         fill(&mut shares, 100, (0..200).map(|i| (i, at([10, 0, 0, i as u8]))));
         let mut honest = (1000..1040).map(|i| (i, at([20, i as u8, 0, 1])));
         fill(&mut shares, 100, honest.clone());
@@ -216,7 +235,7 @@ mod tests {
 
     #[test]
     fn strangers_leave_their_half_to_known_mixes_who_share_it_alike() {
-        let mut shares = Shares::new();
+        let mut shares = Shares::new(lots(7));
         let mix = |number: u8| Party::mix(NodeId([number; 32]));
         fill(&mut shares, 100, (0..500).map(|i| (i, at([i as u8, (i >> 8) as u8, 0, 1]))));
         fill(&mut shares, 100, (0..90).map(|_| (1000, mix(1))));
@@ -232,10 +251,21 @@ mod tests {
 
     #[test]
     fn of_one_address_the_link_with_most_makes_room() {
-        let mut shares = Shares::new();
+        let mut shares = Shares::new(lots(7));
         fill(&mut shares, 10, (0..12).map(|_| (1, at([10, 0, 0, 1]))));
         fill(&mut shares, 10, (0..12).map(|_| (2, at([10, 0, 0, 1]))));
         assert_eq!((shares.of(1), shares.of(2)), (5, 5));
+    }
+
+    #[test]
+    fn of_equals_a_lot_says_who_makes_room_and_not_their_addresses() {
+        let victim = |seed| {
+            let mut shares = Shares::new(lots(seed));
+            fill(&mut shares, 100, (0..100).map(|i| (i, at([10, (i / 2) as u8, 0, 1]))));
+            shares.makes_room_for(None, at([200, 0, 0, 1]), Among::All).unwrap()
+        };
+        let victims: BTreeSet<u32> = (0..100).map(|seed| victim(seed) / 2).collect();
+        assert!(victims.len() > 30, "of 50 blocks, {} made room in 100 tables", victims.len());
     }
 
     proptest! {
@@ -243,12 +273,12 @@ mod tests {
         /// than another one that was refused one.
         #[test]
         fn blocks_hold_what_their_leaves_hold(steps in proptest::collection::vec((0..24u32, any::<bool>()), 1..400)) {
-            let mut shares = Shares::new();
+            let mut shares = Shares::new(lots(7));
             let party = |leaf: u32| at([10, (leaf % 3) as u8, (leaf % 6) as u8, (leaf % 12) as u8]);
             for (leaf, comes) in steps {
                 if comes {
                     let room = 12;
-                    if shares.all() == room && shares.makes_room_for(Some(leaf), party(leaf), 1, Among::All).is_none() {
+                    if shares.all() == room && shares.makes_room_for(Some(leaf), party(leaf), Among::All).is_none() {
                         let wide = |leaf: u32| shares.count(party(leaf).way()[2]);
                         prop_assert!((0..3).all(|other| wide(other) <= wide(leaf) + 1));
                     }

@@ -15,6 +15,7 @@ use crate::id::{End, NeighbourKey, RelayKey};
 use crate::limits::{CIRCUITS_PER_BLOCK_MAX, HANDSHAKES_PER_SECOND_MAX, LINKS_MAX};
 use crate::membership::View;
 use crate::node::context::Cx;
+use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::control::Ended;
 
@@ -29,11 +30,11 @@ pub(super) struct Admittance {
 }
 
 impl Admittance {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(chance: &mut Rng, now: Time) -> Self {
         Self {
-            links: Shares::new(),
-            circuits: Shares::new(),
-            cover: Shares::new(),
+            links: Shares::new(chance.fork()),
+            circuits: Shares::new(chance.fork()),
+            cover: Shares::new(chance.fork()),
             handshakes: Permits::new(HANDSHAKES_PER_SECOND_MAX, now),
         }
     }
@@ -71,7 +72,7 @@ impl Admittance {
 
     /// Nobody has slots any more.
     pub(super) fn all_cover_went(&mut self) {
-        self.cover = Shares::new();
+        self.cover.clear();
     }
 }
 
@@ -81,7 +82,7 @@ impl<S: Suite> Neighbours<S> {
     pub(super) fn admit(&mut self, key: NeighbourKey, party: Party, cx: &mut Cx<'_>) -> bool {
         let Some(admittance) = &mut self.admittance else { return self.links.len() <= LINKS_MAX };
         if admittance.links.all() >= LINKS_MAX {
-            match admittance.links.makes_room_for(None, party, 1, Among::All) {
+            match admittance.links.makes_room_for(None, party, Among::All) {
                 Some(greediest) => self.drop_link(greediest, Ended::Busy, cx),
                 None => return false,
             }
@@ -148,7 +149,7 @@ impl<S: Suite> Neighbours<S> {
             return true;
         }
         if admittance.cover.all() >= most {
-            match admittance.cover.makes_room_for(None, party, 1, Among::All) {
+            match admittance.cover.makes_room_for(None, party, Among::All) {
                 Some(greediest) => self.drop_link(greediest, Ended::Busy, cx),
                 None => return false,
             }
@@ -172,8 +173,7 @@ impl<S: Suite> Neighbours<S> {
         among: Among,
     ) -> Option<RelayKey> {
         let admittance = self.admittance.as_ref()?;
-        let greediest =
-            admittance.circuits.makes_room_for(Some(key), admittance.links.party(key)?, 1, among)?;
+        let greediest = admittance.circuits.makes_room_for(Some(key), admittance.links.party(key)?, among)?;
         match self.links.get(greediest)?.circuits.any_from_there()? {
             End::Previous(relay) => Some(relay),
             End::Next(_) | End::Origin(_) => None,

@@ -95,7 +95,7 @@ impl<S: Suite> Neighbours<S> {
         let greeter = relays.then(|| {
             Box::new(Greeter::new::<S>(&cx.me.id.0, &cx.me.link_public, &mut cx.chance.keys, cx.now))
         });
-        let admittance = relays.then(|| Box::new(Admittance::new(cx.now)));
+        let admittance = relays.then(|| Box::new(Admittance::new(&mut cx.chance.keys, cx.now)));
         let mut mesh = Due::NONE;
         if relays && cx.design.cover.mix_links != MixLinkCover::None {
             cx.timers.set(&mut mesh, cx.now, Timer::Mesh);

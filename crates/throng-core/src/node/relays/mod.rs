@@ -321,9 +321,9 @@ impl<S: Suite> Relays<S> {
     /// The origin of a circuit that ends here speaks in slots: so do we, if the design says so. What all of them take together has a
     /// bound: then one makes room of whoever has most. A circuit that is to be covered and cannot be is better off elsewhere.
     pub(super) fn cover_for(&mut self, key: RelayKey, party: Party, cx: &mut Cx<'_>) {
-        let covered = self.covered.get_or_insert_with(|| Box::new(Shares::new()));
+        let covered = self.covered.get_or_insert_with(|| Box::new(Shares::new(cx.chance.keys.fork())));
         if (covered.all() as u64 + 1) * cx.design.cover.circuits.bps() > cx.me.cover_for_others {
-            match covered.makes_room_for(Some(key), party, 1, Among::All) {
+            match covered.makes_room_for(Some(key), party, Among::All) {
                 Some(greediest) => self.end(greediest, Ended::Busy, cx),
                 None => return self.end(key, Ended::Busy, cx),
             }
