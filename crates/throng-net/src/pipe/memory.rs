@@ -30,6 +30,8 @@ const FIRST_SHARE: u64 = 64;
 const SHORTAGE_SHARE: u64 = 8;
 /// In a shortage, whoever takes longer than this to move as much as it may hold is one to end.
 const SITTING_TIME_MAX: Duration = Duration::from_secs(10);
+/// So often one is looked for, however many would have more.
+const LOOKING_PAUSE: Duration = Duration::from_millis(100);
 /// This part of the places (one in so many) is for circuits that are about to end, since whoever takes their place is not to wait
 /// for that.
 const PLACES_KEPT_SHARE: usize = 16;
@@ -276,6 +278,8 @@ struct Ledger {
     leaving: usize,
     /// and the one among them that does so since there was a shortage.
     making_room: Option<u64>,
+    /// When somebody to end was last looked for in vain.
+    looked_at: Option<Time>,
     now: Time,
 }
 
@@ -394,7 +398,7 @@ impl Share {
 impl Ledger {
     fn new(terms: MemoryTerms) -> Self {
         let (shares, now) = (BTreeMap::new(), Time::ZERO);
-        Self { terms, shares, above: 0, next: 0, leaving: 0, making_room: None, now }
+        Self { terms, shares, above: 0, next: 0, leaving: 0, making_room: None, looked_at: None, now }
     }
 
     fn promised(&self) -> u64 {
@@ -465,7 +469,8 @@ impl Ledger {
 
     /// Ends the greediest of those that sit on more than an equal part, one after the other.
     fn end_one(&mut self) {
-        if self.making_room.is_some() {
+        let has_looked = self.looked_at.is_some_and(|at| self.now - at < LOOKING_PAUSE);
+        if self.making_room.is_some() || has_looked {
             return;
         }
         let terms = self.terms;
@@ -475,9 +480,12 @@ impl Ledger {
             .shares
             .iter_mut()
             .filter(|(_, share)| share.moving > SITTING_TIME_MAX && share.above(&terms) > equal_part);
-        if let Some((&circuit, greediest)) = sitting.max_by_key(|(_, share)| share.above(&terms)) {
-            self.leaving += usize::from(greediest.end());
-            self.making_room = Some(circuit);
+        match sitting.max_by_key(|(_, share)| share.above(&terms)) {
+            Some((&circuit, greediest)) => {
+                self.leaving += usize::from(greediest.end());
+                self.making_room = Some(circuit);
+            }
+            None => self.looked_at = Some(self.now),
         }
     }
 

@@ -64,8 +64,12 @@ struct Outbound {
 
 impl Inbound {
     fn push(&mut self, circuit: CircuitId, packet: Bytes) {
+        if self.packets.len() >= INBOUND_PACKETS_MAX {
+            self.dropped += 1;
+            return;
+        }
         let waiting = self.counts.entry(circuit).or_insert(0);
-        if *waiting >= INBOUND_PER_CIRCUIT_PACKETS_MAX || self.packets.len() >= INBOUND_PACKETS_MAX {
+        if *waiting >= INBOUND_PER_CIRCUIT_PACKETS_MAX {
             self.dropped += 1;
         } else {
             *waiting += 1;
@@ -311,6 +315,8 @@ mod tests {
         }
         assert_eq!(inbound.packets.len(), INBOUND_PACKETS_MAX);
         assert_eq!(inbound.dropped as usize, INBOUND_PACKETS_MAX);
+        inbound.push(CircuitId::from_bits(5000), Bytes::new());
+        assert_eq!(inbound.counts.len(), 1000, "who has nothing there is not counted");
     }
 
     #[test]

@@ -228,6 +228,7 @@ fn in_a_shortage_whoever_holds_no_more_than_an_equal_part_stays() {
     settle_for_long(&mut ledger, sits, &GREEDY);
     let mut sat = true;
     for _ in 0..600 {
+        ledger.now = ledger.now + step;
         for circuit in &honest {
             assert!(ledger.settle(*circuit, &slow).is_some(), "{} bytes", above(&ledger, *circuit));
         }
