@@ -47,8 +47,8 @@ fn written(choices: &mut Choices<'_>) {
         let row = Row {
             at: choices.u16().into(),
             from: choices.below(20) as u32,
-            to: choices.u32(),
-            length: choices.u16(),
+            to: choices.u32() >> 1,
+            length: choices.u16().min(65_507),
         };
         let (user, number) = (choices.u16().into(), choices.u32());
         trace.push(

@@ -223,12 +223,13 @@ impl Trace {
             }
             for row in &mut trace.seen[start..] {
                 let length = i64::from(trace.datagram).checked_add(block.signed()?);
-                row.length =
-                    length.and_then(|length| u16::try_from(length).ok()).ok_or(Unreadable::Changed)?;
+                let length = length.and_then(|length| u16::try_from(length).ok());
+                row.length = length.filter(|length| *length <= PAYLOAD_MAX).ok_or(Unreadable::Changed)?;
             }
             Ok(())
         })?;
-        if rows != trace.seen.len() as u64 || !reader.0.is_empty() {
+        let has_address = |row: &Row| trace.address(row.from).is_some() && trace.address(row.to).is_some();
+        if rows != trace.seen.len() as u64 || !reader.0.is_empty() || !trace.seen.iter().all(has_address) {
             return Err(Unreadable::Changed);
         }
         Ok(trace)
@@ -357,24 +358,28 @@ impl Trace {
         ip[2..4].copy_from_slice(&length.to_be_bytes());
         ip[8] = 64;
         ip[9] = 17;
-        ip[12..16].copy_from_slice(&self.address(row.from));
-        ip[16..20].copy_from_slice(&self.address(row.to));
+        for (place, host) in [(12, row.from), (16, row.to)] {
+            let address = self.address(host).expect("no trace has more hosts than there are addresses");
+            ip[place..place + 4].copy_from_slice(&address);
+        }
         let sum: u32 = ip.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
         let folded = (sum & 0xffff) + (sum >> 16);
         ip[10..12].copy_from_slice(&(!((folded & 0xffff) + (folded >> 16)) as u16).to_be_bytes());
         ip
     }
 
-    fn address(&self, host: u32) -> [u8; 4] {
-        match host.checked_sub(self.mixes) {
-            None => (0x0a00_0000 + host).to_be_bytes(),
-            Some(user) => (0x6400_0000 + user).to_be_bytes(),
-        }
+    /// None if there are not so many addresses.
+    fn address(&self, host: u32) -> Option<[u8; 4]> {
+        let (first, number) =
+            host.checked_sub(self.mixes).map_or((0x0a00_0000, host), |user| (0x6400_0000, user));
+        number.checked_add(first).map(u32::to_be_bytes)
     }
 }
 
 /// What [`Inside::kind`] is called in tables, from 1.
 const KINDS: [&str; 4] = ["question", "answer", "question-came", "answer-came"];
+/// What fits into a datagram of IPv4, in bytes.
+const PAYLOAD_MAX: u16 = u16::MAX - PCAP_HEADERS as u16;
 const PCAP_HEADERS: usize = 28;
 /// Packets begin with the IP header (tcpdump.org/linktypes.html).
 const LINKTYPE_RAW: u32 = 101;

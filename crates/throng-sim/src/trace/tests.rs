@@ -117,3 +117,18 @@ proptest! {
         let _ = Trace::seen_from_bytes(&bytes);
     }
 }
+
+#[test]
+fn what_fits_into_no_datagram_and_who_has_no_address_is_refused() {
+    for (row, is_read) in [
+        (Row { at: 1, from: 0, to: 1, length: PAYLOAD_MAX }, true),
+        (Row { at: 1, from: 0, to: 1, length: PAYLOAD_MAX + 1 }, false),
+        (Row { at: 1, from: u32::MAX, to: 1, length: 1280 }, false),
+        (Row { at: 1, from: 0, to: u32::MAX, length: 1280 }, false),
+    ] {
+        let mut trace = Trace::new(5, 1280);
+        trace.seen.push(row);
+        let read = Trace::seen_from_bytes(&trace.seen_to_bytes());
+        assert_eq!(read.map(|trace| trace.to_pcap().len() - 24).ok(), is_read.then_some(44), "{row:?}");
+    }
+}
