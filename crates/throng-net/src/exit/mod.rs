@@ -13,14 +13,13 @@ use quinn::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 mod accept;
 mod connect;
 pub mod near;
 mod policy;
 mod resolve;
-mod waits;
 
 pub use accept::accept;
 pub use connect::CONNECT_TIME_S;
@@ -30,8 +29,6 @@ pub use resolve::{LOOKUP_TIME_S, NoNameServers, Resolver};
 pub use crate::request::Abort;
 
 use self::near::{Near, Surroundings};
-use self::waits::{WaitedFor, Waits};
-use crate::clock::Clock;
 use crate::pipe::memory::{Memory, MemoryTerms};
 use crate::request::{Host, Refusal, Reply, Request, Target};
 use crate::splice::splice;
@@ -77,13 +74,12 @@ pub struct Guest {
     places: AtomicUsize,
     /// What it came with, if it may end before its streams do.
     connection: Option<Connection>,
-    waited_for: WaitedFor,
 }
 
 impl Guest {
     /// The circuit at whose end this is.
     pub fn of(connection: Connection) -> Self {
-        Self { connection: Some(connection), ..Self::default() }
+        Self { places: AtomicUsize::default(), connection: Some(connection) }
     }
 
     /// Waits until it is gone.
@@ -112,8 +108,6 @@ pub struct Exit {
     policy: ExitPolicy,
     surroundings: Surroundings,
     resolver: Resolver,
-    waits: Waits,
-    clock: Clock,
     limits: ExitLimits,
     places: Semaphore,
     memory: Arc<Memory>,
@@ -129,16 +123,7 @@ impl Exit {
     pub fn with_limits(policy: ExitPolicy, resolver: Resolver, limits: ExitLimits) -> Self {
         let places = Semaphore::new(limits.connections_max);
         let (surroundings, memory) = (Surroundings::new(Vec::new()), Memory::new(limits.memory));
-        Self {
-            policy,
-            surroundings,
-            resolver,
-            waits: Waits::new(),
-            clock: Clock::start(),
-            places,
-            memory,
-            limits,
-        }
+        Self { policy, surroundings, resolver, places, memory, limits }
     }
 
     /// The same exit, which others know by these addresses: it refuses them like those of its interfaces.
@@ -220,7 +205,7 @@ impl Exit {
         if !self.policy.allows_port(target.port) {
             return Err(Refusal::Policy);
         }
-        let addresses = self.lookup(guest, &target.host).await?;
+        let addresses = self.resolver.lookup(&target.host).await?;
         let near = self.near()?;
         let tcp = connect::connect(&self.policy, &near, &addresses, target.port).await?;
         Ok((tcp, place))
@@ -229,22 +214,10 @@ impl Exit {
     /// Tells only addresses that we would connect to: the others would describe our own network.
     async fn resolve(&self, guest: &Guest, host: &Host) -> Result<Vec<IpAddr>, Refusal> {
         let _place = self.enter(guest)?;
-        let mut found = self.lookup(guest, host).await?;
+        let mut found = self.resolver.lookup(host).await?;
         let near = self.near()?;
         found.retain(|&address| self.policy.allows_addr(address, &near));
         if found.is_empty() { Err(Refusal::Policy) } else { Ok(found) }
-    }
-
-    /// The addresses of a host, for a circuit that must not find out whether others asked for them.
-    async fn lookup(&self, guest: &Guest, host: &Host) -> Result<Vec<IpAddr>, Refusal> {
-        let begin = self.clock.now();
-        let found = self.resolver.lookup(host).await;
-        if let Host::Name(name) = host
-            && matches!(found, Ok(_) | Err(Refusal::NameNotFound))
-        {
-            sleep(self.waits.rest(name, self.clock.now() - begin, &guest.waited_for)).await;
-        }
-        found
     }
 
     /// Who does not know where it stands goes nowhere, unless it may go there too.

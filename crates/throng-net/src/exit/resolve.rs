@@ -150,13 +150,13 @@ impl fmt::Display for NoNameServers {
 impl std::error::Error for NoNameServers {}
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
     use tokio::net::UdpSocket;
 
-    /// A name server on loopback that knows `both.test`, `four.test` and `broken.test`, and nothing else, and takes its time.
-    pub(in crate::exit) async fn name_server(delay: Duration) -> Resolver {
+    /// A name server on loopback that knows `both.test`, `four.test` and `broken.test`, and nothing else.
+    async fn name_server() -> Resolver {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let mut connection = ConnectionConfig::udp();
         connection.port = socket.local_addr().unwrap().port();
@@ -164,7 +164,6 @@ pub(super) mod tests {
             let mut query = [0; 1500];
             loop {
                 let (length, from) = socket.recv_from(&mut query).await.unwrap();
-                tokio::time::sleep(delay).await;
                 socket.send_to(&answer(&query[..length]), from).await.unwrap();
             }
         });
@@ -200,7 +199,7 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn both_families_are_asked_and_failures_told_apart() {
-        let resolver = name_server(Duration::ZERO).await;
+        let resolver = name_server().await;
         let v4 = IpAddr::from([192, 0, 2, 7]);
         let v6: IpAddr = "2001:db8::7".parse().unwrap();
         for (text, found) in [

@@ -349,19 +349,3 @@ async fn proxy_and_exit_understand_each_other() {
     app.write_all(b"CONNECT none.test:80 HTTP/1.1\r\n\r\n").await.unwrap();
     assert_eq!(read(&mut app, 12).await, b"HTTP/1.1 502");
 }
-
-/// Whoever asks for a name after somebody else did waits no less.
-#[tokio::test]
-async fn the_time_of_a_lookup_does_not_tell_that_others_looked_the_name_up() {
-    let delay = Duration::from_millis(100);
-    let resolver = resolve::tests::name_server(delay).await;
-    let policy = ExitPolicy { ports: Ports::all(), local: true, denied: Vec::new() };
-    let exit = Exit::new(policy, resolver);
-    let host = Host::from_text("both.test").unwrap();
-    for guest in [Guest::default(), Guest::default()] {
-        let begin = exit.clock.now();
-        assert_eq!(exit.lookup(&guest, &host).await.unwrap().len(), 2);
-        let took = exit.clock.now() - begin;
-        assert!(took >= delay, "{took:?}");
-    }
-}
