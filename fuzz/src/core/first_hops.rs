@@ -60,7 +60,7 @@ pub fn run(bytes: &[u8]) {
             0 => now = now + Duration::from_secs(choices.u16().into()) * [1, 60][choices.below(2)],
             1 => hops.failed(some(&hops, &mut choices), now),
             2 if choices.coin() => hops.led_to_an_exit(),
-            2 => hops.answered(some(&hops, &mut choices)),
+            2 => hops.answered(some(&hops, &mut choices), now),
             6 => lose(&mut hops, &view, choices.coin(), &mut rng, now),
             3 | 4 => {
                 let (one, became) = (some(&hops, &mut choices), (choices.coin(), choices.coin()));

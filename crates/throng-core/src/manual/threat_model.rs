@@ -27,8 +27,7 @@
 //! what mixes in the same process observe. Some things can still be asked. Where links are not covered, the first circuit from
 //! one mix to another takes a turn longer if nobody went there within five minutes. Whoever fills a bound finds out how
 //! much of it others have: the circuits of his own block of addresses at a mix, or the covered links and circuits there.
-//! The names that an exit looked up last are kept for all of its users; whoever asks for one after others waits as long as the first
-//! of them did, up to a second, so the time of an answer does not tell that somebody asked.
+//! The names that an exit looked up last are kept for all of its users, so the time of an answer tells that somebody asked.
 //!
 //! **The first and the last hop together**, in one hand, link a client with its destination. Path rules
 //! ([`PathRules`](crate::route::PathRules)) and sticky first hops ([`FirstHops`](crate::route::FirstHops)) make
@@ -41,8 +40,9 @@
 //! because of what breaks circuits behind all of them: whoever can do that, or cut lines, must not choose first hops. It does not
 //! help clients whose cover allows one first hop only, nor against one that falls silent whenever it is judged, and counts begin
 //! anew with each start of the client. Whoever cuts a user's line again and again has him meet few other exits: circuits that were
-//! cut go on behind another first hop as they did before, and another first hop joins only when no circuit came up for a minute and
-//! it may help: none of those that are there answers, or some exit cannot be reached behind any of them.
+//! cut go on behind another first hop as they did before, and another first hop joins only when no circuit came up for a minute in
+//! which some were wanted, and it may help: none of the first hops answered, or all that did are the exit that is left, or its
+//! operator's. (A minute's cut is enough for one more, up to twelve.)
 //!
 //! **Operators whose keys are misused** cannot give one client a history of its own unseen. A document names the 32 before it, and
 //! a node says so if the next one does not name the one that it had; far ends of circuits say which one they hold when they are

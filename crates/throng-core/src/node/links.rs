@@ -24,7 +24,7 @@ impl<S: Suite> Rooms<S> {
 
     pub(super) fn link_up(&mut self, up: LinkUp, cx: &mut Cx<'_>) {
         let LinkUp { link, peer, waiting } = up;
-        self.origins.first_hop_answered(peer);
+        self.origins.first_hop_answered(peer, cx.now);
         self.neighbours.know(link, &self.members.view);
         self.neighbours.cover_link(link, &self.members.view, cx);
         self.neighbours.look(link, cx); // whoever opened it says first who it is

@@ -26,13 +26,17 @@ pub struct FirstHops {
     hops: Vec<FirstHop>,
     /// Since when circuits are wanted and none came up; never, if one did.
     lost_since: Time,
+    /// When one was wanted last.
+    wanted_at: Time,
 }
 
 #[derive(Clone, Debug)]
 struct FirstHop {
     id: NodeId,
-    /// It did not answer; not to be asked before. Zero once it answers.
+    /// It did not answer; not to be asked before.
     rests_until: Time,
+    /// When it answered last, if it did.
+    answered: Option<Time>,
     /// Of circuits that somebody used.
     used: Trials,
     /// Of circuits that nobody had used yet: a first hop may break only those that are, or only those that are not.
@@ -51,7 +55,7 @@ struct Trials {
 impl FirstHop {
     fn new(id: NodeId) -> Self {
         let (used, unused) = (Trials::default(), Trials::default());
-        Self { id, rests_until: Time::ZERO, used, unused, mistrusted_until: Time::ZERO }
+        Self { id, rests_until: Time::ZERO, answered: None, used, unused, mistrusted_until: Time::ZERO }
     }
 
     fn is_mistrusted(&self, now: Time) -> bool {
@@ -89,7 +93,7 @@ impl FirstHops {
     /// The first hops of an earlier run, oldest first.
     pub fn new(kept: impl IntoIterator<Item = NodeId>) -> Self {
         let hops = kept.into_iter().take(FIRST_HOPS_MAX).map(FirstHop::new).collect();
-        Self { hops, lost_since: Time::NEVER }
+        Self { hops, lost_since: Time::NEVER, wanted_at: Time::ZERO }
     }
 
     /// Their names, oldest first, to keep for the next run; behind them those that are not trusted any more.
@@ -99,7 +103,7 @@ impl FirstHops {
         self.hops.iter().filter(is_trusted).chain(others).map(|hop| hop.id)
     }
 
-    /// Of those that are known and do not rest, the first `in_use` in random order, then the others; behind them,
+    /// Of the first [`FIRST_HOPS`] that are known and do not rest, `in_use` in random order, then the others; behind them,
     /// as a last resort, those that rest, the longest first. New ones join where too few are trusted.
     pub(crate) fn in_order(
         &mut self,
@@ -113,8 +117,9 @@ impl FirstHops {
         for _ in trusted..FIRST_HOPS {
             self.add(view, rng, now);
         }
-        let (mut order, mut resting): (Vec<&FirstHop>, Vec<&FirstHop>) =
+        let (awake, mut resting): (Vec<&FirstHop>, Vec<&FirstHop>) =
             self.hops.iter().partition(|hop| hop.is_awake(now));
+        let mut order: Vec<&FirstHop> = awake.into_iter().take(FIRST_HOPS).collect();
         let in_use = in_use.min(order.len());
         rng.shuffle(&mut order[..in_use]);
         resting.sort_by_key(|hop| (hop.is_mistrusted(now), hop.rests_until));
@@ -122,9 +127,9 @@ impl FirstHops {
         order.into_iter().filter_map(|hop| view.get(hop.id).cloned()).collect()
     }
 
-    /// A circuit is wanted. If none came up for [`FIRST_HOPS_LOST_MAX`], another first hop joins, should that help: whether it
-    /// may is asked with those that do answer. (Not sooner: whoever cuts our line for a moment must not have us look for others.)
-    /// There are never more than [`FIRST_HOPS_MAX`] in all: then the oldest are tried again.
+    /// A circuit is wanted. If none came up for [`FIRST_HOPS_LOST_MAX`] although they were wanted, another first hop joins, should
+    /// that help: whether it may is asked with those that answered meanwhile. (Not sooner: whoever cuts our line for a moment must
+    /// not have us look for others.) There are never more than [`FIRST_HOPS_MAX`] in all: then the oldest are tried again.
     pub(crate) fn join_if_lost(
         &mut self,
         view: &View,
@@ -132,12 +137,18 @@ impl FirstHops {
         rng: &mut Rng,
         now: Time,
     ) {
-        self.lost_since = self.lost_since.min(now);
+        let is_new = self.lost_since == Time::NEVER || now - self.wanted_at >= FIRST_HOP_REST;
+        self.wanted_at = now;
+        if is_new {
+            self.lost_since = now;
+        }
         if now - self.lost_since < FIRST_HOPS_LOST_MAX {
             return;
         }
-        let answering =
-            self.hops.iter().filter(|hop| hop.rests_until == Time::ZERO && !hop.is_mistrusted(now));
+        let has_answered = |hop: &&FirstHop| {
+            !hop.is_mistrusted(now) && hop.answered.is_some_and(|at| now - at < FIRST_HOPS_LOST_MAX)
+        };
+        let answering = self.hops.iter().filter(has_answered);
         let answering: Vec<_> = answering.filter_map(|hop| view.get(hop.id).cloned()).collect();
         if may_help(&answering) {
             self.lost_since = now;
@@ -158,9 +169,9 @@ impl FirstHops {
     }
 
     /// Notes that it did.
-    pub(crate) fn answered(&mut self, id: NodeId) {
+    pub(crate) fn answered(&mut self, id: NodeId, now: Time) {
         if let Some(hop) = self.hops.iter_mut().find(|hop| hop.id == id) {
-            hop.rests_until = Time::ZERO;
+            (hop.rests_until, hop.answered) = (Time::ZERO, Some(now));
         }
     }
 

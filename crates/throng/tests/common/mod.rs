@@ -11,7 +11,7 @@ pub mod weather;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -203,7 +203,8 @@ pub fn throng(arguments: &[&str]) -> Command {
 /// A TCP server on loopback with a thread for each connection. It ends with the test's process.
 pub struct Server {
     pub address: SocketAddr,
-    accepted: Arc<AtomicUsize>,
+    /// From where connections came.
+    callers: Arc<Mutex<Vec<IpAddr>>>,
 }
 
 impl Server {
@@ -214,18 +215,18 @@ impl Server {
     fn start_at(ip: IpAddr, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&accepted);
+        let callers = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&callers);
         let serve = Arc::new(serve);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                counted.fetch_add(1, Ordering::SeqCst);
+                noted.lock().unwrap().extend(stream.peer_addr().map(|caller| caller.ip()));
                 bound(&stream);
                 let serve = Arc::clone(&serve);
                 thread::spawn(move || serve(stream));
             }
         });
-        Self { address, accepted }
+        Self { address, callers }
     }
 
     /// A web server: one request per connection.
@@ -261,7 +262,12 @@ impl Server {
     }
 
     pub fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::SeqCst)
+        self.callers.lock().unwrap().len()
+    }
+
+    /// From where connections came so far.
+    pub fn callers(&self) -> Vec<IpAddr> {
+        self.callers.lock().unwrap().clone()
     }
 }
 

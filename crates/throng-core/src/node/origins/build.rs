@@ -36,7 +36,7 @@ impl<S: Suite> Origins<S> {
         let nobody = Resting::default();
         let resting = self.resting.as_deref().unwrap_or(&nobody);
         let (hops, first_hops) = (cx.design.route.hops(), cx.first_hops_in_use());
-        let behind = self.cut.as_mut().and_then(|cut| cut.take(hops, port, view, cx.now));
+        let behind = self.cut.as_mut().and_then(|cut| cut.take(hops, port, (view, resting), cx.now));
         let wanted = Wanted { hops, rules, port, resting, first_hops, proved, behind };
         let path = choose(view, &wanted, &mut self.first_hops, &mut cx.chance.route, cx.now);
         cx.chance.route.forget();
@@ -127,6 +127,9 @@ impl<S: Suite> Origins<S> {
             return Err(Refused::Forged);
         };
         building.build.joined();
+        if place == 0 {
+            self.first_hops.answered(mix.description().identity, cx.now);
+        }
         let was_repeated = building.sends > 1;
         origin.add_hop(mix, Layers::new(&secret), cx.now);
         self.go_on(key, was_repeated, cx);

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use crate::id::NodeId;
 use crate::limits::{CIRCUIT_AGE_MAX, CUT_PATHS_KEPT, CUT_PATHS_MAX};
 use crate::membership::{Record, View};
+use crate::route::Resting;
 use crate::time::Time;
 
 /// What lay behind the first hop of circuits that were cut.
@@ -34,16 +35,18 @@ impl CutPaths {
         }
     }
 
-    /// How a path of so many mixes, whose exit serves `port`, is to go on behind its first hop, if one was cut that did.
+    /// How a path of so many mixes, whose exit serves `port`, is to go on behind its first hop, if one was cut that did. Not
+    /// over mixes that rest: they did not answer behind a first hop that did.
     pub(super) fn take(
         &mut self,
         hops: usize,
         port: Option<u16>,
-        view: &View,
+        (view, resting): (&View, &Resting),
         now: Time,
     ) -> Option<Vec<Arc<Record>>> {
         let is_there = |mix: &Arc<Record>| {
-            view.get(mix.description().identity) == Some(mix) && mix.description().until > now
+            let identity = mix.description().identity;
+            view.get(identity) == Some(mix) && mix.description().until > now && !resting.has(identity, now)
         };
         let fits = |path: &&mut CutPath| {
             path.is_free

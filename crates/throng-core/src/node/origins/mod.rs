@@ -221,8 +221,8 @@ impl<S: Suite> Origins<S> {
     }
 
     /// A first hop answered.
-    pub(super) fn first_hop_answered(&mut self, peer: NodeId) {
-        self.first_hops.answered(peer);
+    pub(super) fn first_hop_answered(&mut self, peer: NodeId, now: Time) {
+        self.first_hops.answered(peer, now);
     }
 
     /// A neighbour fell silent, which may be a first hop.
