@@ -160,7 +160,7 @@ impl Asked {
             if is_granted {
                 self.granted.push_back((self.now, owner));
             }
-            let ever = self.granted.is_empty() && is_moderate && self.per_second >= 5.0;
+            let ever = self.granted.is_empty() && is_moderate && self.per_second >= 6.0;
             assert!(is_granted || !ever, "who asks for little gets it, while nobody else has asked of late");
         }
         self.bound();

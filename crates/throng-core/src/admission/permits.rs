@@ -10,10 +10,11 @@ use crate::time::Time;
 /// Permits for work: so many in a second, and of these a part for each party.
 ///
 /// While there are enough, whether a party gets one follows from what it had itself: what others do must not be found out by
-/// asking. From three quarters of what it may have on, each permit is a matter of chance, the less likely the more it had: a party may ask for several
-/// (a mix for all whose circuits it extends), and one of these could count the others by what is left for him. Where permits run short, what is left counts too, as dynamic thresholds say (Choudhury and Hahne,
-/// IEEE/ACM Transactions on Networking 6(2), 1998): whoever asks for little gets it, however many ask for all. How much of it a
-/// party may have is drawn anew a few times a second, so that one permit more or less of somebody else hides among the draws.
+/// asking. From three quarters of what it may have on, each permit is a matter of chance, the less likely the more it had: a party
+/// may ask for several (a mix for all whose circuits it extends), and one of these could count the others by what is left for him.
+/// Where permits run short, what is left counts too, as dynamic thresholds say (Choudhury and Hahne, IEEE/ACM Transactions on
+/// Networking 6(2), 1998): whoever asks for little gets it, however many ask for all. How much of it a party may have is drawn anew
+/// a few times a second, so that one permit more or less of somebody else hides among the draws.
 pub(crate) struct Permits {
     per_second: f64,
     /// What was used of late, forgotten by and by. A block that used nothing for a generation or two is not kept.
