@@ -35,8 +35,8 @@ struct FirstHop {
     id: NodeId,
     /// It did not answer; not to be asked before.
     rests_until: Time,
-    /// When it answered last, if it did.
-    answered: Option<Time>,
+    /// When it answered last; zero if it did not.
+    answered: Time,
     /// Of circuits that somebody used.
     used: Trials,
     /// Of circuits that nobody had used yet: a first hop may break only those that are, or only those that are not.
@@ -55,7 +55,7 @@ struct Trials {
 impl FirstHop {
     fn new(id: NodeId) -> Self {
         let (used, unused) = (Trials::default(), Trials::default());
-        Self { id, rests_until: Time::ZERO, answered: None, used, unused, mistrusted_until: Time::ZERO }
+        Self { id, rests_until: Time::ZERO, answered: Time::ZERO, used, unused, mistrusted_until: Time::ZERO }
     }
 
     fn is_mistrusted(&self, now: Time) -> bool {
@@ -146,7 +146,7 @@ impl FirstHops {
             return;
         }
         let has_answered = |hop: &&FirstHop| {
-            !hop.is_mistrusted(now) && hop.answered.is_some_and(|at| now - at < FIRST_HOPS_LOST_MAX)
+            !hop.is_mistrusted(now) && hop.answered != Time::ZERO && now - hop.answered < FIRST_HOPS_LOST_MAX
         };
         let answering = self.hops.iter().filter(has_answered);
         let answering: Vec<_> = answering.filter_map(|hop| view.get(hop.id).cloned()).collect();
@@ -171,7 +171,7 @@ impl FirstHops {
     /// Notes that it did.
     pub(crate) fn answered(&mut self, id: NodeId, now: Time) {
         if let Some(hop) = self.hops.iter_mut().find(|hop| hop.id == id) {
-            (hop.rests_until, hop.answered) = (Time::ZERO, Some(now));
+            (hop.rests_until, hop.answered) = (Time::ZERO, now);
         }
     }
 
@@ -212,6 +212,7 @@ impl FirstHops {
         };
         let candidates: Vec<_> = view.records().filter(new).collect();
         if let Some(record) = pick_by_capacity(&candidates, rng) {
+            self.hops.reserve_exact(1); // few ever join, and many users are simulated
             self.hops.push(FirstHop::new(record.description().identity));
         }
     }
