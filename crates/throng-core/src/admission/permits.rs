@@ -174,21 +174,47 @@ mod tests {
         assert!((340..=420).contains(&block), "{block}");
     }
 
+    /// How well what was seen tells one from the other: the area under the curve.
+    fn area(with: &[usize], without: &[usize]) -> f64 {
+        let pairs = with.iter().flat_map(|with| without.iter().map(move |without| without.cmp(with)));
+        pairs.map(|order| f64::from(order as i8) / 2.0 + 0.5).sum::<f64>()
+            / (with.len() * without.len()) as f64
+    }
+
+    fn chance(seed: u16, world: u8) -> Rng {
+        let mut bytes = [world; 32];
+        bytes[..2].copy_from_slice(&seed.to_le_bytes());
+        Seed::from_bytes(bytes).rng(Purpose::Keys, 0)
+    }
+
     #[test]
-    fn while_there_are_enough_whoever_asks_for_little_gets_it_whatever_others_do() {
-        for others in 0..3 {
+    fn while_there_are_enough_nobody_finds_out_what_others_do() {
+        // What a prober is granted of what it asks for in three seconds, while others elsewhere ask too.
+        let granted = |others: u8, every: u64, seed: u16| {
             let mut permits = Permits::new(MOST, Time::ZERO);
-            let mut chance = Seed::from_bytes([7; 32]).rng(Purpose::Keys, 0);
-            for milli in 0..3000 {
-                let now = Time::from_nanos(milli * 1_000_000);
-                if milli % 10 == 0 {
-                    (0..others)
-                        .for_each(|other| _ = permits.take(at([20, other as u8, 0, 1]), &mut chance, now));
-                }
-                let is_granted = milli % 6 > 0 || permits.take(at([10, 0, 0, 1]), &mut chance, now);
-                assert!(is_granted, "167 a second are less than three quarters of a quarter");
-            }
+            let mut chance = chance(seed, others);
+            (0..3000)
+                .filter(|milli| {
+                    let now = Time::from_nanos(milli * 1_000_000);
+                    if milli % 10 == 0 {
+                        (0..others)
+                            .for_each(|other| _ = permits.take(at([20, other, 0, 1]), &mut chance, now));
+                    }
+                    milli % every == 0 && permits.take(at([10, 0, 0, 1]), &mut chance, now)
+                })
+                .count()
+        };
+        for others in 0..3 {
+            assert_eq!(
+                granted(others, 6, 0),
+                500,
+                "167 a second, less than three quarters of a quarter, are certain"
+            );
         }
+        let all = |others| (0..200).map(|seed| granted(others, 1, seed)).collect::<Vec<_>>();
+        let (alone, beside) = (all(0), all(2));
+        let area = area(&beside, &alone);
+        assert!((0.4..0.6).contains(&area), "who asks for all: {area}");
     }
 
     /// Who extends circuits behind a mix takes all that it may have, and looks at what it gets after the moment when somebody else may
@@ -198,9 +224,7 @@ mod tests {
         let mix = Party::mix(NodeId([1; 32]));
         let got_after = |seed: u16, other: bool| {
             let mut permits = Permits::new(MOST, Time::ZERO);
-            let mut bytes = [u8::from(other); 32];
-            bytes[..2].copy_from_slice(&seed.to_le_bytes());
-            let mut chance = Seed::from_bytes(bytes).rng(Purpose::Keys, 0);
+            let mut chance = chance(seed, other.into());
             (0..3300)
                 .filter(|asked| {
                     let now = Time::from_nanos(asked * 1_000_000);
@@ -213,8 +237,7 @@ mod tests {
         };
         let (with, without): (Vec<_>, Vec<_>) =
             (0..400).map(|seed| (got_after(seed, true), got_after(seed, false))).unzip();
-        let pairs = with.iter().flat_map(|with| without.iter().map(move |without| without.cmp(with)));
-        let area = pairs.map(|order| f64::from(order as i8) / 2.0 + 0.5).sum::<f64>() / (400.0 * 400.0);
+        let area = area(&with, &without);
         assert!((0.4..0.6).contains(&area), "the area under the curve is {area}");
     }
 

@@ -74,14 +74,15 @@ impl<K: Copy + Ord> Shares<K> {
     pub(crate) fn set(&mut self, key: K, party: Party, count: usize) {
         let before = self.leaves.remove(&key);
         let lot = before.map_or_else(|| self.lots.u32(), |leaf| leaf.lot);
-        match before {
-            Some(before) if before.party == party => self.shift(key, before, count),
+        let held = match before {
+            Some(before) if before.party == party => before.count, // its blocks keep their lots
             Some(before) => {
                 self.shift(key, before, 0);
-                self.shift(key, Leaf { party, count: 0, lot }, count);
+                0
             }
-            None => self.shift(key, Leaf { party, count: 0, lot }, count),
-        }
+            None => 0,
+        };
+        self.shift(key, Leaf { party, count: held, lot }, count);
         if count > 0 {
             self.leaves.insert(key, Leaf { party, count, lot });
         }

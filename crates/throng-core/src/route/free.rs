@@ -51,11 +51,11 @@ pub(crate) fn choose(
     let mut no_exit = false;
     // Where none answers, or the only exit that is left may be one of those that do, or of their operator. (Where it stands does
     // not count: an exit could say that it stands beside all of them.)
-    let exits = || view.records().map(|record| record.description()).filter(|mix| mix.serves(wanted.port));
     let may_help = |answering: &[Arc<Record>]| {
+        let mut exits = view.records().map(|record| record.description());
         let is_shut =
             |exit: &Description| answering.iter().all(|first| is_of_one_hand(exit, first.description()));
-        exits().any(|exit| exit.until > now && is_shut(exit))
+        exits.any(|exit| exit.until > now && exit.serves(wanted.port) && is_shut(exit))
     };
     first_hops.join_if_lost(view, may_help, rng, now);
     let mut firsts = first_hops.in_order(view, wanted.first_hops, rng, now);
