@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::id::{End, NeighbourKey, NodeId};
 use crate::wire::control::Ended;
-use crate::wire::message::Held;
+use crate::wire::message::DocumentName;
 
 /// What the work of one room means for others: the door tells them.
 pub(crate) enum Effect {
@@ -17,7 +17,7 @@ pub(crate) enum Effect {
     /// A link is no more, and what ran on it cannot go on.
     LinkGone(LinkGone),
     /// The far end of a circuit of ours says which network document it holds.
-    ExitHolds { exit: NodeId, held: Held },
+    ExitHolds { exit: NodeId, held: DocumentName },
 }
 
 /// A link that came up.

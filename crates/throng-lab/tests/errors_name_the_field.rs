@@ -1,6 +1,6 @@
 //! A question that has no answer is refused with the field's name and what it may hold, and only such a one.
 
-use throng_lab::plan::{Axis, BandwidthClass, Choice, CoverScheme, Invalid, Kind, Mode, Question};
+use throng_lab::plan::{Axis, BandwidthClass, Choice, CoverScheme, Invalid, MixKind, Mode, Question};
 
 type Wrong = (&'static str, fn(&mut Question));
 
@@ -77,10 +77,10 @@ fn contradictions_name_the_field_that_should_go() {
         // Nothing to start from.
         ("users", |q| (q.users, q.mixes) = (None, None)),
         // Every user is a mix, and yet there are fifty.
-        ("mixes", |q| q.kind = Kind::Dynamic),
+        ("mixes", |q| q.kind = MixKind::Dynamic),
         // Chains longer than there are mixes.
         ("hops", |q| q.mixes = Some(3)),
-        ("hops", |q| (q.kind, q.mixes, q.users) = (Kind::Dynamic, None, Some(3))),
+        ("hops", |q| (q.kind, q.mixes, q.users) = (MixKind::Dynamic, None, Some(3))),
         // A day's data does not fit under the cover.
         ("cover_rate_kbps", |q| q.cover_rate_kbps = 1.0),
         ("cover_rate_kbps", |q| (q.mode, q.received_mb_per_day) = (Mode::Bare, 500.0)),
@@ -161,7 +161,7 @@ fn words_are_the_same_on_a_command_line_and_in_json() {
         assert_eq!((error.field.as_str(), error.allowed), (field, words.join(", ")));
     }
     check::<CoverScheme>(&["none", "link", "end-to-end"], "cover");
-    check::<Kind>(&["static", "dynamic"], "kind");
+    check::<MixKind>(&["static", "dynamic"], "kind");
     check::<Mode>(&["bare", "realistic"], "mode");
     check::<Choice>(&["by-bandwidth", "uniform", "by-acceptance"], "choice");
     let axes = ["users", "mixes", "hops", "received-mb-per-day", "cover-rate-kbps", "online-hours-per-day"];

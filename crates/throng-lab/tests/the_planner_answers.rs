@@ -1,6 +1,6 @@
 //! What the planner says, end to end.
 
-use throng_lab::plan::{Axis, Choice, CoverScheme, Kind, Mode, Question, Sweep, presets};
+use throng_lab::plan::{Axis, Choice, CoverScheme, MixKind, Mode, Question, Sweep, presets};
 use throng_lab::report::{csv, text, tidy_csv};
 
 /// Row 14 of the table of checks: a dynamic network carries itself, whatever its size.
@@ -9,7 +9,7 @@ fn members_carry_themselves_at_any_size() {
     let mut loads = Vec::new();
     for users in [100, 10_000, 1_000_000] {
         let question =
-            Question { kind: Kind::Dynamic, mode: Mode::Bare, users: Some(users), ..Question::default() };
+            Question { kind: MixKind::Dynamic, mode: Mode::Bare, users: Some(users), ..Question::default() };
         let answer = question.answer().unwrap();
         assert!(answer.meets_requirements());
         let scheme = answer.stated_scheme();
@@ -83,7 +83,7 @@ fn a_budget_buys_the_cover_that_it_buys() {
 #[test]
 fn choosing_slow_mixes_like_fast_ones_costs_capacity() {
     let load = |choice| {
-        let question = Question { kind: Kind::Dynamic, choice, ..Question::default() };
+        let question = Question { kind: MixKind::Dynamic, choice, ..Question::default() };
         question.answer().unwrap().stated_scheme().load_share.unwrap()
     };
     assert!(load(Choice::ByBandwidth) < load(Choice::ByAcceptance));

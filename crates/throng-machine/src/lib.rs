@@ -54,9 +54,9 @@ pub fn read(text: &str) -> Result<Vec<Machine>, String> {
 
 /// A moment, as the library wants it.
 #[derive(Clone, Copy)]
-struct At(Time);
+struct Moment(Time);
 
-impl Instant for At {
+impl Instant for Moment {
     type Duration = Duration;
 
     fn saturating_duration_since(&self, earlier: Self) -> Duration {
@@ -89,7 +89,7 @@ impl rand_core::RngCore for MachineChance {
 
 /// A defence at work.
 struct MachineDefence {
-    framework: Framework<Vec<Machine>, MachineChance, At>,
+    framework: Framework<Vec<Machine>, MachineChance, Moment>,
     /// Each machine's action and internal timer.
     machines: Vec<MachineTimers>,
     /// Until when outgoing traffic is held, and whether padding may pass.
@@ -114,7 +114,7 @@ impl MachineDefence {
         let count = machines.len();
         // Fractions of 0 are no bounds of the framework's own: machines have theirs.
         let chance = MachineChance(seed.rng(Purpose::Cover, 0));
-        let framework = Framework::new(machines, 0.0, 0.0, At(now), chance).ok()?;
+        let framework = Framework::new(machines, 0.0, 0.0, Moment(now), chance).ok()?;
         let machines = vec![MachineTimers::default(); count];
         Some(Self { framework, machines, blocking: None, wishes: VecDeque::new() })
     }
@@ -124,7 +124,7 @@ impl MachineDefence {
         let mut events = vec![event];
         // A timer that begins is an event itself: machines answer it at most once each.
         for _ in 0..=MACHINES_MAX {
-            let actions: Vec<_> = self.framework.trigger_events(&events, At(now)).cloned().collect();
+            let actions: Vec<_> = self.framework.trigger_events(&events, Moment(now)).cloned().collect();
             events = actions.into_iter().filter_map(|action| self.note(action, now)).collect();
             if events.is_empty() {
                 return;
@@ -132,7 +132,7 @@ impl MachineDefence {
         }
     }
 
-    fn note(&mut self, action: TriggerAction<At>, now: Time) -> Option<TriggerEvent> {
+    fn note(&mut self, action: TriggerAction<Moment>, now: Time) -> Option<TriggerEvent> {
         match action {
             TriggerAction::Cancel { machine, timer } => {
                 let timers = &mut self.machines[machine.into_raw()];

@@ -12,7 +12,7 @@
 //!           06 address(16)
 //! ```
 //!
-//! Parsers are total: any bytes give a value or [`Malformed`], and every value has exactly one encoding.
+//! Parsers are total: any bytes give a value or [`NotUnderstood`], and every value has exactly one encoding.
 //! Host names and addresses are never shown by `Debug` or `Display`: whoever needs them says `reveal`.
 
 use std::fmt;
@@ -83,21 +83,21 @@ impl Request {
     /// Parses the inside of a frame, to its last byte.
     ///
     /// # Errors
-    /// [`Malformed`] if it is no request.
-    pub fn parse(mut bytes: &[u8]) -> Result<Self, Malformed> {
+    /// [`NotUnderstood`] if it is no request.
+    pub fn parse(mut bytes: &[u8]) -> Result<Self, NotUnderstood> {
         let bytes = &mut bytes;
         let request = match take_u8(bytes)? {
             CONNECT => {
                 let host = Host::parse(bytes)?;
                 match u16::from_be_bytes(take::<2>(bytes)?) {
-                    0 => return Err(Malformed),
+                    0 => return Err(NotUnderstood),
                     port => Self::Connect(Target { host, port }),
                 }
             }
             RESOLVE => Self::Resolve(Host::parse(bytes)?),
-            _ => return Err(Malformed),
+            _ => return Err(NotUnderstood),
         };
-        if bytes.is_empty() { Ok(request) } else { Err(Malformed) }
+        if bytes.is_empty() { Ok(request) } else { Err(NotUnderstood) }
     }
 
     /// Reads one frame, and not a byte more. Not cancel-safe.
@@ -171,23 +171,23 @@ impl Reply {
     /// Parses the inside of a frame, to its last byte.
     ///
     /// # Errors
-    /// [`Malformed`] if it is no reply.
-    pub fn parse(mut bytes: &[u8]) -> Result<Self, Malformed> {
+    /// [`NotUnderstood`] if it is no reply.
+    pub fn parse(mut bytes: &[u8]) -> Result<Self, NotUnderstood> {
         let bytes = &mut bytes;
         let reply = match take_u8(bytes)? {
             CONNECTED => Self::Connected,
             RESOLVED => {
                 let count = usize::from(take_u8(bytes)?);
                 if count > RESOLVED_MAX {
-                    return Err(Malformed);
+                    return Err(NotUnderstood);
                 }
-                let address = |_| Host::parse(bytes)?.address().ok_or(Malformed);
+                let address = |_| Host::parse(bytes)?.address().ok_or(NotUnderstood);
                 Self::Resolved((0..count).map(address).collect::<Result<_, _>>()?)
             }
             REFUSED => Self::Refused(Refusal::from_code(take_u8(bytes)?)),
-            _ => return Err(Malformed),
+            _ => return Err(NotUnderstood),
         };
-        if bytes.is_empty() { Ok(reply) } else { Err(Malformed) }
+        if bytes.is_empty() { Ok(reply) } else { Err(NotUnderstood) }
     }
 
     /// Reads one frame, and not a byte more. Not cancel-safe.
@@ -213,18 +213,18 @@ impl Reply {
 
 /// Bytes or a text that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub struct NotUnderstood;
 
-impl fmt::Display for Malformed {
+impl fmt::Display for NotUnderstood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("malformed")
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for NotUnderstood {}
 
-impl From<Malformed> for io::Error {
-    fn from(malformed: Malformed) -> Self {
+impl From<NotUnderstood> for io::Error {
+    fn from(malformed: NotUnderstood) -> Self {
         Self::new(io::ErrorKind::InvalidData, malformed)
     }
 }
@@ -251,20 +251,20 @@ fn frame(out: &mut Vec<u8>, inside: impl FnOnce(&mut Vec<u8>)) {
 async fn read_frame<R: AsyncRead + Unpin>(from: &mut R, max_bytes: usize) -> io::Result<Vec<u8>> {
     let length = usize::from(from.read_u16().await?);
     if length > max_bytes {
-        return Err(Malformed.into());
+        return Err(NotUnderstood.into());
     }
     let mut inside = vec![0; length];
     from.read_exact(&mut inside).await?;
     Ok(inside)
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Malformed> {
-    let (taken, rest) = bytes.split_first_chunk::<N>().ok_or(Malformed)?;
+fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], NotUnderstood> {
+    let (taken, rest) = bytes.split_first_chunk::<N>().ok_or(NotUnderstood)?;
     *bytes = rest;
     Ok(*taken)
 }
 
-fn take_u8(bytes: &mut &[u8]) -> Result<u8, Malformed> {
+fn take_u8(bytes: &mut &[u8]) -> Result<u8, NotUnderstood> {
     take::<1>(bytes).map(|[byte]| byte)
 }
 
@@ -301,7 +301,7 @@ mod tests {
         for text in [&b"A.b"[..], b"a.b.", b"1.2.3.4"] {
             let mut bytes = vec![RESOLVE, host::HOST_NAME, text.len() as u8];
             bytes.extend_from_slice(text);
-            assert_eq!(Request::parse(&bytes), Err(Malformed));
+            assert_eq!(Request::parse(&bytes), Err(NotUnderstood));
         }
     }
 

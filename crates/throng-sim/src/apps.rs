@@ -8,9 +8,9 @@ use throng_core::{CircuitId, Command, Design, Event, NodeId, Time};
 
 use crate::books::{Books, TraceName};
 use crate::host::HostId;
-use crate::segments::{Kind, Manner, Receiver, Segment, Sender};
+use crate::segments::{Manner, Receiver, Segment, SegmentKind, Sender};
 use crate::trace::{Deed, What};
-use crate::traffic::{Exchange, Visit, Visits};
+use crate::traffic::{RoundTrip, Visit, Visits};
 use crate::world::World;
 
 /// After this, an exchange that is not done has failed.
@@ -27,7 +27,7 @@ pub(crate) const CHURN: u32 = u32::MAX - 1;
 pub(crate) struct Apps<'p> {
     manner: Manner,
     users: Vec<User<'p>>,
-    exits: BTreeMap<HostId, Exit>,
+    exits: BTreeMap<HostId, ServingExit>,
     /// What users know exits by.
     exit_names: BTreeMap<NodeId, TraceName>,
     /// By host number: which user lives there.
@@ -67,8 +67,8 @@ struct User<'p> {
 
 /// An exchange, from the user's side.
 struct UnderWay {
-    exchange: Exchange,
-    then: Option<Exchange>,
+    exchange: RoundTrip,
+    then: Option<RoundTrip>,
     began: Time,
     circuit: Option<CircuitId>,
     question: Sender,
@@ -76,7 +76,7 @@ struct UnderWay {
 }
 
 /// What an exit serves.
-struct Exit {
+struct ServingExit {
     name: TraceName,
     serves: BTreeMap<(CircuitId, u32), Served>,
     /// Which circuit carries whose cells: it must stay that way.
@@ -118,7 +118,7 @@ impl<'p> Apps<'p> {
     pub(crate) fn add_exit(&mut self, host: HostId, name: TraceName, id: NodeId) {
         self.exit_names.insert(id, name);
         let (serves, whose, calls) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        self.exits.insert(host, Exit { name, serves, whose, calls, called: 0 });
+        self.exits.insert(host, ServingExit { name, serves, whose, calls, called: 0 });
     }
 
     /// Users begin their visits: from now on, until `end`.
@@ -135,7 +135,7 @@ impl<'p> Apps<'p> {
     pub(crate) fn ask_once_more<S: Suite>(&mut self, world: &mut World<S, Books>) {
         self.end = Time::ZERO;
         for user in 0..self.users.len() {
-            self.ask(world, user, Exchange { up: 300, down: 20_000 }, None);
+            self.ask(world, user, RoundTrip { up: 300, down: 20_000 }, None);
         }
     }
 
@@ -284,8 +284,8 @@ impl<'p> Apps<'p> {
         &mut self,
         world: &mut World<S, Books>,
         user: usize,
-        exchange: Exchange,
-        then: Option<Exchange>,
+        exchange: RoundTrip,
+        then: Option<RoundTrip>,
     ) {
         let now = world.now();
         let one = &mut self.users[user];
@@ -340,16 +340,23 @@ impl<'p> Apps<'p> {
     ) {
         let Some(&user) = self.user_at.get(&host) else { return };
         let now = world.now();
-        if segment.user != user as u32 || matches!(segment.kind, Kind::Question | Kind::AnswerCame) {
+        if segment.user != user as u32
+            || matches!(segment.kind, SegmentKind::Question | SegmentKind::AnswerCame)
+        {
             let whose = segment.user;
             self.problems.push(format!("{now:?}: user {user} was given a cell of user {whose}"));
             return;
         }
         let Some(asked) = self.users[user].exchanges.get_mut(&segment.exchange) else {
             // Done with, or given up: the other side need not go on.
-            if segment.kind == Kind::Answer {
-                let all =
-                    Segment { kind: Kind::AnswerCame, useful: 0, number: segment.of, more: 0, ..*segment };
+            if segment.kind == SegmentKind::Answer {
+                let all = Segment {
+                    kind: SegmentKind::AnswerCame,
+                    useful: 0,
+                    number: segment.of,
+                    more: 0,
+                    ..*segment
+                };
                 world.command(host, Command::Send { circuit, payload: &all.write() });
             }
             return;
@@ -359,7 +366,7 @@ impl<'p> Apps<'p> {
             return;
         }
         match segment.kind {
-            Kind::QuestionCame => {
+            SegmentKind::QuestionCame => {
                 if let Some(number) = asked.question.acknowledged(segment.number, segment.more, now) {
                     let again = question_segment(user, segment.exchange, asked, number);
                     world.command(host, Command::Send { circuit, payload: &again.write() });
@@ -371,7 +378,7 @@ impl<'p> Apps<'p> {
                 let answer = asked.answer.get_or_insert_with(|| Receiver::new(segment.of));
                 if answer.take(segment) {
                     let (number, more) = (answer.came, answer.beyond);
-                    let came = Segment { kind: Kind::AnswerCame, useful: 0, number, more, ..*segment };
+                    let came = Segment { kind: SegmentKind::AnswerCame, useful: 0, number, more, ..*segment };
                     world.command(host, Command::Send { circuit, payload: &came.write() });
                 }
                 if let Some(answer) = self.users[user].exchanges[&segment.exchange].answer.as_ref()
@@ -429,7 +436,7 @@ impl<'p> Apps<'p> {
         user: usize,
         exchange: u32,
         what: What,
-        of: Exchange,
+        of: RoundTrip,
         exit: TraceName,
     ) {
         let at = (world.now() - self.begin).as_nanos() as u64;
@@ -452,13 +459,13 @@ impl<'p> Apps<'p> {
             return;
         };
         let whose = *exit.whose.entry(circuit).or_insert(segment.user);
-        if whose != segment.user || matches!(segment.kind, Kind::Answer | Kind::QuestionCame) {
+        if whose != segment.user || matches!(segment.kind, SegmentKind::Answer | SegmentKind::QuestionCame) {
             let other = segment.user;
             self.problems.push(format!("{now:?}: a circuit of user {whose} carried a cell of user {other}"));
             return;
         }
         let key = (circuit, segment.exchange);
-        if segment.kind == Kind::AnswerCame {
+        if segment.kind == SegmentKind::AnswerCame {
             let Some(sender) = exit.serves.get_mut(&key).and_then(|served| served.answer.as_mut()) else {
                 return;
             };
@@ -479,7 +486,7 @@ impl<'p> Apps<'p> {
         });
         if served.question.take(segment) {
             let (number, more) = (served.question.came, served.question.beyond);
-            let came = Segment { kind: Kind::QuestionCame, useful: 0, number, more, ..*segment };
+            let came = Segment { kind: SegmentKind::QuestionCame, useful: 0, number, more, ..*segment };
             world.command(host, Command::Send { circuit, payload: &came.write() });
         }
         if served.question.is_done() && served.answer.is_none() {
@@ -507,7 +514,15 @@ impl<'p> Apps<'p> {
             return;
         };
         let now = world.now();
-        let of = Segment { user, exchange: key.1, kind: Kind::Answer, useful: 0, number: 0, of: 0, more: 0 };
+        let of = Segment {
+            user,
+            exchange: key.1,
+            kind: SegmentKind::Answer,
+            useful: 0,
+            number: 0,
+            of: 0,
+            more: 0,
+        };
         let numbers: Vec<u32> = sender.go().chain(sender.repeat(now)).collect();
         for number in numbers {
             let segment = answer_segment(&of, sender, number);
@@ -542,7 +557,7 @@ fn question_segment(user: usize, exchange: u32, asked: &UnderWay, number: u32) -
     Segment {
         user: user as u32,
         exchange,
-        kind: Kind::Question,
+        kind: SegmentKind::Question,
         useful: asked.question.useful(number),
         number,
         of: asked.question.of,
@@ -551,5 +566,12 @@ fn question_segment(user: usize, exchange: u32, asked: &UnderWay, number: u32) -
 }
 
 fn answer_segment(of: &Segment, sender: &Sender, number: u32) -> Segment {
-    Segment { kind: Kind::Answer, useful: sender.useful(number), number, of: sender.of, more: 0, ..*of }
+    Segment {
+        kind: SegmentKind::Answer,
+        useful: sender.useful(number),
+        number,
+        of: sender.of,
+        more: 0,
+        ..*of
+    }
 }

@@ -7,7 +7,7 @@ use throng_core::cover::{CircuitCover, Cover, MixLinkCover, UserLinkCover};
 use crate::host::HostId;
 use crate::population::MixTraffic;
 use crate::scenario::TapAt;
-use crate::segments::{Kind, Segment, segment_bytes};
+use crate::segments::{Segment, SegmentKind, segment_bytes};
 use crate::toy::payload_of;
 use crate::trace::{Inside, Row, Trace};
 use crate::wire::Watcher;
@@ -195,8 +195,8 @@ impl Watcher for Books {
 
 fn useful(segment: &Segment) -> u64 {
     match segment.kind {
-        Kind::Question | Kind::Answer => u64::from(segment.useful),
-        Kind::QuestionCame | Kind::AnswerCame => 0,
+        SegmentKind::Question | SegmentKind::Answer => u64::from(segment.useful),
+        SegmentKind::QuestionCame | SegmentKind::AnswerCame => 0,
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Slots of one datagram each.
 pub(crate) struct Cells {
     datagram: usize,
-    short: Slab<Short>,
+    short: Slab<ShortCell>,
     whole: Slab<Box<[u8]>>,
     /// What an adversary made that is not of the one length.
     odd: BTreeMap<u32, Vec<u8>>,
@@ -21,7 +21,7 @@ pub(crate) struct Cells {
 /// A datagram that has one byte all over its middle: two cache lines.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Short {
+struct ShortCell {
     front: [u8; FRONT_BYTES],
     middle: u8,
     back: [u8; BACK_BYTES],
@@ -29,7 +29,7 @@ struct Short {
 
 const FRONT_BYTES: usize = 111;
 const BACK_BYTES: usize = 16;
-const _: () = assert!(size_of::<Short>() == 128);
+const _: () = assert!(size_of::<ShortCell>() == 128);
 /// Marks slots of short datagrams,
 const SHORT: u32 = 1 << 30;
 /// and of odd lengths.
@@ -37,7 +37,7 @@ const ODD: u32 = 1 << 31;
 
 impl Cells {
     pub(crate) fn new(datagram: usize) -> Self {
-        assert!(datagram > size_of::<Short>(), "short is shorter");
+        assert!(datagram > size_of::<ShortCell>(), "short is shorter");
         Self {
             datagram,
             short: Slab::default(),
@@ -55,7 +55,7 @@ impl Cells {
             self.odd.insert(ODD | self.odd_made, bytes.to_vec());
             return ODD | self.odd_made;
         }
-        if let Some(short) = Short::of(bytes) {
+        if let Some(short) = ShortCell::of(bytes) {
             return SHORT | self.short.put(|slot| *slot = short, || short);
         }
         self.whole.put(|slot| slot.copy_from_slice(bytes), || bytes.into())
@@ -90,7 +90,7 @@ impl Cells {
     }
 }
 
-impl Short {
+impl ShortCell {
     fn of(datagram: &[u8]) -> Option<Self> {
         let (front, rest) = datagram.split_first_chunk()?;
         let (middle, back) = rest.split_last_chunk()?;

@@ -64,5 +64,5 @@ pub use scenario::{
 pub use stop::{OnProgress, Progress};
 pub use toy::Toy;
 pub use trace::{Deed, Inside, Row, Trace, Unreadable, What};
-pub use wire::{Seen, Tap, Verdict, Watcher, Wire};
+pub use wire::{OnWire, Verdict, Watcher, Wire, WireAdversary};
 pub use world::{World, mix_config};

@@ -6,7 +6,7 @@ use crate::scenario::Lines;
 
 /// A class of nodes: its line, and its share of all nodes.
 #[derive(Clone, Copy, Debug)]
-pub struct Class {
+pub struct LineClass {
     /// FC04's name for it.
     pub name: &'static str,
     /// kb/s from the node.
@@ -18,13 +18,13 @@ pub struct Class {
 }
 
 /// The node levels of FC04, table 1.
-pub const FC04: [Class; 6] = [
-    Class { name: "ISDN", up_kbps: 64, down_kbps: 64, share_percent: 10 },
-    Class { name: "ADSL256", up_kbps: 64, down_kbps: 256, share_percent: 25 },
-    Class { name: "ADSL512", up_kbps: 128, down_kbps: 512, share_percent: 25 },
-    Class { name: "DSL512", up_kbps: 512, down_kbps: 512, share_percent: 25 },
-    Class { name: "T1", up_kbps: 1544, down_kbps: 1544, share_percent: 10 },
-    Class { name: "T3", up_kbps: 4632, down_kbps: 4632, share_percent: 5 },
+pub const FC04: [LineClass; 6] = [
+    LineClass { name: "ISDN", up_kbps: 64, down_kbps: 64, share_percent: 10 },
+    LineClass { name: "ADSL256", up_kbps: 64, down_kbps: 256, share_percent: 25 },
+    LineClass { name: "ADSL512", up_kbps: 128, down_kbps: 512, share_percent: 25 },
+    LineClass { name: "DSL512", up_kbps: 512, down_kbps: 512, share_percent: 25 },
+    LineClass { name: "T1", up_kbps: 1544, down_kbps: 1544, share_percent: 10 },
+    LineClass { name: "T3", up_kbps: 4632, down_kbps: 4632, share_percent: 5 },
 ];
 
 impl Lines {

@@ -72,8 +72,8 @@ struct Run<'p, S: Suite> {
     world: World<S, Books>,
     apps: Apps<'p>,
     /// In the order of their numbers, whatever the order of their making.
-    mixes: Vec<Member>,
-    users: Vec<Member>,
+    mixes: Vec<PlannedHost>,
+    users: Vec<PlannedHost>,
     view: View,
     design: Arc<Design>,
     begin: Time,
@@ -83,7 +83,7 @@ struct Run<'p, S: Suite> {
 }
 
 /// A host of the plan.
-struct Member {
+struct PlannedHost {
     host: HostId,
     config: NodeConfig,
     /// Sojourns so far, up or away.
@@ -184,12 +184,12 @@ impl<'p, S: Suite> Run<'p, S> {
         if self.how.reversed {
             members.reverse();
         }
-        let mut placed: Vec<(TraceName, Member)> = Vec::new();
+        let mut placed: Vec<(TraceName, PlannedHost)> = Vec::new();
         for (name, address, line, config) in members {
             self.world.watcher_mut().name(name);
             let host = self.world.add_down(address);
             self.world.set_line(host, line);
-            placed.push((name, Member { host, config, stays: 0 }));
+            placed.push((name, PlannedHost { host, config, stays: 0 }));
         }
         placed.sort_by_key(|(name, _)| *name);
         for (name, member) in placed {

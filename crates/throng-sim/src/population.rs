@@ -15,7 +15,7 @@ use crate::results::Metric;
 use crate::scenario::{Lines, Plan};
 use crate::segments::{acknowledgements, segment_bytes, segments_of};
 use crate::stop::{Ticks, Watch};
-use crate::traffic::{Exchange, Traffic};
+use crate::traffic::{RoundTrip, Traffic};
 use crate::wire::share;
 use crate::world::IP_UDP_BYTES;
 use throng_core::Design;
@@ -151,7 +151,7 @@ pub(crate) fn run(plan: &Plan, seed: &[u8; 32], memory_bytes: u64, watch: &Watch
         users: 0,
     };
     let chance = Draws::new(seed);
-    let paths = Paths::new(plan, chance);
+    let paths = DrawnPaths::new(plan, chance);
     let traffic = plan.traffic.within(plan.online);
     let mut ticks = Ticks::new();
     for user in 0..plan.users {
@@ -184,7 +184,7 @@ fn nanos(span: Duration) -> u64 {
 }
 
 /// Who goes through whom: mixes drawn by capacity, none twice in a path, the last one an exit.
-pub(crate) struct Paths {
+pub(crate) struct DrawnPaths {
     chance: Draws,
     hops: usize,
     dynamic: bool,
@@ -193,7 +193,7 @@ pub(crate) struct Paths {
     exits: usize,
 }
 
-impl Paths {
+impl DrawnPaths {
     fn new(plan: &Plan, chance: Draws) -> Self {
         let lines = if plan.dynamic { plan.user_lines } else { plan.mix_lines };
         let capacity = |mix: usize| match lines {
@@ -349,7 +349,7 @@ impl ModelUser<'_> {
     }
 
     /// A question and its answer, each with its acknowledgements the other way.
-    fn exchange(&mut self, at: u64, exchange: Exchange, up: &mut SlotQueue, down: &mut SlotQueue) {
+    fn exchange(&mut self, at: u64, exchange: RoundTrip, up: &mut SlotQueue, down: &mut SlotQueue) {
         let asked = segments_of(exchange.up, self.each);
         let answered = segments_of(exchange.down, self.each);
         let (sent, _) = self.carry(at, asked, exchange.up, up, true);

@@ -28,7 +28,7 @@ pub(crate) fn acknowledgements(segments: u64) -> u64 {
 /// What a segment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Kind {
+pub(crate) enum SegmentKind {
     /// A part of a question.
     Question = 1,
     /// A part of an answer.
@@ -51,7 +51,7 @@ pub(crate) struct Segment {
     /// Which of this user's.
     pub exchange: u32,
     /// What it is.
-    pub kind: Kind,
+    pub kind: SegmentKind,
     /// Bytes of the question or the answer that it stands for.
     pub useful: u16,
     /// Which one, from 0; of an acknowledgement: all below this came.
@@ -81,10 +81,10 @@ impl Segment {
         let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
         let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         let kind = match bytes[12] {
-            1 => Kind::Question,
-            2 => Kind::Answer,
-            3 => Kind::QuestionCame,
-            4 => Kind::AnswerCame,
+            1 => SegmentKind::Question,
+            2 => SegmentKind::Answer,
+            3 => SegmentKind::QuestionCame,
+            4 => SegmentKind::AnswerCame,
             _ => return None,
         };
         let segment = Self {
@@ -303,7 +303,7 @@ mod tests {
                     continue;
                 }
                 let segment = Segment {
-                    user: 1, exchange: 2, kind: Kind::Question, useful: sender.useful(number), number, of: sender.of, more: 0,
+                    user: 1, exchange: 2, kind: SegmentKind::Question, useful: sender.useful(number), number, of: sender.of, more: 0,
                 };
                 let read = Segment::parse(&segment.write()).unwrap();
                 prop_assert_eq!(read, segment);
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn a_changed_header_is_not_read() {
         let segment =
-            Segment { user: 1, exchange: 2, kind: Kind::Answer, useful: 7, number: 3, of: 9, more: 1 };
+            Segment { user: 1, exchange: 2, kind: SegmentKind::Answer, useful: 7, number: 3, of: 9, more: 1 };
         for at in 0..HEADER_BYTES {
             let mut bytes = segment.write();
             bytes[at] ^= 1;

@@ -43,11 +43,11 @@ thread_local! {
     /// Whether somebody watches: asked for every cell, so it has to be cheap.
     static WATCHED: Cell<bool> = const { Cell::new(false) };
     /// Pairs of key and nonce that were used on this thread since [`watch`] began; none are kept outside of it.
-    static USED: RefCell<Option<Used>> = const { RefCell::new(None) };
+    static USED: RefCell<Option<NoncesUsed>> = const { RefCell::new(None) };
 }
 
 #[derive(Default)]
-struct Used {
+struct NoncesUsed {
     pairs: BTreeSet<u128>,
     reuse: Vec<Reuse>,
 }
@@ -56,7 +56,7 @@ struct Used {
 ///
 /// Every use is remembered (32 bytes and more each): for small worlds.
 pub fn watch<T>(run: impl FnOnce() -> T) -> (T, Vec<Reuse>) {
-    USED.with_borrow_mut(|used| *used = Some(Used::default()));
+    USED.with_borrow_mut(|used| *used = Some(NoncesUsed::default()));
     WATCHED.set(true);
     let outcome = run();
     WATCHED.set(false);

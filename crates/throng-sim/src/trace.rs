@@ -206,7 +206,7 @@ impl Trace {
     /// # Errors
     /// [`Unreadable`], if the bytes are not all of a trace of the known version.
     pub fn seen_from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let mut reader = Reader::new(SEEN_MAGIC, bytes)?;
+        let mut reader = TraceReader::new(SEEN_MAGIC, bytes)?;
         let mut trace = Self::new(reader.narrow()?, reader.narrow()?);
         let mut before = 0u64;
         let rows = reader.blocks(|block, rows| {
@@ -240,7 +240,7 @@ impl Trace {
     /// # Errors
     /// [`Unreadable`], if the bytes are not all of a truth of the known version, or of another trace.
     pub fn add_truth(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
-        let mut reader = Reader::new(TRUTH_MAGIC, bytes)?;
+        let mut reader = TraceReader::new(TRUTH_MAGIC, bytes)?;
         let mut inside: Vec<Option<Inside>> = Vec::new();
         let rows = reader.blocks(|block, rows| {
             let start = inside.len();
@@ -431,9 +431,9 @@ impl TraceWriter {
 }
 
 /// Reads a file.
-struct Reader<'b>(&'b [u8]);
+struct TraceReader<'b>(&'b [u8]);
 
-impl<'b> Reader<'b> {
+impl<'b> TraceReader<'b> {
     /// Knows the file by its first bytes. Whether it is whole is seen at its end.
     fn new(magic: &[u8; 8], bytes: &'b [u8]) -> Result<Self, Unreadable> {
         let rest = bytes.strip_prefix(magic.as_slice()).ok_or(Unreadable::NotATrace)?;

@@ -52,7 +52,7 @@ pub enum Traffic {
 
 /// A question and its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Exchange {
+pub struct RoundTrip {
     /// Bytes of the question.
     pub up: u64,
     /// Bytes of the answer.
@@ -65,16 +65,16 @@ pub struct Visit {
     /// When, from the beginning of the run.
     pub at: Duration,
     /// The exchange.
-    pub first: Exchange,
+    pub first: RoundTrip,
     /// What follows it.
-    pub then: Option<Exchange>,
+    pub then: Option<RoundTrip>,
 }
 
 /// Exchanges with their times: a recorded hour of somebody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// In the order of time.
-    visits: Vec<(Duration, Exchange)>,
+    visits: Vec<(Duration, RoundTrip)>,
     span: Duration,
 }
 
@@ -85,7 +85,7 @@ impl Recorded {
     /// # Errors
     /// Which line is wrong, and why.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut visits: Vec<(Duration, Exchange)> = Vec::new();
+        let mut visits: Vec<(Duration, RoundTrip)> = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -107,7 +107,7 @@ impl Recorded {
             if visits.last().is_some_and(|(before, _)| *before > at) {
                 return Err(wrong("comes before the line before it"));
             }
-            visits.push((at, Exchange { up, down }));
+            visits.push((at, RoundTrip { up, down }));
         }
         let span = visits.last().map_or(Duration::ZERO, |(at, _)| *at);
         if span.is_zero() {
@@ -191,7 +191,7 @@ impl Iterator for Visits<'_> {
                 let at = share(*every, self.draws.bits(0)) + *every * number as u32;
                 Some(Visit {
                     at,
-                    first: Exchange {
+                    first: RoundTrip {
                         up: evenly(up_bytes_per_day * per_exchange, number),
                         down: evenly(down_bytes_per_day * per_exchange, number),
                     },
@@ -213,7 +213,11 @@ impl Iterator for Visits<'_> {
                 let at = self.at;
                 self.at += *every;
                 let bytes = |bps: f64| evenly(bps / 8.0 * every.as_secs_f64(), number);
-                Some(Visit { at, first: Exchange { up: bytes(*up_bps), down: bytes(*down_bps) }, then: None })
+                Some(Visit {
+                    at,
+                    first: RoundTrip { up: bytes(*up_bps), down: bytes(*down_bps) },
+                    then: None,
+                })
             }
             Traffic::Trace(recorded) => {
                 let length = recorded.visits.len() as u64;
@@ -235,13 +239,13 @@ impl Visits<'_> {
         self.at += Duration::from_nanos((pause as u64).min(1 << 60));
         let request = |unit: f64| if unit < 0.8 { 300 } else { 1100 };
         let reply = |unit: f64| (lomax(2400.0, 1.2, unit) as u64).clamp(1, largest_bytes);
-        let first = Exchange { up: request(draw(1)), down: reply(draw(2)) };
+        let first = RoundTrip { up: request(draw(1)), down: reply(draw(2)) };
         let objects = ((lomax(0.8, 1.2, draw(3)) + 0.5) as u64).min(OBJECTS_MAX);
         let inside = self.draws.of(For::Page, number);
         let then = (objects > 0).then(|| {
             let up = (0..objects).map(|i| request(inside.unit(2 * i))).sum();
             let down = (0..objects).map(|i| reply(inside.unit(2 * i + 1))).sum();
-            Exchange { up, down }
+            RoundTrip { up, down }
         });
         Visit { at: self.at, first, then }
     }

@@ -99,7 +99,7 @@ pub(crate) fn share(span: Duration, bits: u64) -> Duration {
 
 /// What an adversary on the wire sees of a datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct OnWire {
     /// When it was sent.
     pub at: Time,
     /// By whom.
@@ -124,13 +124,13 @@ pub enum Verdict {
 }
 
 /// An adversary on the wire.
-pub trait Tap {
+pub trait WireAdversary {
     /// A datagram was sent.
-    fn on_wire(&mut self, seen: &Seen) -> Verdict;
+    fn on_wire(&mut self, seen: &OnWire) -> Verdict;
 }
 
-impl<F: FnMut(&Seen) -> Verdict> Tap for F {
-    fn on_wire(&mut self, seen: &Seen) -> Verdict {
+impl<F: FnMut(&OnWire) -> Verdict> WireAdversary for F {
+    fn on_wire(&mut self, seen: &OnWire) -> Verdict {
         self(seen)
     }
 }

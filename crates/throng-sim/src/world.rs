@@ -24,7 +24,7 @@ use crate::cells::Cells;
 use crate::chance::{Draws, For};
 use crate::host::{HostId, Inbox, LineRate, SimHost, Work, owner};
 use crate::wheel::Wheel;
-use crate::wire::{Seen, Tap, Verdict, Watcher, Way, Wire, share};
+use crate::wire::{OnWire, Verdict, Watcher, Way, Wire, WireAdversary, share};
 
 /// A world of hosts and the wire between them, with somebody who watches it.
 pub struct World<S: Suite, W: Watcher = ()> {
@@ -38,7 +38,7 @@ pub struct World<S: Suite, W: Watcher = ()> {
     /// Lent out while it is worked off.
     outbox: Option<Box<Outbox>>,
     wire: Wire,
-    taps: Vec<Box<dyn Tap>>,
+    taps: Vec<Box<dyn WireAdversary>>,
     cut: BTreeSet<(HostId, HostId)>,
     seed: Seed,
     chance: Draws,
@@ -272,7 +272,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
     }
 
     /// Puts an adversary on all wires.
-    pub fn tap(&mut self, tap: impl Tap + 'static) {
+    pub fn tap(&mut self, tap: impl WireAdversary + 'static) {
         self.taps.push(Box::new(tap));
     }
 
@@ -478,7 +478,7 @@ impl<S: Suite, W: Watcher> World<S, W> {
         if self.taps.is_empty() {
             return self.travel(leaves, from, to, bytes);
         }
-        let seen = Seen { at: leaves, from, to, bytes: bytes.to_vec() };
+        let seen = OnWire { at: leaves, from, to, bytes: bytes.to_vec() };
         let mut copies = vec![seen.bytes.clone()];
         for tap in &mut self.taps {
             match tap.on_wire(&seen) {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{Network, Plan};
-use throng_sim::{Seen, Verdict, Wire};
+use throng_sim::{OnWire, Verdict, Wire};
 
 #[test]
 fn two_nodes_and_a_client_echo_through_one_hop() {
@@ -30,7 +30,7 @@ fn datagrams_of_a_set_up(drop: Option<usize>) -> (bool, usize) {
     let mut network = Network::new(Plan { spare: 0, mixes: 3, exits: 1, ..Plan::default() });
     let sent = Rc::new(Cell::new(0));
     let counter = Rc::clone(&sent);
-    network.world.tap(move |_: &Seen| {
+    network.world.tap(move |_: &OnWire| {
         let number = counter.replace(counter.get() + 1);
         if Some(number) == drop { Verdict::Drop } else { Verdict::Pass }
     });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use throng_core::crypto::Portable;
 use throng_core::route::Route;
 use throng_core::{ClientConfig, Command, Design, Event, Membership, NodeConfig, Ports, Time};
-use throng_sim::{Seen, Verdict, Wire, World, mix_config};
+use throng_sim::{OnWire, Verdict, Wire, World, mix_config};
 
 /// Slices give every circuit one turn a round. If own cells were no circuit's, twenty of them would leave together, and the
 /// first hop would know whose they are.
@@ -49,7 +49,7 @@ fn own_cells_take_turns_like_those_of_others() {
 
     let moments: Rc<RefCell<BTreeMap<Time, usize>>> = Rc::default();
     let seen = Rc::clone(&moments);
-    world.tap(move |datagram: &Seen| {
+    world.tap(move |datagram: &OnWire| {
         if datagram.from == origin {
             *seen.borrow_mut().entry(datagram.at).or_default() += 1;
         }

@@ -15,7 +15,7 @@ use throng_core::route::Route;
 use throng_core::{
     CircuitId, ClientConfig, Command, Design, Event, Membership, NodeConfig, NodeKeys, Ports, Time,
 };
-use throng_sim::{HostId, Seen, Verdict, Wire, World, mix_config};
+use throng_sim::{HostId, OnWire, Verdict, Wire, World, mix_config};
 
 /// When the client first calls the mix by a second name: just after keys were renewed.
 fn renewed_at(mut network: Network) -> Time {
@@ -23,7 +23,7 @@ fn renewed_at(mut network: Network) -> Time {
     network.attach(1, 7).expect("a circuit");
     let (first, second) = (Rc::new(Cell::new(None)), Rc::new(Cell::new(None)));
     let found = Rc::clone(&second);
-    network.world.tap(move |datagram: &Seen| {
+    network.world.tap(move |datagram: &OnWire| {
         if (datagram.from, datagram.to) == (client, mix) {
             let name = *datagram.bytes.first_chunk::<4>().unwrap();
             let known = first.get().unwrap_or(name);
@@ -69,7 +69,7 @@ fn an_introduction_that_got_lost_for_a_second_is_made_up_for() {
     let hosts: Vec<HostId> = (1..=2u8).map(|i| world.add_down(address(i))).collect();
     let (y, x) = (hosts[smaller], hosts[1 - smaller]);
     let began = Cell::new(None);
-    world.tap(move |datagram: &Seen| {
+    world.tap(move |datagram: &OnWire| {
         if datagram.from != y || datagram.bytes[..4] == [0; 4] {
             return Verdict::Pass;
         }
@@ -115,7 +115,7 @@ fn a_thief_who_was_on_the_way_for_a_second_is_not_there_afterwards() {
     let stolen: Rc<RefCell<Stolen>> = Rc::default();
     let by_thief = Rc::new(Cell::new(0));
     let (there, taken, count) = (Rc::clone(&is_there), Rc::clone(&stolen), Rc::clone(&by_thief));
-    network.world.tap(move |datagram: &Seen| {
+    network.world.tap(move |datagram: &OnWire| {
         let is_link = [(client, first), (first, client)].contains(&(datagram.from, datagram.to));
         let other = if datagram.from == client { first } else { client };
         if datagram.to == thief {
@@ -202,7 +202,7 @@ fn mimics_that_opened_links_at_once_have_one_rate_both_ways() {
         .collect();
     let counts = Rc::new(Cell::new([0i64; 2]));
     let (count, one) = (Rc::clone(&counts), hosts[0]);
-    world.tap(move |datagram: &Seen| {
+    world.tap(move |datagram: &OnWire| {
         let mut sent = count.get();
         sent[usize::from(datagram.from == one)] += 1;
         count.set(sent);

@@ -16,7 +16,7 @@ use throng_core::limits::CIRCUIT_AGE_MAX;
 use throng_core::membership::Record;
 use throng_core::route::Route;
 use throng_core::{CircuitId, ClientConfig, Command, Design, Event, Membership, NodeConfig, Ports, Scrubbed};
-use throng_sim::{HostId, Seen, Verdict, Wire, World, mix_config};
+use throng_sim::{HostId, OnWire, Verdict, Wire, World, mix_config};
 
 /// Whether a circuit of this host ended since the last question.
 fn has_ended(network: &mut Network, circuit: CircuitId) -> bool {
@@ -41,7 +41,7 @@ fn keys_are_renewed_under_a_circuit_that_does_not_notice() {
     type Calls = BTreeSet<(HostId, HostId, [u8; 4])>;
     let sessions: Rc<RefCell<Calls>> = Rc::default();
     let seen = Rc::clone(&sessions);
-    network.world.tap(move |datagram: &Seen| {
+    network.world.tap(move |datagram: &OnWire| {
         let session = *datagram.bytes.first_chunk::<4>().unwrap();
         if session != [0; 4] {
             seen.borrow_mut().insert((datagram.from, datagram.to, session));
@@ -84,7 +84,7 @@ fn keys_are_renewed_although_every_message_of_it_may_be_lost() {
         let (seen, count, client) = (Rc::clone(&known), Rc::clone(&passed), network.client);
         let drops = Rc::new(Cell::new(false));
         let now = Rc::clone(&drops);
-        network.world.tap(move |datagram: &Seen| {
+        network.world.tap(move |datagram: &OnWire| {
             if datagram.from != client && datagram.to != client {
                 return Verdict::Pass;
             }
@@ -131,7 +131,7 @@ fn a_datagram_that_somebody_sends_again_from_elsewhere_moves_nobody() {
     let first = first_hop(&mut network, circuit);
     let (stolen, steals) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(false)));
     let (taken, now, client) = (Rc::clone(&stolen), Rc::clone(&steals), network.client);
-    network.world.tap(move |datagram: &Seen| {
+    network.world.tap(move |datagram: &OnWire| {
         if !now.get() || datagram.from != client {
             return Verdict::Pass;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Network, Plan, address};
 use throng_core::refused::Refused;
 use throng_core::wire::Geometry;
-use throng_sim::{Seen, Verdict};
+use throng_sim::{OnWire, Verdict};
 
 fn refused(network: &Network, why: Refused) -> u64 {
     let mixes = network.mixes.iter().map(|mix| network.world.node(*mix).counts().refused(why)).sum::<u64>();
@@ -21,7 +21,7 @@ fn every_datagram_has_the_networks_one_length_and_none_comes_twice() {
     let mut network = Network::new(Plan { mixes: 6, exits: 2, spare: 3, ..Plan::default() });
     let seen = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&seen);
-    network.world.tap(move |datagram: &Seen| {
+    network.world.tap(move |datagram: &OnWire| {
         log.borrow_mut().push(datagram.bytes.clone());
         Verdict::Pass
     });
@@ -42,7 +42,7 @@ fn a_replayed_datagram_is_refused_and_delivers_nothing_twice() {
     let mut network = Network::new(Plan::default());
     let circuit = network.attach(1, 7).expect("a circuit");
     // From now on everything is sent again, twice.
-    network.world.tap(|seen: &Seen| Verdict::Inject(vec![seen.bytes.clone(), seen.bytes.clone()]));
+    network.world.tap(|seen: &OnWire| Verdict::Inject(vec![seen.bytes.clone(), seen.bytes.clone()]));
     assert!(network.echo(circuit, b"once", Duration::from_secs(1)));
     network.world.run_for(Duration::from_secs(1));
     let delivered: usize =
@@ -58,7 +58,7 @@ fn a_datagram_changed_on_the_wire_is_refused_whichever_it_is() {
         let circuit = network.attach(1, 7).expect("a circuit");
         network.world.run_for(Duration::from_secs(1));
         let mut number = 0;
-        network.world.tap(move |seen: &Seen| {
+        network.world.tap(move |seen: &OnWire| {
             number += 1;
             if number - 1 != place {
                 return Verdict::Pass;
@@ -79,7 +79,7 @@ fn an_offer_that_is_replayed_opens_nothing_that_lasts() {
     let mut network = Network::new(Plan::default());
     let offers = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&offers);
-    network.world.tap(move |seen: &Seen| {
+    network.world.tap(move |seen: &OnWire| {
         if seen.bytes[..5] == [0, 0, 0, 0, 1] {
             log.borrow_mut().push((seen.to, seen.bytes.clone()));
         }

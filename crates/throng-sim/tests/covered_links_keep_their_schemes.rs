@@ -14,7 +14,7 @@ use common::{Network, Plan};
 use throng_core::cover::{Act, Defence, Defences, Passed};
 use throng_core::rng::Seed;
 use throng_core::{Command, NodeConfig, Time};
-use throng_sim::{Seen, Verdict, Wire};
+use throng_sim::{OnWire, Verdict, Wire};
 
 /// From whom, to whom, when.
 type Sent = Rc<RefCell<BTreeMap<(usize, usize), Vec<Time>>>>;
@@ -23,7 +23,7 @@ fn watched(cover: &str, plan: Plan) -> (Network, Sent) {
     let mut network = Network::new(Plan { cover: cover.parse().unwrap(), ..plan });
     let sent = Sent::default();
     let log = Rc::clone(&sent);
-    network.world.tap(move |seen: &Seen| {
+    network.world.tap(move |seen: &OnWire| {
         log.borrow_mut().entry((seen.from.0, seen.to.0)).or_default().push(seen.at);
         Verdict::Pass
     });
@@ -323,7 +323,7 @@ fn whoever_claims_to_be_at_a_mixs_address_does_not_touch_its_slots() {
         let (taken, client) = (Rc::clone(&stolen), network.client);
         let steals = Rc::new(std::cell::Cell::new(false));
         let now = Rc::clone(&steals);
-        network.world.tap(move |seen: &Seen| {
+        network.world.tap(move |seen: &OnWire| {
             if seen.from != client || !now.get() {
                 return Verdict::Pass;
             }

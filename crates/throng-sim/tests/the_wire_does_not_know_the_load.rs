@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{Network, Plan};
 use throng_core::{CircuitId, Command, Time};
-use throng_sim::{Seen, Verdict, Wire};
+use throng_sim::{OnWire, Verdict, Wire};
 
 /// When, from whom, to whom, how long, and what stands in its clear bytes.
 type Record = (Time, usize, usize, usize, Clear);
@@ -84,7 +84,7 @@ fn watch(cover: &str, seed: u8, load: Load, watched: Duration) -> (Vec<Record>, 
     let mut network = Network::new(plan);
     let seen = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&seen);
-    network.world.tap(move |seen: &Seen| {
+    network.world.tap(move |seen: &OnWire| {
         let head: [u8; 12] = seen.bytes[..12].try_into().unwrap();
         log.borrow_mut().push((seen.at, seen.from.0, seen.to.0, seen.bytes.len(), head));
         Verdict::Pass

@@ -12,11 +12,11 @@ use crate::{client, network, node, plan, sim, status, up};
 #[command(version, about)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Invocation,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Invocation {
     /// Start a whole network on this machine, and a proxy to browse through it
     ///
     /// Twelve mixes, each with its own socket on its own loopback network, four of them exits. Real datagrams, real
@@ -47,13 +47,13 @@ impl Cli {
     /// Runs the command. Some can succeed in more than one way, which the exit code tells apart.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let done = match self.command {
-            Command::Up(options) => up::run(&options),
-            Command::Network(command) => network::run(&command),
-            Command::Node(options) => node::run(&options),
-            Command::Client(options) => client::run(&options),
-            Command::Status(options) => status::run(&options),
-            Command::Plan(options) => return plan::run(&options),
-            Command::Sim(options) => return sim::run(&options),
+            Invocation::Up(options) => up::run(&options),
+            Invocation::Network(command) => network::run(&command),
+            Invocation::Node(options) => node::run(&options),
+            Invocation::Client(options) => client::run(&options),
+            Invocation::Status(options) => status::run(&options),
+            Invocation::Plan(options) => return plan::run(&options),
+            Invocation::Sim(options) => return sim::run(&options),
         };
         done.map(|()| ExitCode::SUCCESS)
     }

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use throng_lab::plan::paper::Paper;
 use throng_lab::plan::presets::{self, Preset};
-use throng_lab::plan::{Axis, BandwidthClass, Choice, CoverScheme, Invalid, Kind, Mode, Question, Sweep};
+use throng_lab::plan::{Axis, BandwidthClass, Choice, CoverScheme, Invalid, MixKind, Mode, Question, Sweep};
 use throng_lab::report::{self, Table};
 
 use crate::terminal::print;
@@ -103,7 +103,7 @@ struct QuestionOptions {
     preset: Option<String>,
     /// static (listed mixes) or dynamic (every user is a mix)
     #[arg(long)]
-    kind: Option<Kind>,
+    kind: Option<MixKind>,
     /// realistic, or bare (the paper's formulas as printed)
     #[arg(long)]
     mode: Option<Mode>,

@@ -8,7 +8,7 @@ use super::choices::Choices;
 use crate::departure::{Departure, Source};
 use crate::id::NeighbourKey;
 use crate::mixing::{Company, MinCompany, Minute, Mixer, Mixing, Ticket};
-use crate::node::mixing::held::Held;
+use crate::node::mixing::held::HeldCells;
 use crate::rng::{Purpose, Rng, Seed};
 use crate::time::Time;
 use crate::wire::cell::{CellHeader, Space};
@@ -113,7 +113,7 @@ impl Mix {
 /// The cells themselves, beside a count of each circuit's.
 #[derive(Default)]
 struct Cells {
-    held: Held,
+    held: HeldCells,
     out: Vec<(Ticket, u32, u8)>,
     minute: Option<Minute>,
     now: Time,

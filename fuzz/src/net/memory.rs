@@ -51,7 +51,7 @@ fn settle(ledger: &mut Ledger, circuits: &mut Vec<u64>, choices: &mut Choices<'_
         2 => u64::from(choices.u16()) << 5,
         _ => u64::from(choices.u8()) << 16,
     };
-    let seen = Seen {
+    let seen = Turnover {
         taken: amount(choices),
         written: amount(choices),
         unacknowledged: amount(choices),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use throng_core::fuzzing::Choices;
 
-use crate::proxy::socks::{Ask, Negotiation, Progress, Version};
+use crate::proxy::socks::{Ask, Negotiation, Standing, Version};
 use crate::request::{Host, NAME_MAX_BYTES};
 
 /// A conversation, in one piece and in others.
@@ -17,7 +17,7 @@ pub fn run(bytes: &[u8]) {
     let (out, progress, early) = whole;
     assert!(out.len() <= 64, "what is answered is short");
     assert!(said.ends_with(&early), "what comes behind a request is left for whom it is for");
-    let Progress::Complete(asked) = progress else { return };
+    let Standing::Complete(asked) = progress else { return };
     let host = match &asked.ask {
         Ask::Connect(target) => {
             assert_ne!(target.port, 0, "nobody listens at port 0");
@@ -32,17 +32,17 @@ pub fn run(bytes: &[u8]) {
     assert!(matches!(asked.version, Version::Four) == (said[0] == 4));
 }
 
-fn converse<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<u8>, Progress, Vec<u8>) {
-    let (mut negotiation, mut out, mut progress) = (Negotiation::new(), Vec::new(), Progress::More);
+fn converse<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<u8>, Standing, Vec<u8>) {
+    let (mut negotiation, mut out, mut progress) = (Negotiation::new(), Vec::new(), Standing::More);
     let mut pieces = pieces.into_iter();
     for piece in pieces.by_ref() {
         progress = negotiation.push(piece, &mut out);
-        if progress != Progress::More {
+        if progress != Standing::More {
             break;
         }
     }
     let early = match progress {
-        Progress::Complete(_) => [negotiation.early(), pieces.collect::<Vec<_>>().concat()].concat(),
+        Standing::Complete(_) => [negotiation.early(), pieces.collect::<Vec<_>>().concat()].concat(),
         _ => Vec::new(),
     };
     (out, progress, early)

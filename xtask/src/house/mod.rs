@@ -4,6 +4,7 @@ mod circles;
 mod citations;
 mod functions;
 mod modules;
+mod names;
 mod rooms;
 mod source;
 
@@ -17,6 +18,7 @@ use crate::tools::root;
 use citations::Citation;
 use functions::{Function, functions};
 use modules::Crate;
+use names::Names;
 use rooms::Rooms;
 
 /// Documents that are not here, or might be one day, and how they are cited.
@@ -63,13 +65,14 @@ struct Finding {
 /// Checks all rules, and reports whatever breaks one.
 pub(crate) fn check() -> Result<()> {
     let mut troubles = Vec::new();
+    let mut names = Names::default();
     for package in packages()? {
-        troubles.extend(check_package(&package)?);
+        troubles.extend(check_package(&package, &mut names)?);
     }
     troubles.extend(check_citations()?);
     if troubles.is_empty() {
         eprintln!(
-            "house: no circles, citations that lead nowhere, rooms that reach into others or long functions"
+            "house: no circles, citations that lead nowhere, rooms that reach into others, long functions or names of two types"
         );
         return Ok(());
     }
@@ -89,8 +92,8 @@ fn packages() -> Result<Vec<PathBuf>> {
     Ok(packages)
 }
 
-/// Circles, rooms, and long functions.
-fn check_package(package: &Path) -> Result<Vec<String>> {
+/// Circles, rooms, long functions, and names of two types; what builds and measures may call its own types as it likes.
+fn check_package(package: &Path, names: &mut Names) -> Result<Vec<String>> {
     let sources = package.join("src");
     let mut read = Crate::default();
     let mut findings = Vec::new();
@@ -103,6 +106,9 @@ fn check_package(package: &Path) -> Result<Vec<String>> {
         let tokens = source::tokens(&text);
         read.add(file.strip_prefix(&sources)?, &tokens);
         findings.extend(too_long(&file, &functions(&tokens), LONGER));
+        if package != Path::new("xtask") {
+            findings.extend(names.add(&file, &tokens));
+        }
     }
     let imports = read.imports();
     let name = package.file_name().unwrap_or_default().to_string_lossy();

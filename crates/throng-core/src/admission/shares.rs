@@ -9,7 +9,7 @@ use crate::rng::Rng;
 /// they hold, and of equals by lot. (By their addresses, say, whoever has the right one could drive others out.)
 pub(crate) struct Shares<K> {
     leaves: BTreeMap<K, Leaf>,
-    blocks: BTreeMap<Block, Held<K>>,
+    blocks: BTreeMap<Block, Holdings<K>>,
     lots: Rng,
 }
 
@@ -21,15 +21,15 @@ struct Leaf {
 }
 
 /// What a block holds in all, and its parts behind what each of them holds.
-struct Held<K> {
+struct Holdings<K> {
     count: usize,
     /// Drawn when the block got something and had nothing.
     lot: u32,
-    parts: BTreeSet<(usize, u32, Part<K>)>,
+    parts: BTreeSet<(usize, u32, Branch<K>)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part<K> {
+enum Branch<K> {
     Block(Block),
     Leaf(K),
 }
@@ -110,14 +110,14 @@ impl<K: Copy + Ord> Shares<K> {
         };
         for &own in way {
             match self.greediest_part(block)? {
-                (most, Part::Block(greediest)) if most > self.count(own) + 1 => {
+                (most, Branch::Block(greediest)) if most > self.count(own) + 1 => {
                     return self.greediest_leaf(greediest);
                 }
                 _ => block = own,
             }
         }
         match self.greediest_part(block)? {
-            (most, Part::Leaf(greediest)) if most > leaf.map_or(0, |leaf| self.of(leaf)) + 1 => {
+            (most, Branch::Leaf(greediest)) if most > leaf.map_or(0, |leaf| self.of(leaf)) + 1 => {
                 Some(greediest)
             }
             _ => None,
@@ -152,13 +152,13 @@ impl<K: Copy + Ord> Shares<K> {
     fn greediest_leaf(&self, mut block: Block) -> Option<K> {
         loop {
             match self.greediest_part(block)? {
-                (_, Part::Block(part)) => block = part,
-                (_, Part::Leaf(leaf)) => return Some(leaf),
+                (_, Branch::Block(part)) => block = part,
+                (_, Branch::Leaf(leaf)) => return Some(leaf),
             }
         }
     }
 
-    fn greediest_part(&self, block: Block) -> Option<(usize, Part<K>)> {
+    fn greediest_part(&self, block: Block) -> Option<(usize, Branch<K>)> {
         let &(most, _, part) = self.blocks.get(&block)?.parts.last()?;
         Some((most, part))
     }
@@ -169,10 +169,10 @@ impl<K: Copy + Ord> Shares<K> {
 
     /// A leaf holds another number of things than it did: so do all blocks that it lies in.
     fn shift(&mut self, key: K, leaf: Leaf, count: usize) {
-        let (mut part, mut lot, mut before, mut after) = (Part::Leaf(key), leaf.lot, leaf.count, count);
+        let (mut part, mut lot, mut before, mut after) = (Branch::Leaf(key), leaf.lot, leaf.count, count);
         for block in leaf.party.way().into_iter().rev() {
             let lots = &mut self.lots;
-            let new = || Held { count: 0, lot: lots.u32(), parts: BTreeSet::new() };
+            let new = || Holdings { count: 0, lot: lots.u32(), parts: BTreeSet::new() };
             let held = self.blocks.entry(block).or_insert_with(new);
             held.parts.remove(&(before, lot, part));
             if after > 0 {
@@ -180,7 +180,7 @@ impl<K: Copy + Ord> Shares<K> {
             }
             let of_block = held.count;
             held.count = of_block + after - before;
-            (part, lot, before, after) = (Part::Block(block), held.lot, of_block, held.count);
+            (part, lot, before, after) = (Branch::Block(block), held.lot, of_block, held.count);
             if after == 0 {
                 self.blocks.remove(&block);
             }

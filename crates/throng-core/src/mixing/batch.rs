@@ -30,18 +30,18 @@ impl Interval for Batch {
     }
 
     fn begin(&self, now: Time) -> Box<dyn AtWork> {
-        Box::new(Gathering { every: self.every, flush: now, tickets: Vec::new() })
+        Box::new(Collecting { every: self.every, flush: now, tickets: Vec::new() })
     }
 }
 
-struct Gathering {
+struct Collecting {
     every: Duration,
     /// End of the running interval.
     flush: Time,
     tickets: Vec<Ticket>,
 }
 
-impl AtWork for Gathering {
+impl AtWork for Collecting {
     fn admit(&mut self, ticket: Ticket, _: Source, _: usize, now: Time, _: &mut Rng) {
         if self.tickets.is_empty() && self.flush <= now {
             self.flush = end_of_interval(self.flush, self.every, now);

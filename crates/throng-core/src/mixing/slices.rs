@@ -32,7 +32,7 @@ impl Interval for Slices {
     }
 
     fn begin(&self, now: Time) -> Box<dyn AtWork> {
-        let (forward, backward) = (Round::default(), Round::default());
+        let (forward, backward) = (Slice::default(), Slice::default());
         Box::new(Rounds { every: self.every, end: now, forward, backward, others: Vec::new() })
     }
 }
@@ -41,19 +41,19 @@ struct Rounds {
     every: Duration,
     /// End of the running round.
     end: Time,
-    forward: Round,
-    backward: Round,
+    forward: Slice,
+    backward: Slice,
     /// Messages between neighbours belong to no circuit.
     others: Vec<Ticket>,
 }
 
 #[derive(Default)]
-struct Round {
+struct Slice {
     turns: BTreeMap<u64, VecDeque<Ticket>>,
     circuits: usize,
 }
 
-impl Round {
+impl Slice {
     fn is_complete(&self) -> bool {
         !self.turns.is_empty() && self.turns.len() >= self.circuits
     }

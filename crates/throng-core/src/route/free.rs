@@ -41,13 +41,13 @@ pub(crate) fn choose(
     rng: &mut Rng,
     now: Time,
 ) -> Result<Vec<Arc<Record>>, NoRoute> {
-    let exit_after = |path: &[Hop], rng: &mut Rng| {
+    let exit_after = |path: &[PlacedMix], rng: &mut Rng| {
         pick(view, wanted.resting, rng, now, |mix| mix.serves(wanted.port) && fits(mix, path, wanted.rules))
     };
     if wanted.hops == 1 {
         return exit_after(&[], rng).map(|exit| alloc::vec![exit]).ok_or(NoRoute::NoExit(wanted.port));
     }
-    let mut path: Vec<Hop> = Vec::with_capacity(wanted.hops);
+    let mut path: Vec<PlacedMix> = Vec::with_capacity(wanted.hops);
     let mut no_exit = false;
     // Where none answers, or the only exit that is left may be one of those that do, or of their operator. (Where it stands does
     // not count: an exit could say that it stands beside all of them.)
@@ -65,14 +65,14 @@ pub(crate) fn choose(
         (first_hops.is_mistrusted(id, now), wanted.resting.has(id, now))
     });
     for first in firsts {
-        let first = Hop::first(first, wanted.proved);
+        let first = PlacedMix::first(first, wanted.proved);
         let fits_first =
             |mix: &Arc<Record>| fits(mix.description(), core::slice::from_ref(&first), wanted.rules);
         if let Some(behind) = wanted.behind.as_ref().filter(|behind| behind.iter().all(fits_first)) {
             return Ok([core::slice::from_ref(&first.record), behind].concat());
         }
         if let Some(exit) = exit_after(core::slice::from_ref(&first), rng) {
-            path.extend([first, Hop::later(exit)]);
+            path.extend([first, PlacedMix::later(exit)]);
             break;
         }
         no_exit = true; // with this one; another first hop may leave one
@@ -83,23 +83,23 @@ pub(crate) fn choose(
     while path.len() < wanted.hops {
         let middle = pick(view, wanted.resting, rng, now, |mix| fits(mix, &path, wanted.rules));
         let middle = middle.ok_or(NoRoute::TooFewMixes { known: view.len(), hops: wanted.hops })?;
-        path.insert(path.len() - 1, Hop::later(middle));
+        path.insert(path.len() - 1, PlacedMix::later(middle));
     }
     Ok(path.into_iter().map(|hop| hop.record).collect())
 }
 
 /// A mix of a path, and where it is as far as the rules go.
-struct Hop {
+struct PlacedMix {
     record: Arc<Record>,
-    networks: Vec<Network>,
+    networks: Vec<WideBlock>,
 }
 
-impl Hop {
+impl PlacedMix {
     /// It is where we reach it; before we have, where it says first.
     fn first(record: Arc<Record>, proved: &dyn Fn(NodeId) -> Option<IpAddr>) -> Self {
         let mix = record.description();
         let at = proved(mix.identity).or_else(|| mix.addresses.first().map(|address| address.0.ip()));
-        let networks = at.map(Network::of).into_iter().collect();
+        let networks = at.map(WideBlock::of).into_iter().collect();
         Self { record, networks }
     }
 
@@ -125,7 +125,7 @@ fn pick(
 }
 
 /// Whether `mix` may join `path`.
-fn fits(mix: &Description, path: &[Hop], rules: PathRules) -> bool {
+fn fits(mix: &Description, path: &[PlacedMix], rules: PathRules) -> bool {
     path.iter().all(|hop| {
         let is_beside = networks(mix).any(|network| hop.networks.contains(&network));
         !is_of_one_hand(mix, hop.record.description())
@@ -139,18 +139,18 @@ fn is_of_one_hand(mix: &Description, other: &Description) -> bool {
     mix.identity == other.identity || (family(mix).is_some() && family(mix) == family(other))
 }
 
-fn networks(mix: &Description) -> impl Iterator<Item = Network> {
-    mix.addresses.iter().map(|address| Network::of(address.0.ip()))
+fn networks(mix: &Description) -> impl Iterator<Item = WideBlock> {
+    mix.addresses.iter().map(|address| WideBlock::of(address.0.ip()))
 }
 
 /// What counts as one network: a /16 (IPv4) or a /32 (IPv6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Network {
+enum WideBlock {
     V4(u16),
     V6(u32),
 }
 
-impl Network {
+impl WideBlock {
     fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(ip) => Self::V4((ip.to_bits() >> 16) as u16),
@@ -226,7 +226,7 @@ mod tests {
             assert!(hops[3].exit_ports.allows(443), "the last hop is an exit");
             for (i, a) in hops.iter().enumerate() {
                 for b in &hops[i + 1..] {
-                    assert_ne!(Network::of(a.addresses[0].0.ip()), Network::of(b.addresses[0].0.ip()));
+                    assert_ne!(WideBlock::of(a.addresses[0].0.ip()), WideBlock::of(b.addresses[0].0.ip()));
                     let family = |mix: &Description| mix.family.map(|member| member.family);
                     assert!(family(a).is_none() || family(a) != family(b));
                 }

@@ -60,7 +60,7 @@ pub enum Message<'a> {
         /// The question's.
         token: u32,
         /// Which network document is in force here: those on the way cannot show the origin another one than this.
-        holds: Held,
+        holds: DocumentName,
     },
     /// A part of a longer one.
     Piece(Piece<'a>),
@@ -68,7 +68,7 @@ pub enum Message<'a> {
 
 /// Which network document a hop holds; serial 0 where none is signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct DocumentName {
     /// Its serial.
     pub serial: u64,
     /// The hash of what was signed.
@@ -155,7 +155,7 @@ impl<'a> Message<'a> {
             PROBE => Self::Probe { token: fields.u32()? },
             ALIVE => Self::Alive {
                 token: fields.u32()?,
-                holds: Held { serial: fields.u64()?, digest: *fields.array()? },
+                holds: DocumentName { serial: fields.u64()?, digest: *fields.array()? },
             },
             _ => return Err(Malformed),
         })
@@ -333,7 +333,7 @@ mod tests {
                 },
                 Message::NotExtended { request: token, why: Ended::from_byte(why) },
                 Message::Probe { token },
-                Message::Alive { token, holds: Held { serial: token.into(), digest: [fill; 32] } },
+                Message::Alive { token, holds: DocumentName { serial: token.into(), digest: [fill; 32] } },
             ];
             for message in messages {
                 let mut body = vec![0xAA; Geometry::DEFAULT.body()];

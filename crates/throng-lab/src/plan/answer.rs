@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::breakdown::{Share, breakdown};
-use super::{Compromise, CoverScheme, Invalid, Kind, Latency, Mode, Question, SchemeCapacity};
+use super::{Compromise, CoverScheme, Invalid, Latency, MixKind, Mode, Question, SchemeCapacity};
 use crate::report::{Cell, Table, readable};
 
 /// What follows from a question.
@@ -104,8 +104,8 @@ impl Answer {
         let year = self.compromise.as_ref().map(|compromise| compromise.year.once_sticky);
         let circuit = self.compromise.as_ref().map(|compromise| compromise.per_circuit);
         let cost = match self.question.kind {
-            Kind::Static => stated.cost_per_year,
-            Kind::Dynamic => Some(0.0), // members bring their lines
+            MixKind::Static => stated.cost_per_year,
+            MixKind::Dynamic => Some(0.0), // members bring their lines
         };
         let candidates = [
             (
@@ -153,7 +153,7 @@ impl Answer {
         table.row(["cover".into(), question.cover.name().into(), "".into()]);
         let count = |number: Option<u64>| number.map_or("?".to_owned(), |number| readable(number as f64));
         table.row(["users".into(), count(question.users).into(), "".into()]);
-        if question.kind == Kind::Static {
+        if question.kind == MixKind::Static {
             table.row(["mixes".into(), count(question.mixes).into(), "".into()]);
         }
         let numbers = [
@@ -205,8 +205,8 @@ impl Answer {
                 scheme.mixes_needed.into(),
                 scheme.available_mbps.into(),
                 match (self.question.kind, scheme.load_share) {
-                    (Kind::Dynamic, Some(load)) if load <= 1.0 => "any number".into(),
-                    (Kind::Dynamic, Some(_)) => "none".into(),
+                    (MixKind::Dynamic, Some(load)) if load <= 1.0 => "any number".into(),
+                    (MixKind::Dynamic, Some(_)) => "none".into(),
                     _ => scheme.users_supported.into(),
                 },
                 scheme.load_share.map(|share| share * 100.0).into(),

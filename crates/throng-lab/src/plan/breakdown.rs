@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::capacity::usable_mean_bps;
 use super::load::Bounds;
-use super::{Kind, Mode, Overhead, Question};
+use super::{MixKind, Mode, Overhead, Question};
 
 /// What one cause adds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,7 +39,7 @@ fn stages(question: &Question) -> Vec<(&'static str, Question)> {
     }
     let real = question.overhead;
     let mut stage = Question {
-        kind: Kind::Static, // no data of members' own
+        kind: MixKind::Static, // no data of members' own
         exit_share: 1.0,
         overhead: Overhead {
             peak_factor: 1.0,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::load::{Bounds, printed_one_user_bps};
-use super::{BandwidthClass, Choice, CoverScheme, Kind, Prices, Question};
+use super::{BandwidthClass, Choice, CoverScheme, MixKind, Prices, Question};
 
 /// What one cover scheme requires, and what it gets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -74,8 +74,8 @@ impl SchemeCapacity {
         self.bottleneck = Some(bottleneck.to_owned());
         self.required_mbps = users.map(|users| users * need_bps / 1e6);
         match question.kind {
-            Kind::Static => self.fill_in_static(question, need_bps, line_bps, users),
-            Kind::Dynamic => {
+            MixKind::Static => self.fill_in_static(question, need_bps, line_bps, users),
+            MixKind::Dynamic => {
                 self.available_mbps = users.map(|users| users * line_bps / 1e6);
                 self.load_share = Some(need_bps / line_bps);
                 self.affordable = Some(need_bps <= line_bps);

@@ -27,7 +27,7 @@
 //! The peak factor multiplies all that users cause. Outside, TCP over IPv4 with time stamps puts 1448 bytes into 1500.
 
 use super::formulas::{SECONDS_PER_DAY, end_to_end_bps, link_bps, none_bps};
-use super::{CoverScheme, Invalid, Kind, Mode, Overhead, Question};
+use super::{CoverScheme, Invalid, MixKind, Mode, Overhead, Question};
 
 /// What must not exceed capacity: `per_user_bps` of each user and `per_mix_bps` of each mix must fit into
 /// `capacity_share` of all lines.
@@ -236,7 +236,7 @@ impl Day {
 
     /// Sent (forward) and received (backward) by a member for itself.
     fn own(&self, question: &Question, cover: CoverScheme) -> Ways {
-        if question.kind == Kind::Static || question.mode == Mode::Bare {
+        if question.kind == MixKind::Static || question.mode == Mode::Bare {
             return Ways { forward: 0.0, backward: 0.0 };
         }
         match cover {
@@ -277,8 +277,8 @@ pub(crate) fn filler_bps(question: &Question) -> f64 {
         return 0.0;
     }
     let online = match question.kind {
-        Kind::Static => 1.0,
-        Kind::Dynamic => question.classes().iter().map(|class| class.share * class.online_share).sum(),
+        MixKind::Static => 1.0,
+        MixKind::Dynamic => question.classes().iter().map(|class| class.share * class.online_share).sum(),
     };
     let expansion = question.overhead.wire_bits() / question.overhead.useful_bits();
     online * filler_kbps * 1e3 * filler_links * expansion

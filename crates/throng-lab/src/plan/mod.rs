@@ -20,7 +20,7 @@
 //! | mixes | users | users that they carry |
 //! | users and mixes | | how loaded they are; it is a requirement that they carry them |
 //! | users and [`Requirements::budget_per_year`] | mixes | which cover the budget pays |
-//! | [`Kind::Dynamic`] and member classes | both | whether any number of members can carry itself |
+//! | [`MixKind::Dynamic`] and member classes | both | whether any number of members can carry itself |
 //! | [`Adversary`] | | chains compromised per circuit, day, year |
 //!
 //! The delays of [`Delays`] are always added up. [`Question::validate`] names the field that is wrong and what it may
@@ -48,7 +48,7 @@ pub use compromise::{Compromise, Exposure, both_ends_without_replacement, first_
 pub use invalid::Invalid;
 pub use latency::{Comfort, Latency, MixingBudget};
 pub use question::{
-    Adversary, BandwidthClass, Choice, CoverScheme, Delays, Kind, Mode, Overhead, Prices, Question,
+    Adversary, BandwidthClass, Choice, CoverScheme, Delays, MixKind, Mode, Overhead, Prices, Question,
     Requirements,
 };
 pub use sweep::{Axis, Sweep, SweepPoint, Swept};

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::report::Table;
 
 use super::{
-    Adversary, BandwidthClass, Choice, CoverScheme, Delays, Kind, Mode, Overhead, Prices, Question,
+    Adversary, BandwidthClass, Choice, CoverScheme, Delays, MixKind, Mode, Overhead, Prices, Question,
     Requirements,
 };
 
@@ -51,7 +51,7 @@ pub struct Preset {
     /// What it is.
     pub about: &'static str,
     /// Who the mixes are.
-    pub kind: Kind,
+    pub kind: MixKind,
     /// Their lines.
     pub lines: Vec<SourcedClass>,
     /// Other numbers of a question that belong to it, by field.
@@ -73,8 +73,8 @@ impl Preset {
     pub fn question(&self) -> Question {
         let mut question = Question { kind: self.kind, ..Question::default() };
         match self.kind {
-            Kind::Static => question.mix_classes = self.classes(),
-            Kind::Dynamic => question.member_classes = self.classes(),
+            MixKind::Static => question.mix_classes = self.classes(),
+            MixKind::Dynamic => question.member_classes = self.classes(),
         }
         for &(field, Sourced { value, .. }) in &self.numbers {
             match field {
@@ -148,7 +148,7 @@ impl SourcedClass {
 impl Default for Question {
     fn default() -> Self {
         Self {
-            kind: Kind::Static,
+            kind: MixKind::Static,
             mode: Mode::Realistic,
             users: None,
             mixes: None,
@@ -193,7 +193,7 @@ pub fn fc04() -> Preset {
     Preset {
         name: "fc04",
         about: "MorphMix' node levels of 2004, an hour of browsing a day",
-        kind: Kind::Dynamic,
+        kind: MixKind::Dynamic,
         lines: vec![
             level(
                 "ISDN",
@@ -230,7 +230,7 @@ pub fn home_2026() -> Preset {
     Preset {
         name: "home-2026",
         about: "home lines in countries of the OECD, and today's web pages",
-        kind: Kind::Dynamic,
+        kind: MixKind::Dynamic,
         lines: vec![
             home(
                 "fibre",
@@ -272,7 +272,7 @@ pub fn hosted_2026() -> Preset {
     Preset {
         name: "hosted-2026",
         about: "rented machines with 1 Gb/s, and today's web pages",
-        kind: Kind::Static,
+        kind: MixKind::Static,
         lines: vec![SourcedClass {
             name: "hosted",
             up_mbps: gigabit,
@@ -313,7 +313,7 @@ fn browsing_2026() -> Vec<(&'static str, Sourced)> {
 /// 1 Mb/s).
 pub fn equal_mixes(name: &str, mixes: u64, mbps: f64) -> Question {
     Question {
-        kind: Kind::Static,
+        kind: MixKind::Static,
         mode: Mode::Bare,
         mixes: Some(mixes),
         mix_classes: vec![BandwidthClass::symmetric(name, mbps)],

@@ -16,7 +16,7 @@ use super::invalid::one_of;
 #[serde(default, deny_unknown_fields)]
 pub struct Question {
     /// Who the mixes are.
-    pub kind: Kind,
+    pub kind: MixKind,
     /// The formulas as printed, or with what a real network adds (the default, with the formulas' own numbers beside).
     pub mode: Mode,
     /// Users; without a number: how many? 1 to 10¹⁰.
@@ -58,7 +58,7 @@ pub struct Question {
 /// Who the mixes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum MixKind {
     /// A listed set.
     Static,
     /// Every user.
@@ -108,7 +108,7 @@ impl FromStr for CoverScheme {
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for MixKind {
     type Err = Invalid;
     fn from_str(word: &str) -> Result<Self, Invalid> {
         one_of("kind", word, &[("static", Self::Static), ("dynamic", Self::Dynamic)])
@@ -134,7 +134,7 @@ impl FromStr for Choice {
     }
 }
 
-impl Kind {
+impl MixKind {
     /// Its name in tables.
     pub const fn name(self) -> &'static str {
         match self {
@@ -361,8 +361,8 @@ impl Question {
     /// The lines that carry the traffic.
     pub(crate) fn classes(&self) -> &[BandwidthClass] {
         match self.kind {
-            Kind::Static => &self.mix_classes,
-            Kind::Dynamic => &self.member_classes,
+            MixKind::Static => &self.mix_classes,
+            MixKind::Dynamic => &self.member_classes,
         }
     }
 

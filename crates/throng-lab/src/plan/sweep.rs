@@ -7,7 +7,7 @@ use throng_core::limits::HOPS_MAX;
 
 use super::capacity::usable_mean_bps;
 use super::invalid::{one_of, within};
-use super::{Adversary, CoverScheme, Invalid, Kind, Mode, Question, Requirements, SchemeCapacity};
+use super::{Adversary, CoverScheme, Invalid, MixKind, Mode, Question, Requirements, SchemeCapacity};
 use crate::report::{Chart, Curve, Mark, Scale, Series, Table, readable};
 
 /// A question asked along an axis, of a static and of a dynamic network.
@@ -60,7 +60,7 @@ pub struct SweepPoint {
     /// The value of what varies.
     pub x: f64,
     /// Who the mixes are.
-    pub kind: Kind,
+    pub kind: MixKind,
     /// The scheme.
     pub cover: CoverScheme,
     /// Capacity needed, Mb/s; nothing where the scheme is impossible.
@@ -124,7 +124,7 @@ impl Sweep {
         let values = self.values()?;
         let mut points = Vec::new();
         for x in values {
-            for kind in [Kind::Static, Kind::Dynamic] {
+            for kind in [MixKind::Static, MixKind::Dynamic] {
                 let question = self.question_at(x, kind);
                 question.validate()?;
                 points.extend(CoverScheme::ALL.map(|cover| SweepPoint::new(&question, x, cover)));
@@ -133,7 +133,7 @@ impl Sweep {
         Ok(Swept { sweep: self.clone(), points })
     }
 
-    fn question_at(&self, x: f64, kind: Kind) -> Question {
+    fn question_at(&self, x: f64, kind: MixKind) -> Question {
         let mut question = Question {
             kind,
             cover: CoverScheme::None, // the others may be impossible at some points
@@ -142,7 +142,7 @@ impl Sweep {
             ..self.question.clone()
         };
         self.axis.set(&mut question, x);
-        if kind == Kind::Dynamic {
+        if kind == MixKind::Dynamic {
             question.mixes = None;
         }
         question
@@ -216,15 +216,15 @@ impl Swept {
     /// The load of both networks with each scheme. Above 100 %, users wait.
     pub fn chart(&self) -> Chart {
         let series = |kind, cover| Series {
-            name: format!("{}, {}", Kind::name(kind), CoverScheme::name(cover)),
+            name: format!("{}, {}", MixKind::name(kind), CoverScheme::name(cover)),
             color: cover as usize,
-            line: if kind == Kind::Static { Curve::Solid } else { Curve::Dashed },
+            line: if kind == MixKind::Static { Curve::Solid } else { Curve::Dashed },
             points: (self.points.iter())
                 .filter(|point| point.kind == kind && point.cover == cover)
                 .filter_map(|point| Some((point.x, point.load_share? * 100.0)))
                 .collect(),
         };
-        let kinds = [Kind::Static, Kind::Dynamic];
+        let kinds = [MixKind::Static, MixKind::Dynamic];
         Chart {
             title: self.title(),
             subtitle: self.subtitle(),
@@ -290,8 +290,8 @@ mod tests {
                 let of = swept.points.iter().filter(|point| (point.kind, point.cover) == (kind, cover));
                 of.map(|point| point.load_share.unwrap()).collect()
             };
-            assert!(loads(Kind::Static).windows(2).all(|pair| pair[0] < pair[1]));
-            assert!(loads(Kind::Dynamic).windows(2).all(|pair| (pair[0] / pair[1] - 1.0).abs() < 1e-9));
+            assert!(loads(MixKind::Static).windows(2).all(|pair| pair[0] < pair[1]));
+            assert!(loads(MixKind::Dynamic).windows(2).all(|pair| (pair[0] / pair[1] - 1.0).abs() < 1e-9));
         }
     }
 

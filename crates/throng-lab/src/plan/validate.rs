@@ -5,7 +5,7 @@ use throng_core::limits::{DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, HOPS_MAX};
 use super::capacity::usable_mean_bps;
 use super::invalid::within;
 use super::load::{Bounds, filler_bps};
-use super::{Adversary, BandwidthClass, Delays, Invalid, Kind, Overhead, Prices, Question, Requirements};
+use super::{Adversary, BandwidthClass, Delays, Invalid, MixKind, Overhead, Prices, Question, Requirements};
 
 impl Question {
     /// Whether it can be answered.
@@ -48,14 +48,14 @@ impl Question {
             ));
         }
         match (self.kind, self.users, self.mixes) {
-            (Kind::Static, None, None) => {
+            (MixKind::Static, None, None) => {
                 return Err(Invalid::new(
                     "users",
                     "nothing",
                     "1 to 10000000000, or leave them out and give mixes: a static network needs one of both",
                 ));
             }
-            (Kind::Dynamic, _, Some(mixes)) => {
+            (MixKind::Dynamic, _, Some(mixes)) => {
                 return Err(Invalid::new(
                     "mixes",
                     mixes,
@@ -65,7 +65,7 @@ impl Question {
             (_, _, Some(mixes)) if u64::from(self.hops) > mixes => {
                 return Err(Invalid::new("hops", self.hops, format!("1 to {mixes}, the number of mixes")));
             }
-            (Kind::Dynamic, Some(users), None) if u64::from(self.hops) > users => {
+            (MixKind::Dynamic, Some(users), None) if u64::from(self.hops) > users => {
                 return Err(Invalid::new("hops", self.hops, format!("1 to {users}, the number of members")));
             }
             _ => {}
@@ -74,7 +74,7 @@ impl Question {
         self.validate_filler()?;
         Bounds::new(self, self.cover)?;
         if self.require.budget_per_year.is_some()
-            && self.kind == Kind::Static
+            && self.kind == MixKind::Static
             && self.prices.per_mix_per_year + self.prices.per_mbps_per_year <= 0.0
         {
             return Err(Invalid::new(

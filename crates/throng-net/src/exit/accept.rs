@@ -19,13 +19,13 @@ use crate::stream::{Receiving, Sending};
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What becomes of a circuit's one connection; nothing when it is over.
-type News = (CircuitId, Option<Connection>);
+type ConnectionNews = (CircuitId, Option<Connection>);
 
 /// Serves every stream of every circuit that ends at the node which tells `events`, until `endpoint` or node ends.
 ///
 /// A circuit has one connection at a time: whatever else arrives on it is ignored.
 pub async fn accept(endpoint: Endpoint, exit: Arc<Exit>, mut events: mpsc::UnboundedReceiver<Event>) {
-    let (tell, mut told) = mpsc::unbounded_channel::<News>();
+    let (tell, mut told) = mpsc::unbounded_channel::<ConnectionNews>();
     // None while the handshake runs.
     let mut circuits: HashMap<CircuitId, Option<Connection>> = HashMap::new();
     loop {
@@ -68,7 +68,7 @@ async fn serve(
     incoming: Incoming,
     portion: Arc<Portion>,
     exit: Arc<Exit>,
-    tell: mpsc::UnboundedSender<News>,
+    tell: mpsc::UnboundedSender<ConnectionNews>,
 ) {
     if let Some(connection) = handshake(incoming, &portion).await {
         let _ = tell.send((circuit, Some(connection.clone())));

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::proxy::wire::{Far, Wire, pair};
+use crate::proxy::wire::{Far, NearEnd, pair};
 use crate::proxy::{Dial, Isolation, ProxyLimits};
 use crate::request::Name;
 
@@ -286,9 +286,9 @@ async fn a_silent_connection_ends() {
 struct Short(Arc<Exit>);
 
 impl Dial for Short {
-    type Stream = Wire;
+    type Stream = NearEnd;
 
-    async fn connect(&self, _: Isolation, target: Target) -> Result<Wire, Refusal> {
+    async fn connect(&self, _: Isolation, target: Target) -> Result<NearEnd, Refusal> {
         let (mut near, far) = pair();
         let exit = self.0.clone();
         tokio::spawn(async move {

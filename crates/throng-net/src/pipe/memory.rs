@@ -206,7 +206,7 @@ impl Portion {
     }
 
     /// The windows that fit what was `seen`; none if the circuit has to end.
-    pub(super) fn settle(&self, seen: &Seen) -> Option<Windows> {
+    pub(super) fn settle(&self, seen: &Turnover) -> Option<Windows> {
         self.memory.ledger().settle(self.circuit, seen)
     }
 }
@@ -232,7 +232,7 @@ pub(super) struct Counters {
 
 /// What a circuit did since its windows were last set.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Turnover {
     /// Bytes that were read from its streams,
     pub(super) taken: u64,
     /// and written to them.
@@ -251,7 +251,7 @@ pub(super) struct Seen {
     pub(super) passed: Duration,
 }
 
-impl Seen {
+impl Turnover {
     fn sends(&self) -> bool {
         self.in_use && (self.written > 0 || self.unacknowledged > 0)
     }
@@ -270,7 +270,7 @@ pub(super) struct Windows {
 #[derive(Debug)]
 struct Ledger {
     terms: MemoryTerms,
-    shares: BTreeMap<u64, Share>,
+    shares: BTreeMap<u64, Grant>,
     /// What all of them have above their floors.
     above: u64,
     next: u64,
@@ -284,7 +284,7 @@ struct Ledger {
 }
 
 #[derive(Debug)]
-struct Share {
+struct Grant {
     receive: u64,
     /// Credit beyond `receive` that the far end has since that was more: it goes as what was sent with it is read.
     owed: u64,
@@ -306,7 +306,7 @@ struct Share {
     wake: Arc<Notify>,
 }
 
-impl Share {
+impl Grant {
     /// It has to end. Whether that is new.
     fn end(&mut self) -> bool {
         self.wake.notify_one();
@@ -326,7 +326,7 @@ impl Share {
         self.send.max(self.unacknowledged).saturating_sub(terms.send_floor.into())
     }
 
-    fn heed(&mut self, seen: &Seen, terms: &MemoryTerms) {
+    fn heed(&mut self, seen: &Turnover, terms: &MemoryTerms) {
         self.owed = self.owed.saturating_sub(seen.taken);
         // A write succeeds only if what is not acknowledged is within the window.
         let at_most = if seen.written > 0 { 0 } else { seen.unacknowledged };
@@ -342,7 +342,7 @@ impl Share {
     }
 
     /// The windows that would serve it best, if `free` is free.
-    fn wanted(&self, seen: &Seen, free: u64, terms: &MemoryTerms) -> (u64, u64) {
+    fn wanted(&self, seen: &Turnover, free: u64, terms: &MemoryTerms) -> (u64, u64) {
         let (receive_floor, send_floor) = (u64::from(terms.receive_floor), u64::from(terms.send_floor));
         if !seen.in_use {
             return (receive_floor, send_floor);
@@ -363,7 +363,7 @@ impl Share {
     }
 
     /// Takes on windows near those that are wanted, with `may` bytes above the floors. Whether it got all it wanted.
-    fn adapt(&mut self, seen: &Seen, (receive, send): (u64, u64), may: u64, terms: &MemoryTerms) -> bool {
+    fn adapt(&mut self, seen: &Turnover, (receive, send): (u64, u64), may: u64, terms: &MemoryTerms) -> bool {
         let (receive_floor, send_floor) = (u64::from(terms.receive_floor), u64::from(terms.send_floor));
         if !self.in_use {
             self.lower(receive_floor, send_floor);
@@ -423,7 +423,7 @@ impl Ledger {
             self.leaving += usize::from(longest.end());
         }
         let circuit = self.count();
-        let share = Share {
+        let share = Grant {
             receive: self.terms.receive_floor.into(),
             owed: 0,
             send: self.terms.send_floor.into(),
@@ -441,7 +441,7 @@ impl Ledger {
         Some(circuit)
     }
 
-    fn settle(&mut self, circuit: u64, seen: &Seen) -> Option<Windows> {
+    fn settle(&mut self, circuit: u64, seen: &Turnover) -> Option<Windows> {
         let (now, number) = (self.now, self.count());
         let terms = self.terms;
         let share = self.shares.get_mut(&circuit)?;

@@ -7,7 +7,7 @@ use quinn::{Connection, VarInt};
 use tokio::time::sleep;
 
 use super::congestion::Watched;
-use super::memory::{Counters, Portion, Seen, Windows};
+use super::memory::{Counters, Portion, Turnover, Windows};
 use crate::clock::Clock;
 
 /// A round trip that is shorter is taken for so long: there is no use in looking more often.
@@ -32,7 +32,7 @@ pub(crate) async fn keep_windows(connection: Connection, portion: Arc<Portion>) 
     loop {
         let stats = connection.stats();
         let (counted, now) = (portion.counters(), clock.now());
-        let seen = Seen {
+        let seen = Turnover {
             taken: counted.taken - before.taken,
             written: counted.written - before.written,
             unacknowledged: counted.written.saturating_sub(counted.arrived),

@@ -143,7 +143,7 @@ async fn pass_on<D: Dial>(
         .handshake(stream)
         .await;
     let Ok((mut sender, connection)) = shaken else { return refuse(Refusal::CircuitLost) };
-    let driver = Driver(Some(tokio::spawn(async move {
+    let driver = CutWithOwner(Some(tokio::spawn(async move {
         let _ = connection.await;
     })));
     match sender.send_request(request).await {
@@ -244,7 +244,7 @@ A plain proxy request can only be for an http:// address. For https:// a program
 struct Carried {
     body: Incoming,
     ended: bool,
-    driver: Driver,
+    driver: CutWithOwner,
 }
 
 impl Drop for Carried {
@@ -279,9 +279,9 @@ impl Body for Carried {
 }
 
 /// A task that is cut when its owner goes.
-struct Driver(Option<JoinHandle<()>>);
+struct CutWithOwner(Option<JoinHandle<()>>);
 
-impl Drop for Driver {
+impl Drop for CutWithOwner {
     fn drop(&mut self) {
         if let Some(task) = &self.0 {
             task.abort();

@@ -62,7 +62,7 @@ pub(crate) enum Version {
 
 /// Where a negotiation stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum Standing {
     /// More bytes are needed.
     More,
     /// The application has asked; what it sent after that is in [`Negotiation::early`].
@@ -92,7 +92,7 @@ impl Negotiation {
     }
 
     /// Takes bytes in whatever pieces they come; appends what must be written to `out`.
-    pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Progress {
+    pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Standing {
         self.unread.extend_from_slice(bytes);
         loop {
             let mut rest = self.unread.as_slice();
@@ -100,27 +100,27 @@ impl Negotiation {
                 Phase::Greeting => greeting(&mut rest),
                 Phase::Credentials => credentials(&mut rest),
                 Phase::Request => request5(&mut rest, self.isolation),
-                Phase::Over => return Progress::Close,
+                Phase::Over => return Standing::Close,
             };
             let consumed = self.unread.len() - rest.len();
             match step {
-                Err(Short) => return Progress::More,
-                Ok(Step::Complete(asked)) => {
+                Err(EndsEarly) => return Standing::More,
+                Ok(Parsed::Complete(asked)) => {
                     self.consume(consumed);
                     self.state = Phase::Over;
-                    return Progress::Complete(asked);
+                    return Standing::Complete(asked);
                 }
-                Ok(Step::Close(last_words)) => {
+                Ok(Parsed::Close(last_words)) => {
                     out.extend_from_slice(&last_words);
                     self.state = Phase::Over;
-                    return Progress::Close;
+                    return Standing::Close;
                 }
-                Ok(Step::Method(method)) => {
+                Ok(Parsed::Method(method)) => {
                     out.extend_from_slice(&[VERSION_5, method]);
                     self.state = if method == CREDENTIALS { Phase::Credentials } else { Phase::Request };
                     self.consume(consumed);
                 }
-                Ok(Step::Credentials(isolation)) => {
+                Ok(Parsed::Credentials(isolation)) => {
                     out.extend_from_slice(&[CREDENTIALS_VERSION, 0]);
                     self.isolation = isolation;
                     self.state = Phase::Request;
@@ -140,7 +140,7 @@ impl Negotiation {
     }
 }
 
-enum Step {
+enum Parsed {
     Method(u8),
     Credentials(Isolation),
     Complete(SocksRequest),
@@ -148,37 +148,37 @@ enum Step {
 }
 
 /// The bytes end before the message does.
-struct Short;
+struct EndsEarly;
 
-fn greeting(bytes: &mut &[u8]) -> Result<Step, Short> {
+fn greeting(bytes: &mut &[u8]) -> Result<Parsed, EndsEarly> {
     match take_u8(bytes)? {
         VERSION_5 => {
             let count = take_u8(bytes)?;
             let offered = take_slice(bytes, count.into())?;
             Ok(match [CREDENTIALS, NO_CREDENTIALS].into_iter().find(|method| offered.contains(method)) {
-                Some(method) => Step::Method(method),
-                None => Step::Close(vec![VERSION_5, NO_METHOD]),
+                Some(method) => Parsed::Method(method),
+                None => Parsed::Close(vec![VERSION_5, NO_METHOD]),
             })
         }
         VERSION_4 => request4(bytes),
-        _ => Ok(Step::Close(Vec::new())),
+        _ => Ok(Parsed::Close(Vec::new())),
     }
 }
 
 /// RFC 1929. Anything is accepted, also what the RFC forbids (an empty user name).
-fn credentials(bytes: &mut &[u8]) -> Result<Step, Short> {
+fn credentials(bytes: &mut &[u8]) -> Result<Parsed, EndsEarly> {
     if take_u8(bytes)? != CREDENTIALS_VERSION {
-        return Ok(Step::Close(vec![CREDENTIALS_VERSION, 1]));
+        return Ok(Parsed::Close(vec![CREDENTIALS_VERSION, 1]));
     }
     let length = take_u8(bytes)?;
     let user = take_slice(bytes, length.into())?;
     let length = take_u8(bytes)?;
     let password = take_slice(bytes, length.into())?;
-    Ok(Step::Credentials(Isolation::socks5(user, password)))
+    Ok(Parsed::Credentials(Isolation::socks5(user, password)))
 }
 
 /// RFC 1928 §4.
-fn request5(bytes: &mut &[u8], isolation: Isolation) -> Result<Step, Short> {
+fn request5(bytes: &mut &[u8], isolation: Isolation) -> Result<Parsed, EndsEarly> {
     if take_u8(bytes)? != VERSION_5 {
         return Ok(close5(Refusal::Malformed.socks5_reply()));
     }
@@ -195,13 +195,13 @@ fn request5(bytes: &mut &[u8], isolation: Isolation) -> Result<Step, Short> {
     };
     let port = u16::from_be_bytes(take::<2>(bytes)?);
     Ok(match ask(command, host, port) {
-        Ok(ask) => Step::Complete(SocksRequest { version: Version::Five, isolation, ask }),
+        Ok(ask) => Parsed::Complete(SocksRequest { version: Version::Five, isolation, ask }),
         Err(refusal) => close5(refusal.socks5_reply()),
     })
 }
 
 /// The SOCKS4 request, after its version; with 4a's host name if the address is 0.0.0.x.
-fn request4(bytes: &mut &[u8]) -> Result<Step, Short> {
+fn request4(bytes: &mut &[u8]) -> Result<Parsed, EndsEarly> {
     let command = take_u8(bytes)?;
     let port = u16::from_be_bytes(take::<2>(bytes)?);
     let address = take::<4>(bytes)?;
@@ -217,7 +217,7 @@ fn request4(bytes: &mut &[u8]) -> Result<Step, Short> {
         octets => Some(Host::V4(octets.into())),
     };
     Ok(match ask(command, host, port) {
-        Ok(ask) => Step::Complete(SocksRequest { version: Version::Four, isolation, ask }),
+        Ok(ask) => Parsed::Complete(SocksRequest { version: Version::Four, isolation, ask }),
         Err(_) => close4(),
     })
 }
@@ -236,12 +236,12 @@ fn host_from_bytes(bytes: &[u8]) -> Option<Host> {
     std::str::from_utf8(bytes).ok().and_then(|text| Host::from_text(text).ok())
 }
 
-fn close5(reply: u8) -> Step {
-    Step::Close(reply5(reply, None))
+fn close5(reply: u8) -> Parsed {
+    Parsed::Close(reply5(reply, None))
 }
 
-fn close4() -> Step {
-    Step::Close(reply4(REPLY4_FAILED, None))
+fn close4() -> Parsed {
+    Parsed::Close(reply4(REPLY4_FAILED, None))
 }
 
 /// RFC 1928 §6. We have no address to tell, unless it was asked for (RESOLVE).
@@ -347,9 +347,9 @@ async fn negotiate(tcp: &mut TcpStream, negotiation: &mut Negotiation) -> io::Re
         tcp.write_all(&out).await?;
         out.clear();
         match progress {
-            Progress::More => {}
-            Progress::Complete(asked) => return Ok(Some(asked)),
-            Progress::Close => return Ok(None),
+            Standing::More => {}
+            Standing::Complete(asked) => return Ok(Some(asked)),
+            Standing::Close => return Ok(None),
         }
     }
 }
@@ -364,24 +364,24 @@ async fn finish(tcp: &mut TcpStream, reply: &[u8], limits: ProxyLimits) {
     }
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Short> {
-    let (taken, rest) = bytes.split_first_chunk::<N>().ok_or(Short)?;
+fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], EndsEarly> {
+    let (taken, rest) = bytes.split_first_chunk::<N>().ok_or(EndsEarly)?;
     *bytes = rest;
     Ok(*taken)
 }
 
-fn take_u8(bytes: &mut &[u8]) -> Result<u8, Short> {
+fn take_u8(bytes: &mut &[u8]) -> Result<u8, EndsEarly> {
     take::<1>(bytes).map(|[byte]| byte)
 }
 
-fn take_slice<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Short> {
-    let (taken, rest) = bytes.split_at_checked(length).ok_or(Short)?;
+fn take_slice<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], EndsEarly> {
+    let (taken, rest) = bytes.split_at_checked(length).ok_or(EndsEarly)?;
     *bytes = rest;
     Ok(taken)
 }
 
 /// A text that ends with a zero byte; `None` if it is too long.
-fn take_text4<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Short> {
+fn take_text4<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, EndsEarly> {
     let all = *bytes;
     let window = &all[..all.len().min(SOCKS4_TEXT_MAX_BYTES + 1)];
     match window.iter().position(|&byte| byte == 0) {
@@ -390,7 +390,7 @@ fn take_text4<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Short> {
             Ok(Some(&all[..length]))
         }
         None if window.len() > SOCKS4_TEXT_MAX_BYTES => Ok(None),
-        None => Err(Short),
+        None => Err(EndsEarly),
     }
 }
 
@@ -400,16 +400,16 @@ mod tests {
     use proptest::prelude::*;
 
     /// Everything that comes of `pieces`: what is written, where it ends, what is left over.
-    fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Progress, Vec<u8>) {
+    fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Standing, Vec<u8>) {
         let (mut negotiation, mut out, mut early) = (Negotiation::new(), Vec::new(), Vec::new());
-        let mut progress = Progress::More;
+        let mut progress = Standing::More;
         for piece in pieces {
             match progress {
-                Progress::More => progress = negotiation.push(piece, &mut out),
+                Standing::More => progress = negotiation.push(piece, &mut out),
                 _ => early.extend_from_slice(piece),
             }
         }
-        let left = if matches!(progress, Progress::Complete(_)) {
+        let left = if matches!(progress, Standing::Complete(_)) {
             [negotiation.early(), early].concat()
         } else {
             Vec::new()
@@ -419,7 +419,7 @@ mod tests {
 
     fn asked(bytes: &[u8]) -> SocksRequest {
         match converse([bytes]).1 {
-            Progress::Complete(asked) => asked,
+            Standing::Complete(asked) => asked,
             progress => panic!("{progress:?}"),
         }
     }
@@ -447,7 +447,7 @@ mod tests {
         let plain = b"\x05\x02\x00\x02\x01\x01u\x01p\x05\x01\x00\x03\x01a\x00\x01";
         let (out, progress, _) = converse([&plain[..]]);
         assert_eq!(out, [5, 2, 1, 0]);
-        let Progress::Complete(one) = progress else { panic!() };
+        let Standing::Complete(one) = progress else { panic!() };
         assert_eq!(one.isolation, Isolation::socks5(b"u", b"p"));
         let empty = b"\x05\x01\x02\x01\x00\x00\x05\x01\x00\x03\x01a\x00\x01";
         assert_eq!(asked(empty).isolation, Isolation::none());
@@ -455,8 +455,8 @@ mod tests {
 
     #[test]
     fn a_method_that_we_lack_is_refused_by_name() {
-        assert_eq!(converse([&b"\x05\x02\x01\x80"[..]]), (vec![5, 0xff], Progress::Close, vec![]));
-        assert_eq!(converse([&b"\x05\x00"[..]]), (vec![5, 0xff], Progress::Close, vec![]));
+        assert_eq!(converse([&b"\x05\x02\x01\x80"[..]]), (vec![5, 0xff], Standing::Close, vec![]));
+        assert_eq!(converse([&b"\x05\x00"[..]]), (vec![5, 0xff], Standing::Close, vec![]));
     }
 
     #[test]
@@ -466,7 +466,7 @@ mod tests {
         {
             let bytes = [5, 1, 0, 5, command, 0, address, 9, 9, 9, 9, 0, 53];
             let (out, progress, _) = converse([&bytes[..]]);
-            assert_eq!(progress, Progress::Close);
+            assert_eq!(progress, Standing::Close);
             assert_eq!(out, [&[5, 0], reply5(reply, None).as_slice()].concat(), "{command} {address}");
         }
     }
@@ -480,7 +480,7 @@ mod tests {
             b"\x01\x01\x01\x01\x01\x00\x00",
         ] {
             let (out, progress, _) = converse([&b"\x05\x01\x00\x05\x01\x00"[..], tail]);
-            assert_eq!((out[3], progress), (1, Progress::Close));
+            assert_eq!((out[3], progress), (1, Standing::Close));
         }
     }
 
@@ -495,16 +495,16 @@ mod tests {
         let resolve = asked(b"\x04\xf0\x00\x00\x00\x00\x00\x07\x00a.example\x00");
         assert_eq!(resolve.ask, Ask::Resolve(Host::from_text("a.example").unwrap()));
         let bind = converse([&b"\x04\x02\x00\x50\x01\x02\x03\x04\x00"[..]]);
-        assert_eq!(bind, (reply4(0x5b, None), Progress::Close, vec![]));
+        assert_eq!(bind, (reply4(0x5b, None), Standing::Close, vec![]));
     }
 
     #[test]
     fn a_socks4_text_without_end_is_cut() {
         let mut bytes = b"\x04\x01\x00\x50\x01\x02\x03\x04".to_vec();
         bytes.extend_from_slice(&[b'a'; SOCKS4_TEXT_MAX_BYTES]);
-        assert_eq!(converse([bytes.as_slice()]).1, Progress::More);
+        assert_eq!(converse([bytes.as_slice()]).1, Standing::More);
         bytes.push(b'a');
-        assert_eq!(converse([bytes.as_slice()]).1, Progress::Close);
+        assert_eq!(converse([bytes.as_slice()]).1, Standing::Close);
     }
 
     /// Bytes that get some way into a negotiation, and then on.

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::wire::{Far, Wire, pair};
+use super::wire::{Far, NearEnd, pair};
 use super::*;
 
 /// Dials as the host says: `refuse-N.test` refuses with code N, `never.test` does not answer, anything else
@@ -33,9 +33,9 @@ async fn planned(host: &Host) -> Result<(), Refusal> {
 }
 
 impl Dial for Fake {
-    type Stream = Wire;
+    type Stream = NearEnd;
 
-    async fn connect(&self, isolation: Isolation, target: Target) -> Result<Wire, Refusal> {
+    async fn connect(&self, isolation: Isolation, target: Target) -> Result<NearEnd, Refusal> {
         planned(&target.host).await?;
         let (near, far) = pair();
         self.0.send(Dialled { far, target: target.reveal(), isolation }).unwrap();

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use crate::request::Abort;
 
 /// The near end: what a circuit gives.
-pub(crate) struct Wire {
+pub(crate) struct NearEnd {
     pipe: DuplexStream,
     marks: Arc<Marks>,
 }
@@ -28,10 +28,10 @@ struct Marks {
     cut: AtomicBool,
 }
 
-pub(crate) fn pair() -> (Wire, Far) {
+pub(crate) fn pair() -> (NearEnd, Far) {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let marks = Arc::<Marks>::default();
-    (Wire { pipe: near, marks: marks.clone() }, Far { pipe: far, marks })
+    (NearEnd { pipe: near, marks: marks.clone() }, Far { pipe: far, marks })
 }
 
 impl Far {
@@ -46,13 +46,13 @@ impl Far {
     }
 }
 
-impl Abort for Wire {
+impl Abort for NearEnd {
     fn abort(&mut self) {
         self.marks.aborted.store(true, SeqCst);
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for NearEnd {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -67,7 +67,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for NearEnd {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.pipe).poll_write(cx, bytes)
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Malformed, take, take_u8};
+use super::{NotUnderstood, take, take_u8};
 
 /// Longest host name, without the trailing dot (RFC 1035 §2.3.4).
 pub const NAME_MAX_BYTES: usize = 253;
@@ -26,15 +26,15 @@ impl Name {
     /// The name that `text` writes, in any case and with or without a trailing dot.
     ///
     /// # Errors
-    /// [`Malformed`] if it is no host name; an IP address is none ([`Host::from_text`] takes both).
-    pub fn new(text: &str) -> Result<Self, Malformed> {
+    /// [`NotUnderstood`] if it is no host name; an IP address is none ([`Host::from_text`] takes both).
+    pub fn new(text: &str) -> Result<Self, NotUnderstood> {
         let text = text.strip_suffix('.').unwrap_or(text);
         let label = |label: &str| {
             (1..=LABEL_MAX_BYTES).contains(&label.len())
                 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         };
         if text.len() > NAME_MAX_BYTES || !text.split('.').all(label) || text.parse::<Ipv4Addr>().is_ok() {
-            return Err(Malformed);
+            return Err(NotUnderstood);
         }
         Ok(Self(text.to_ascii_lowercase().into()))
     }
@@ -60,10 +60,10 @@ impl Host {
     /// The host that `text` writes: an IP address (IPv6 with or without brackets), otherwise a name.
     ///
     /// # Errors
-    /// [`Malformed`] if it is neither.
-    pub fn from_text(text: &str) -> Result<Self, Malformed> {
+    /// [`NotUnderstood`] if it is neither.
+    pub fn from_text(text: &str) -> Result<Self, NotUnderstood> {
         if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            return inner.parse().map(Self::V6).map_err(|_| Malformed);
+            return inner.parse().map(Self::V6).map_err(|_| NotUnderstood);
         }
         let undotted = text.strip_suffix('.').unwrap_or(text);
         match undotted.parse::<IpAddr>() {
@@ -109,19 +109,19 @@ impl Host {
         }
     }
 
-    pub(super) fn parse(bytes: &mut &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn parse(bytes: &mut &[u8]) -> Result<Self, NotUnderstood> {
         match take_u8(bytes)? {
             HOST_NAME => {
                 let length = usize::from(take_u8(bytes)?);
-                let (text, rest) = bytes.split_at_checked(length).ok_or(Malformed)?;
+                let (text, rest) = bytes.split_at_checked(length).ok_or(NotUnderstood)?;
                 *bytes = rest;
-                let name = Name::new(std::str::from_utf8(text).map_err(|_| Malformed)?)?;
+                let name = Name::new(std::str::from_utf8(text).map_err(|_| NotUnderstood)?)?;
                 // Only the canonical spelling: a second one would be a place to hide a mark.
-                if name.reveal().as_bytes() == text { Ok(Self::Name(name)) } else { Err(Malformed) }
+                if name.reveal().as_bytes() == text { Ok(Self::Name(name)) } else { Err(NotUnderstood) }
             }
             HOST_V4 => take::<4>(bytes).map(|octets| Self::V4(octets.into())),
             HOST_V6 => take::<16>(bytes).map(|octets| Self::V6(octets.into())),
-            _ => Err(Malformed),
+            _ => Err(NotUnderstood),
         }
     }
 }
@@ -191,7 +191,7 @@ mod tests {
         let too_long_label = "a".repeat(64);
         let bad = ["", ".", "..", "a..b", ".a", "a b", "a/b", "ä", "a\0", "1.2.3.4", "::1", &too_long_label];
         for text in bad.into_iter().chain([format!("{longest}a").as_str()]) {
-            assert_eq!(Name::new(text), Err(Malformed), "{text:?}");
+            assert_eq!(Name::new(text), Err(NotUnderstood), "{text:?}");
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
             assert_eq!(Host::from_text(text).as_ref(), Ok(host), "{text}");
         }
         for text in ["[1.2.3.4]", "[a]", "[::1", "::1]", "[]"] {
-            assert_eq!(Host::from_text(text), Err(Malformed), "{text}");
+            assert_eq!(Host::from_text(text), Err(NotUnderstood), "{text}");
         }
     }
 

@@ -380,7 +380,7 @@ fn read_lines(
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum FaultWord {
     Crash,
     Restart,
     Partition,
@@ -400,19 +400,19 @@ fn read_faults(
         let kind = fields.word(
             "kind",
             &[
-                ("crash", Kind::Crash),
-                ("restart", Kind::Restart),
-                ("partition", Kind::Partition),
-                ("heal", Kind::Heal),
-                ("slow", Kind::Slow),
+                ("crash", FaultWord::Crash),
+                ("restart", FaultWord::Restart),
+                ("partition", FaultWord::Partition),
+                ("heal", FaultWord::Heal),
+                ("slow", FaultWord::Slow),
             ],
         )?;
         let kind = match kind {
-            Kind::Crash => FaultKind::Crash,
-            Kind::Restart => FaultKind::Restart,
-            Kind::Partition => FaultKind::Partition,
-            Kind::Heal => FaultKind::Heal,
-            Kind::Slow => FaultKind::Slow(fields.span("slow_ms", MS, None, 0.0..=60_000.0)?),
+            FaultWord::Crash => FaultKind::Crash,
+            FaultWord::Restart => FaultKind::Restart,
+            FaultWord::Partition => FaultKind::Partition,
+            FaultWord::Heal => FaultKind::Heal,
+            FaultWord::Slow => FaultKind::Slow(fields.span("slow_ms", MS, None, 0.0..=60_000.0)?),
         };
         let fault = Fault {
             at,
@@ -428,7 +428,7 @@ fn read_faults(
 }
 
 #[derive(Clone, Copy)]
-enum At {
+enum TapWord {
     Nowhere,
     Everywhere,
     UserLinks,
@@ -440,17 +440,17 @@ fn read_taps(root: &mut Fields<'_>, mixes: usize) -> Result<TapAt, Wrong> {
     let at = fields.word(
         "at",
         &[
-            ("nowhere", At::Nowhere),
-            ("everywhere", At::Everywhere),
-            ("user-links", At::UserLinks),
-            ("mixes", At::Mixes),
+            ("nowhere", TapWord::Nowhere),
+            ("everywhere", TapWord::Everywhere),
+            ("user-links", TapWord::UserLinks),
+            ("mixes", TapWord::Mixes),
         ],
     )?;
     let taps = match at {
-        At::Nowhere => TapAt::Nowhere,
-        At::Everywhere => TapAt::Everywhere,
-        At::UserLinks => TapAt::UserLinks,
-        At::Mixes => TapAt::Mixes(fields.numbers("mixes", mixes)?),
+        TapWord::Nowhere => TapAt::Nowhere,
+        TapWord::Everywhere => TapAt::Everywhere,
+        TapWord::UserLinks => TapAt::UserLinks,
+        TapWord::Mixes => TapAt::Mixes(fields.numbers("mixes", mixes)?),
     };
     fields.end()?;
     Ok(taps)

@@ -23,11 +23,11 @@ impl Variant {
     }
 }
 
-pub(super) type Sweep = Vec<(String, Vec<Value>)>;
+pub(super) type SweptFields = Vec<(String, Vec<Value>)>;
 pub(super) type Combination = Vec<(String, Value)>;
 
 /// Takes the sweep out of a file.
-pub(super) fn take(file: &str, tree: &mut Value) -> Result<Sweep, Wrong> {
+pub(super) fn take(file: &str, tree: &mut Value) -> Result<SweptFields, Wrong> {
     let wrong = |line, field: String, why: &str| Wrong {
         file: file.into(),
         line: Some(line),
@@ -49,7 +49,7 @@ pub(super) fn take(file: &str, tree: &mut Value) -> Result<Sweep, Wrong> {
 }
 
 /// All combinations; the last field changes fastest.
-pub(super) fn combinations(file: &str, sweep: &Sweep) -> Result<Vec<Combination>, Wrong> {
+pub(super) fn combinations(file: &str, sweep: &SweptFields) -> Result<Vec<Combination>, Wrong> {
     let mut all = vec![Vec::new()];
     for (field, values) in sweep {
         all = all

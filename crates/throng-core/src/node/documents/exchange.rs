@@ -22,7 +22,7 @@ use crate::refused::Refused;
 use crate::time::Time;
 use crate::timers::Due;
 use crate::wire::control::Holding;
-use crate::wire::message::Held;
+use crate::wire::message::DocumentName;
 
 /// The document in force, and those that are on their way.
 pub(crate) struct Exchange {
@@ -142,8 +142,8 @@ impl Exchange {
 
     /// What an exit said over a circuit that it holds, if that is to be doubted and was not yet. It may lie: but whoever shows us
     /// a history of our own cannot have it say the same.
-    pub(crate) fn compare(&mut self, exit: NodeId, held: Held, now: Time) -> Option<Doubt> {
-        let Held { serial, digest } = held;
+    pub(crate) fn compare(&mut self, exit: NodeId, held: DocumentName, now: Time) -> Option<Doubt> {
+        let DocumentName { serial, digest } = held;
         let ours = &self.held.document;
         let is_newer = serial > ours.statement().serial;
         if serial == 0 || (!is_newer && ours.agrees(serial, &digest)) || self.doubts.knows(exit, &digest) {
@@ -455,7 +455,8 @@ mod tests {
     fn what_exits_hold_shows_a_history_of_our_own() {
         let mut exchange = exchange(); // it holds the fifth
         let exit = |serial: u64| NodeId([serial as u8; 32]);
-        let mut say = |serial, digest, now| exchange.compare(exit(serial), Held { serial, digest }, now);
+        let mut say =
+            |serial, digest, now| exchange.compare(exit(serial), DocumentName { serial, digest }, now);
         for serial in 3..=5 {
             assert_eq!(
                 say(serial, *example(serial).digest(), NOW),

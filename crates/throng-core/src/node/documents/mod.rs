@@ -22,7 +22,7 @@ use crate::route::NoRoute;
 use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::control::{Control, Holding};
-use crate::wire::message::Held;
+use crate::wire::message::DocumentName;
 
 /// Whom a node knows, and the network document that says so.
 pub(super) struct Members {
@@ -92,15 +92,15 @@ impl Members {
     // --- Documents ------------------------------------------------------------------------------------
 
     /// Which document is in force here, for whoever asks over a circuit.
-    pub(super) fn held(&self) -> Held {
-        self.exchange.as_ref().map_or_else(Held::default, |exchange| {
+    pub(super) fn held(&self) -> DocumentName {
+        self.exchange.as_ref().map_or_else(DocumentName::default, |exchange| {
             let document = exchange.document();
-            Held { serial: document.statement().serial, digest: *document.digest() }
+            DocumentName { serial: document.statement().serial, digest: *document.digest() }
         })
     }
 
     /// An exit says over a circuit what it holds.
-    pub(super) fn compare(&mut self, exit: NodeId, held: Held, cx: &mut Cx<'_>) {
+    pub(super) fn compare(&mut self, exit: NodeId, held: DocumentName, cx: &mut Cx<'_>) {
         let doubt = self.exchange.as_mut().and_then(|exchange| exchange.compare(exit, held, cx.now));
         cx.out.events.extend(doubt.map(Event::DocumentDoubted));
     }

@@ -11,7 +11,7 @@ use crate::mixing::Ticket;
 
 /// Cells in waiting.
 #[derive(Default)]
-pub(crate) struct Held {
+pub(crate) struct HeldCells {
     cells: Vec<Option<(Departure, Box<[u8]>)>>,
     free: Vec<u32>,
     spare: Vec<Box<[u8]>>,
@@ -23,7 +23,7 @@ pub(crate) struct Held {
     dropped: u64,
 }
 
-impl Held {
+impl HeldCells {
     /// Holds a copy of a cell; no ticket if its circuit, or the mix, holds too many.
     ///
     /// At the mix's own bound a circuit that has less than its equal share still gets room: the cell
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_greedy_circuit_cannot_keep_a_modest_one_out() {
-        let mut held = Held::default();
+        let mut held = HeldCells::default();
         let greedy = (HELD_CELLS_MAX / HELD_CELLS_PER_CIRCUIT_MAX) as u32;
         let mut tickets = 0;
         for circuit in 1..=greedy {
@@ -151,7 +151,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_queue_exceeds_its_bound(steps in proptest::collection::vec((0..6u32, 0..700usize, any::<bool>()), 1..60)) {
-            let mut held = Held::default();
+            let mut held = HeldCells::default();
             let mut out = Vec::new();
             for (circuit, cells, redeem) in steps {
                 for _ in 0..cells {

@@ -5,7 +5,7 @@ pub(crate) mod held;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use self::held::Held;
+use self::held::HeldCells;
 use super::context::Cx;
 use crate::departure::{Departure, Source};
 use crate::design::Design;
@@ -20,7 +20,7 @@ pub(super) struct Hold(Option<Box<Waiting>>);
 /// A strategy at work, and the cells that it holds.
 struct Waiting {
     mixer: Mixer,
-    held: Held,
+    held: HeldCells,
     /// Those that leave now, the last one first.
     released: Vec<Ticket>,
     /// For order and delay.
@@ -42,7 +42,7 @@ impl Hold {
         if (mixing, company) == (Mixing::NONE, MinCompany::Off) {
             return Self(None);
         }
-        let (mixer, held) = (Mixer::new(mixing, company, now), Held::default());
+        let (mixer, held) = (Mixer::new(mixing, company, now), HeldCells::default());
         Self(Some(Box::new(Waiting { mixer, held, released: Vec::new(), chance, minute: Minute::new() })))
     }
 

@@ -106,7 +106,7 @@ pub(crate) struct Greeter {
 
 /// What to do with an offer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Reception {
     /// Do the handshake.
     Welcome(Box<[u8; OFFER_BYTES]>),
     /// Wait for the rest of it.
@@ -135,7 +135,7 @@ impl Greeter {
         offer: &Offer<'_>,
         (handshakes, rng): (&mut Permits, &mut Rng),
         now: Time,
-    ) -> Result<Verdict, Refused> {
+    ) -> Result<Reception, Refused> {
         // An offer has as many parts as it needs, or a part that never comes would let others pass uncounted.
         if offer.part.of() != offer_parts(datagram.len()) {
             return Err(Refused::Malformed);
@@ -157,14 +157,14 @@ impl Greeter {
         let nonce = rng.bytes();
         let mut sealed = cookie::<S>(&self.secret, from);
         let tag = self.code.cookie_key::<S>().seal(&nonce, offer.mac1, &mut sealed);
-        Ok(Verdict::Cookie { nonce, sealed, tag })
+        Ok(Reception::Cookie { nonce, sealed, tag })
     }
 
-    fn take_in(&mut self, from: SocketAddr, offer: &Offer<'_>) -> Result<Verdict, Refused> {
+    fn take_in(&mut self, from: SocketAddr, offer: &Offer<'_>) -> Result<Reception, Refused> {
         let whole = self.parts.add((from, offer.initiator), offer.part, 0, offer.bytes);
-        let Some(whole) = whole else { return Ok(Verdict::Wait) };
+        let Some(whole) = whole else { return Ok(Reception::Wait) };
         let offer = whole.bytes.into_boxed_slice().try_into().map_err(|_| Refused::Malformed)?;
-        Ok(Verdict::Welcome(offer))
+        Ok(Reception::Welcome(offer))
     }
 
     fn refresh(&mut self, rng: &mut Rng, now: Time) {
@@ -217,7 +217,7 @@ mod tests {
         from: &str,
         cookie: Option<&[u8; 16]>,
         rng: &mut Rng,
-    ) -> Result<Verdict, Refused> {
+    ) -> Result<Reception, Refused> {
         let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
         let mut datagram = [0; 1280];
         write_offer::<Portable>(&code, 7, (Part::WHOLE, &[9; OFFER_BYTES]), cookie, &mut datagram);
@@ -233,10 +233,10 @@ mod tests {
         for _ in 0..HANDSHAKES_PER_SECOND_CALM {
             assert!(matches!(
                 judged((&mut greeter, &mut handshakes), FROM, None, &mut rng),
-                Ok(Verdict::Welcome(_))
+                Ok(Reception::Welcome(_))
             ));
         }
-        let Ok(Verdict::Cookie { nonce, sealed, tag }) =
+        let Ok(Reception::Cookie { nonce, sealed, tag }) =
             judged((&mut greeter, &mut handshakes), FROM, None, &mut rng)
         else {
             panic!("one more is asked for a cookie");
@@ -246,10 +246,10 @@ mod tests {
         let cookie = open_cookie::<Portable>(&code, &mac1, &nonce, &sealed, &tag).unwrap();
         assert!(matches!(
             judged((&mut greeter, &mut handshakes), FROM, Some(&cookie), &mut rng),
-            Ok(Verdict::Welcome(_))
+            Ok(Reception::Welcome(_))
         ));
         let elsewhere = judged((&mut greeter, &mut handshakes), "127.2.0.1:9000", Some(&cookie), &mut rng);
-        assert!(matches!(elsewhere, Ok(Verdict::Cookie { .. })), "a cookie is for one address");
+        assert!(matches!(elsewhere, Ok(Reception::Cookie { .. })), "a cookie is for one address");
     }
 
     #[test]
@@ -283,7 +283,7 @@ mod tests {
         let half = Part::new(0, 2).unwrap();
         assert_eq!(judge((half, &[9; OFFER_BYTES / 2]), 1280), Err(Refused::Malformed), "it needs no parts");
         let welcome = (0..1000)
-            .filter(|_| matches!(judge((Part::WHOLE, &[9; OFFER_BYTES]), 1280), Ok(Verdict::Welcome(_))));
+            .filter(|_| matches!(judge((Part::WHOLE, &[9; OFFER_BYTES]), 1280), Ok(Reception::Welcome(_))));
         assert_eq!(welcome.count(), HANDSHAKES_PER_SECOND_CALM as usize);
     }
 }

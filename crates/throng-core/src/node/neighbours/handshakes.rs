@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use super::Neighbours;
-use super::greeting::{CodeKey, Verdict, address_bytes, offer_mac1, open_cookie, write_offer};
+use super::greeting::{CodeKey, Reception, address_bytes, offer_mac1, open_cookie, write_offer};
 use super::neighbour::{Neighbour, Stage, Unconfirmed};
 use super::paths::Paths;
 use super::session::{Session, Side};
@@ -86,9 +86,9 @@ impl<S: Suite> Neighbours<S> {
         let permits = (&mut admittance.handshakes, &mut cx.chance.keys);
         let (initiator, part) = (offer.initiator, offer.part);
         let whole = match greeter.judge::<S>(from, datagram, offer, permits, cx.now)? {
-            Verdict::Welcome(whole) => whole,
-            Verdict::Wait => return Ok(()),
-            Verdict::Cookie { nonce, sealed, tag } => {
+            Reception::Welcome(whole) => whole,
+            Reception::Wait => return Ok(()),
+            Reception::Cookie { nonce, sealed, tag } => {
                 let cookie = Datagram::Cookie { initiator, part, nonce: &nonce, sealed: &sealed, tag: &tag };
                 cx.post(from, |datagram| cookie.write(datagram));
                 return Ok(());

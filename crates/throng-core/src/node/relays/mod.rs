@@ -27,7 +27,7 @@ use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::cell::{CellHeader, Space};
 use crate::wire::control::{Control, Ended};
-use crate::wire::message::{Held, Message, Piece, request_name};
+use crate::wire::message::{DocumentName, Message, Piece, request_name};
 use crate::wire::parts::Gathering;
 
 /// All circuits through a node.
@@ -289,7 +289,7 @@ impl<S: Suite> Relays<S> {
     }
 
     /// The origin asked whether we are there: we are, and hold this.
-    pub(super) fn answer_probe(&mut self, key: RelayKey, token: u32, holds: Held, cx: &mut Cx<'_>) {
+    pub(super) fn answer_probe(&mut self, key: RelayKey, token: u32, holds: DocumentName, cx: &mut Cx<'_>) {
         self.send_message(key, &Message::Alive { token, holds }, Time::ZERO, cx);
     }
 

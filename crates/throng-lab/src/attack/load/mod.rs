@@ -141,7 +141,7 @@ impl<'r> Stretch<'r> {
 /// # Errors
 /// [`TooShort`]: four windows of each are needed at least.
 pub fn knows_the_load(idle: Stretch<'_>, busy: Stretch<'_>) -> Result<Knowledge, TooShort> {
-    let (idle, busy) = (Windows::new(idle), Windows::new(busy));
+    let (idle, busy) = (LinkSeconds::new(idle), LinkSeconds::new(busy));
     if idle.windows.min(busy.windows) < WINDOWS_MIN {
         return Err(TooShort);
     }
@@ -177,14 +177,14 @@ fn sum(scores: impl Iterator<Item = WindowScores>) -> WindowScores {
 
 /// What was seen of a link in a second.
 #[derive(Clone, Debug, Default)]
-struct Window {
+struct LinkSecond {
     datagrams: u32,
     /// Nanoseconds; in order of their length, when all are there.
     intervals: Vec<u64>,
     last: Option<u64>,
 }
 
-impl Window {
+impl LinkSecond {
     fn add(&mut self, at: u64) {
         self.datagrams += 1;
         self.intervals.extend(self.last.map(|last| at.saturating_sub(last)));
@@ -193,17 +193,17 @@ impl Window {
 }
 
 /// The windows of each link.
-struct Windows {
+struct LinkSeconds {
     windows: usize,
-    links: BTreeMap<(u32, u32), Vec<Window>>,
-    silent: Vec<Window>,
+    links: BTreeMap<(u32, u32), Vec<LinkSecond>>,
+    silent: Vec<LinkSecond>,
 }
 
-impl Windows {
+impl LinkSeconds {
     fn new(Stretch { rows, from, until }: Stretch<'_>) -> Self {
         let windows = (until.saturating_sub(from) / WINDOW_NS) as usize; // what is left is no whole one
-        let silent = vec![Window::default(); windows];
-        let mut links: BTreeMap<(u32, u32), Vec<Window>> = BTreeMap::new();
+        let silent = vec![LinkSecond::default(); windows];
+        let mut links: BTreeMap<(u32, u32), Vec<LinkSecond>> = BTreeMap::new();
         for row in rows.iter().filter(|row| (from..until).contains(&row.at)) {
             let seen = links.entry((row.from, row.to)).or_insert_with(|| silent.clone());
             let number = ((row.at - from) / WINDOW_NS) as usize;
@@ -215,7 +215,7 @@ impl Windows {
     }
 
     /// Nothing may have been sent on it.
-    fn link(&self, link: (u32, u32)) -> &[Window] {
+    fn link(&self, link: (u32, u32)) -> &[LinkSecond] {
         self.links.get(&link).unwrap_or(&self.silent)
     }
 }
@@ -224,7 +224,7 @@ impl Windows {
 struct Judged([Vec<WindowScores>; 2]);
 
 impl Judged {
-    fn new(idle: &[Window], busy: &[Window]) -> Self {
+    fn new(idle: &[LinkSecond], busy: &[LinkSecond]) -> Self {
         let learnt = Learnt::new(idle, busy);
         Self([idle, busy].map(|windows| judged(windows).map(|window| learnt.scores(window)).collect()))
     }
@@ -235,43 +235,43 @@ struct Learnt {
     histograms: Histograms,
     /// Intervals of idle and busy windows, in order of their length.
     intervals: [Vec<u64>; 2],
-    counts: Counts,
+    counts: CountLaw,
 }
 
 impl Learnt {
-    fn new(idle: &[Window], busy: &[Window]) -> Self {
+    fn new(idle: &[LinkSecond], busy: &[LinkSecond]) -> Self {
         let intervals = [idle, busy].map(|windows| {
             let mut all: Vec<u64> = training(windows).flat_map(|window| &window.intervals).copied().collect();
             all.sort_unstable();
             all
         });
         let histograms = Histograms::new(&intervals[IDLE], &intervals[BUSY]);
-        Self { histograms, intervals, counts: Counts::new(idle, busy) }
+        Self { histograms, intervals, counts: CountLaw::new(idle, busy) }
     }
 
-    fn scores(&self, window: &Window) -> WindowScores {
+    fn scores(&self, window: &LinkSecond) -> WindowScores {
         let [idle, busy] = self.intervals.each_ref().map(|trained| distance(&window.intervals, trained));
         [self.histograms.score(&window.intervals), idle - busy, self.counts.score(window.datagrams)]
     }
 }
 
-fn training(windows: &[Window]) -> impl Iterator<Item = &Window> {
+fn training(windows: &[LinkSecond]) -> impl Iterator<Item = &LinkSecond> {
     windows.iter().step_by(2)
 }
 
-fn judged(windows: &[Window]) -> impl Iterator<Item = &Window> {
+fn judged(windows: &[LinkSecond]) -> impl Iterator<Item = &LinkSecond> {
     windows.iter().skip(1).step_by(2)
 }
 
 /// How many datagrams the windows had in training.
-struct Counts {
+struct CountLaw {
     idle_mean: f64,
     busy_mean: f64,
     variance: f64,
 }
 
-impl Counts {
-    fn new(idle: &[Window], busy: &[Window]) -> Self {
+impl CountLaw {
+    fn new(idle: &[LinkSecond], busy: &[LinkSecond]) -> Self {
         let (idle_mean, idle_squares, idle_windows) = moments(idle);
         let (busy_mean, busy_squares, busy_windows) = moments(busy);
         let variance = (idle_squares + busy_squares) / (idle_windows + busy_windows);
@@ -287,7 +287,7 @@ impl Counts {
 }
 
 /// Mean, sum of squares of the differences from it, and how many.
-fn moments(windows: &[Window]) -> (f64, f64, f64) {
+fn moments(windows: &[LinkSecond]) -> (f64, f64, f64) {
     let counts = || training(windows).map(|window| f64::from(window.datagrams));
     let number = counts().count() as f64;
     let mean = counts().sum::<f64>() / number;

@@ -6,7 +6,7 @@ const SHARED: u64 = MemoryTerms::EXIT.shared();
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A circuit with a stream, at which nothing moves.
-const QUIET: Seen = Seen {
+const QUIET: Turnover = Turnover {
     taken: 0,
     written: 0,
     unacknowledged: 0,
@@ -17,7 +17,7 @@ const QUIET: Seen = Seen {
     passed: LOOK,
 };
 /// A circuit whose far end wants to send ever more, and whose bytes nobody takes.
-const GREEDY: Seen = Seen { blocked: true, in_flight_max: 0, ..QUIET };
+const GREEDY: Turnover = Turnover { blocked: true, in_flight_max: 0, ..QUIET };
 
 fn admit(ledger: &mut Ledger) -> u64 {
     ledger.admit(Arc::default()).expect("there is a place")
@@ -28,7 +28,7 @@ fn above(ledger: &Ledger, circuit: u64) -> u64 {
 }
 
 /// As often as changes anything.
-fn settle_for_long(ledger: &mut Ledger, circuit: u64, seen: &Seen) {
+fn settle_for_long(ledger: &mut Ledger, circuit: u64, seen: &Turnover) {
     for _ in 0..40 {
         assert!(ledger.settle(circuit, seen).is_some());
     }
@@ -56,7 +56,7 @@ fn two_greedy_circuits_that_read_get_a_third_each() {
     let mut ledger = Ledger::new(MemoryTerms::EXIT);
     let (first, second) = (admit(&mut ledger), admit(&mut ledger));
     settle_for_long(&mut ledger, first, &GREEDY);
-    let reads = Seen { taken: 4 << 20, ..GREEDY };
+    let reads = Turnover { taken: 4 << 20, ..GREEDY };
     for _ in 0..100 {
         assert!(ledger.settle(first, &reads).is_some() && ledger.settle(second, &reads).is_some());
     }
@@ -72,10 +72,10 @@ fn credit_counts_until_it_is_used_up() {
     let circuit = admit(&mut ledger);
     settle_for_long(&mut ledger, circuit, &GREEDY);
     let held = above(&ledger, circuit);
-    let over = Seen { in_use: false, ..QUIET };
+    let over = Turnover { in_use: false, ..QUIET };
     settle_for_long(&mut ledger, circuit, &over);
     assert_eq!(above(&ledger, circuit), held, "the far end may still use it");
-    assert!(ledger.settle(circuit, &Seen { taken: held, ..over }).is_some());
+    assert!(ledger.settle(circuit, &Turnover { taken: held, ..over }).is_some());
     assert_eq!(above(&ledger, circuit), 0);
 }
 
@@ -83,16 +83,16 @@ fn credit_counts_until_it_is_used_up() {
 fn room_to_send_is_free_again_when_everything_has_arrived() {
     let mut ledger = Ledger::new(MemoryTerms::EXIT);
     let circuit = admit(&mut ledger);
-    let fast = Seen { written: 1 << 20, unacknowledged: 8 << 20, in_flight_max: 4 << 20, ..QUIET };
+    let fast = Turnover { written: 1 << 20, unacknowledged: 8 << 20, in_flight_max: 4 << 20, ..QUIET };
     settle_for_long(&mut ledger, circuit, &fast);
     let held = above(&ledger, circuit);
     assert!(held > 7 << 20, "twice what may be in flight");
     let receive = u64::from(MemoryTerms::EXIT.receive_first - MemoryTerms::EXIT.receive_floor);
-    let over = Seen { in_use: false, unacknowledged: 8 << 20, ..QUIET };
+    let over = Turnover { in_use: false, unacknowledged: 8 << 20, ..QUIET };
     assert!(ledger.settle(circuit, &over).is_some());
     assert!(ledger.settle(circuit, &over).is_some());
     assert_eq!(above(&ledger, circuit), held, "nobody has acknowledged it");
-    assert!(ledger.settle(circuit, &Seen { unacknowledged: 0, ..over }).is_some());
+    assert!(ledger.settle(circuit, &Turnover { unacknowledged: 0, ..over }).is_some());
     assert_eq!(above(&ledger, circuit), receive);
     ledger.remove(circuit);
     assert_eq!(ledger.promised(), 0);
@@ -102,7 +102,7 @@ fn room_to_send_is_free_again_when_everything_has_arrived() {
 fn in_a_shortage_the_greediest_that_sits_on_its_share_ends_and_nobody_else() {
     let mut ledger = Ledger::new(MemoryTerms::EXIT);
     let (sits, sits_on_less, reads) = (admit(&mut ledger), admit(&mut ledger), admit(&mut ledger));
-    let moving = Seen { taken: SHARED, ..GREEDY };
+    let moving = Turnover { taken: SHARED, ..GREEDY };
     for _ in 0..1000 {
         // Long: but while nobody misses it, they may.
         assert!(ledger.settle(sits, &GREEDY).is_some());
@@ -114,7 +114,7 @@ fn in_a_shortage_the_greediest_that_sits_on_its_share_ends_and_nobody_else() {
     let others: Vec<u64> = (0..20).map(|_| admit(&mut ledger)).collect();
     for circuit in &others {
         assert!(ledger.settle(*circuit, &GREEDY).is_some());
-        settle_for_long(&mut ledger, *circuit, &Seen { passed: Duration::from_millis(1), ..GREEDY });
+        settle_for_long(&mut ledger, *circuit, &Turnover { passed: Duration::from_millis(1), ..GREEDY });
     }
     assert!(ledger.settle(sits, &GREEDY).is_none(), "it makes room");
     ledger.remove(sits);
@@ -124,7 +124,7 @@ fn in_a_shortage_the_greediest_that_sits_on_its_share_ends_and_nobody_else() {
 }
 
 /// As many as need not end, each of which shows `seen` once.
-fn crowd(ledger: &mut Ledger, seen: &Seen) -> Vec<u64> {
+fn crowd(ledger: &mut Ledger, seen: &Turnover) -> Vec<u64> {
     let come = ledger.terms.staying_max() - ledger.shares.len();
     let circuits: Vec<u64> = (0..come).map(|_| admit(ledger)).collect();
     for circuit in &circuits {
@@ -151,7 +151,7 @@ fn when_places_are_few_the_circuit_whose_bytes_moved_longest_ago_makes_room() {
     crowd(&mut ledger, &QUIET);
     ledger.now = ledger.now + QUIET_MIN;
     assert!(ledger.settle(with_one, &QUIET).is_some());
-    assert!(ledger.settle(moved_again, &Seen { taken: 1, ..QUIET }).is_some());
+    assert!(ledger.settle(moved_again, &Turnover { taken: 1, ..QUIET }).is_some());
     admit(&mut ledger);
     admit(&mut ledger);
     let ends = |circuit: u64| ledger.shares[&circuit].ends;
@@ -168,7 +168,7 @@ fn circuits_with_a_stream_that_moves_nothing_do_not_close_an_exit() {
         ledger.now = ledger.now + QUIET_MIN / 100;
         for circuit in &honest {
             assert!(
-                ledger.settle(*circuit, &Seen { taken: 1, ..QUIET }).is_some(),
+                ledger.settle(*circuit, &Turnover { taken: 1, ..QUIET }).is_some(),
                 "those who move something stay"
             );
         }
@@ -180,7 +180,7 @@ fn circuits_with_a_stream_that_moves_nothing_do_not_close_an_exit() {
     }
     ledger.now = ledger.now + QUIET_MIN;
     for circuit in &honest {
-        assert!(ledger.settle(*circuit, &Seen { written: 1, ..QUIET }).is_some());
+        assert!(ledger.settle(*circuit, &Turnover { written: 1, ..QUIET }).is_some());
     }
     // All at once, before anybody has gone.
     let newcomers = ledger.terms.circuits_max - ledger.shares.len();
@@ -201,7 +201,7 @@ fn nobody_goes_who_moved_something_just_now() {
     let circuits = crowd(&mut ledger, &QUIET);
     ledger.now = ledger.now + 10 * QUIET_MIN;
     for circuit in &circuits {
-        assert!(ledger.settle(*circuit, &Seen { taken: 1, ..QUIET }).is_some());
+        assert!(ledger.settle(*circuit, &Turnover { taken: 1, ..QUIET }).is_some());
     }
     ledger.now = ledger.now + (QUIET_MIN - Duration::from_millis(1));
     assert_eq!(ledger.admit(Arc::default()), None, "all are at it");
@@ -215,9 +215,9 @@ fn nobody_goes_who_moved_something_just_now() {
 fn in_a_shortage_whoever_holds_no_more_than_an_equal_part_stays() {
     let mut ledger = Ledger::new(MemoryTerms::EXIT);
     let step = Duration::from_millis(200);
-    let looked = Seen { passed: step, round_trip: step, ..QUIET };
-    let fast = Seen { written: 1 << 20, unacknowledged: 1 << 20, in_flight_max: 1 << 20, ..looked };
-    let slow = Seen { written: 20_000, unacknowledged: 2 << 20, ..fast };
+    let looked = Turnover { passed: step, round_trip: step, ..QUIET };
+    let fast = Turnover { written: 1 << 20, unacknowledged: 1 << 20, in_flight_max: 1 << 20, ..looked };
+    let slow = Turnover { written: 20_000, unacknowledged: 2 << 20, ..fast };
     let honest: Vec<u64> = (0..20).map(|_| admit(&mut ledger)).collect();
     for circuit in honest.iter().cycle().take(50 * honest.len()) {
         assert!(ledger.settle(*circuit, &fast).is_some());
@@ -234,14 +234,14 @@ fn in_a_shortage_whoever_holds_no_more_than_an_equal_part_stays() {
         }
         greedy.retain(|circuit| {
             let written = above(&ledger, *circuit) / 40 + 1;
-            let held = Seen { written, unacknowledged: 16 << 20, in_flight_max: 16 << 20, ..looked };
+            let held = Turnover { written, unacknowledged: 16 << 20, in_flight_max: 16 << 20, ..looked };
             let stays = ledger.settle(*circuit, &held).is_some();
             if !stays {
                 ledger.remove(*circuit);
             }
             stays
         });
-        if sat && ledger.settle(sits, &Seen { passed: step, ..GREEDY }).is_none() {
+        if sat && ledger.settle(sits, &Turnover { passed: step, ..GREEDY }).is_none() {
             ledger.remove(sits);
             sat = false;
         }
@@ -258,7 +258,7 @@ fn round_trips_until_full(terms: MemoryTerms, round_trip: Duration, rate: u64) -
     let look = round_trip.clamp(Duration::from_millis(20), Duration::from_millis(200));
     let trips_a_look = look.as_micros().div_ceil(round_trip.as_micros()) as u32;
     let full = (u128::from(rate) * round_trip.as_micros() / 1_000_000) as u64;
-    let begin = Seen { written: 1, in_flight_max: 64 * 1224, round_trip, passed: look, ..QUIET };
+    let begin = Turnover { written: 1, in_flight_max: 64 * 1224, round_trip, passed: look, ..QUIET };
     let mut send = sender.settle(from, &begin).unwrap().send;
     let mut receive = receiver.settle(to, &begin).unwrap().receive;
     let (mut in_flight_max, mut free_flight_max, mut trips, mut trips_without) =
@@ -279,9 +279,9 @@ fn round_trips_until_full(terms: MemoryTerms, round_trip: Duration, rate: u64) -
             // It learns what the way carries from what it did send.
             in_flight_max = in_flight_max.max(2 * sent);
         }
-        let seen = Seen { in_flight_max, blocked, ..begin };
-        send = sender.settle(from, &Seen { written: moved, ..seen }).unwrap().send;
-        receive = receiver.settle(to, &Seen { taken: moved, ..seen }).unwrap().receive;
+        let seen = Turnover { in_flight_max, blocked, ..begin };
+        send = sender.settle(from, &Turnover { written: moved, ..seen }).unwrap().send;
+        receive = receiver.settle(to, &Turnover { taken: moved, ..seen }).unwrap().receive;
         assert!(trips < 10_000, "never full: {send} to send, {receive} to receive");
     }
 }
@@ -390,7 +390,7 @@ proptest! {
             let unacknowledged = sent.bytes;
             let written = step.write.min(sent.window.saturating_sub(sent.bytes));
             sent.bytes += written;
-            let seen = Seen {
+            let seen = Turnover {
                 taken,
                 written,
                 unacknowledged: unacknowledged + written,
