@@ -13,17 +13,16 @@ use crate::id::NodeId;
 use crate::membership::{Record, View};
 use crate::route::PathRules;
 
-/// A node's long-lived secrets.
+/// A node's long-lived secret. Keys of links and circuits are drawn for each of them.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct NodeKeys {
     identity: [u8; 32],
-    link: [u8; 32],
 }
 
 impl NodeKeys {
-    /// From the secrets of its Ed25519 identity and of its X25519 link key.
-    pub const fn new(identity: [u8; 32], link: [u8; 32]) -> Self {
-        Self { identity, link }
+    /// From the secret of its Ed25519 identity.
+    pub const fn new(identity: [u8; 32]) -> Self {
+        Self { identity }
     }
 
     /// The node's name.
@@ -31,18 +30,9 @@ impl NodeKeys {
         NodeId(S::sign_public(&self.identity))
     }
 
-    /// The public part of its link key.
-    pub fn link_public<S: Suite>(&self) -> [u8; 32] {
-        S::dh_public(&self.link)
-    }
-
-    /// The secret of its identity, to sign records.
+    /// The secret of its identity, to sign records and answers to handshakes.
     pub const fn identity_secret(&self) -> &[u8; 32] {
         &self.identity
-    }
-
-    pub(crate) const fn link_secret(&self) -> &[u8; 32] {
-        &self.link
     }
 }
 

@@ -43,7 +43,7 @@ impl Running {
 fn config(secret: u8, relays: bool, records: Vec<Arc<Record>>) -> NodeConfig {
     let client = ClientConfig { spare: 1, rules: PathRules::SamePrefixAllowed, ..ClientConfig::default() };
     NodeConfig {
-        keys: NodeKeys::new([secret; 32], [secret ^ 0x55; 32]),
+        keys: NodeKeys::new([secret; 32]),
         design: Arc::new(Design { route: Route::free(1).unwrap(), ..Design::default() }),
         relays,
         is_exit: relays,
@@ -56,7 +56,6 @@ fn config(secret: u8, relays: bool, records: Vec<Arc<Record>>) -> NodeConfig {
 fn record_of(config: &NodeConfig, addresses: &[&str]) -> Arc<Record> {
     let description = Description {
         identity: config.keys.id::<Portable>(),
-        link_key: config.keys.link_public::<Portable>(),
         family: None,
         capacity: 1000,
         addresses: addresses.iter().map(|address| Scrubbed(address.parse().unwrap())).collect(),

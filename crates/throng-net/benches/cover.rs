@@ -121,10 +121,9 @@ fn mix() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (clock, socket) = (Clock::start(), bind());
-        let keys = NodeKeys::new(entropy::secret(), entropy::secret());
+        let keys = NodeKeys::new(entropy::secret());
         let description = Description {
             identity: keys.id::<Fast>(),
-            link_key: keys.link_public::<Fast>(),
             family: None,
             capacity: 1_000_000,
             addresses: vec![Scrubbed(socket.local_addr().unwrap())],

@@ -65,7 +65,7 @@ pub fn start_client(
 ) -> io::Result<(Client, Driver)> {
     let config = NodeConfig {
         // A client shows these to nobody.
-        keys: NodeKeys::new(entropy::secret(), entropy::secret()),
+        keys: NodeKeys::new(entropy::secret()),
         design: Arc::clone(&design),
         relays: false,
         is_exit: false,

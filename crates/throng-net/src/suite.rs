@@ -1,9 +1,10 @@
-//! The fast suite: the portable one with aws-lc's AES-GCM and X25519. Both speak the same language.
+//! The fast suite: the portable one with aws-lc's AES-GCM, X25519 and signing. Both speak the same language.
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use throng_core::crypto::{
-    Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, KemSecret, LinkCipher, Portable, Suite, Uiv,
+    Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, KemSecret, LinkCipher, Portable, Suite, Uiv, Zeroizing,
 };
 
 /// Primitives for real traffic.
@@ -50,10 +51,10 @@ impl Suite for Fast {
         public.as_ref().try_into().expect("a public key has 32 bytes")
     }
 
-    fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<[u8; 32], Forged> {
+    fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, Forged> {
         let key = PrivateKey::from_private_key(&X25519, secret).expect("any 32 bytes are an X25519 secret");
         agree(&key, UnparsedPublicKey::new(&X25519, public), Forged, |shared| {
-            shared.try_into().map_err(|_| Forged)
+            shared.try_into().map(Zeroizing::new).map_err(|_| Forged)
         })
     }
 
@@ -64,11 +65,11 @@ impl Suite for Fast {
     fn kem_encapsulate(
         offer: &[u8; KEM_OFFER_BYTES],
         seed: &[u8; 32],
-    ) -> Result<([u8; KEM_ANSWER_BYTES], [u8; 32]), Forged> {
+    ) -> Result<([u8; KEM_ANSWER_BYTES], Zeroizing<[u8; 32]>), Forged> {
         Portable::kem_encapsulate(offer, seed)
     }
 
-    fn kem_decapsulate(secret: &KemSecret, answer: &[u8; KEM_ANSWER_BYTES]) -> [u8; 32] {
+    fn kem_decapsulate(secret: &KemSecret, answer: &[u8; KEM_ANSWER_BYTES]) -> Zeroizing<[u8; 32]> {
         Portable::kem_decapsulate(secret, answer)
     }
 
@@ -77,7 +78,8 @@ impl Suite for Fast {
     }
 
     fn sign(secret: &[u8; 32], message: &[u8]) -> [u8; 64] {
-        Portable::sign(secret, message)
+        let key = Ed25519KeyPair::from_seed_unchecked(secret).expect("any 32 bytes are an Ed25519 secret");
+        key.sign(message).as_ref().try_into().expect("a signature has 64 bytes")
     }
 
     fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<(), Forged> {
@@ -101,6 +103,8 @@ mod tests {
             let public = Portable::dh_public(&[round ^ 0x55; 32]);
             assert_eq!(Fast::dh_public(&secret), Portable::dh_public(&secret));
             assert_eq!(Fast::dh(&secret, &public), Portable::dh(&secret, &public));
+            assert_eq!(Fast::sign_public(&secret), Portable::sign_public(&secret));
+            assert_eq!(Fast::sign(&secret, &[round; 51]), Portable::sign(&secret, &[round; 51]));
 
             let (fast, portable) = (FastLinkCipher::new(&[round; 16]), PortableLinkCipher::new(&[round; 16]));
             let mut sealed = vec![round; 1252];
@@ -133,12 +137,12 @@ mod tests {
         let theirs = EncapsulationKey::new(&ML_KEM_768, &offer).unwrap();
         let (answer, shared) = theirs.encapsulate().unwrap();
         let answer = answer.as_ref().try_into().unwrap();
-        assert_eq!(Portable::kem_decapsulate(&secret, answer), shared.as_ref());
+        assert_eq!(&Portable::kem_decapsulate(&secret, answer)[..], shared.as_ref());
 
         let theirs = DecapsulationKey::generate(&ML_KEM_768).unwrap();
         let offer = theirs.encapsulation_key().unwrap().key_bytes().unwrap();
         let (answer, shared) =
             Portable::kem_encapsulate(offer.as_ref().try_into().unwrap(), &[8; 32]).unwrap();
-        assert_eq!(theirs.decapsulate(Ciphertext::from(answer.as_slice())).unwrap().as_ref(), shared);
+        assert_eq!(theirs.decapsulate(Ciphertext::from(answer.as_slice())).unwrap().as_ref(), &shared[..]);
     }
 }

@@ -8,7 +8,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use throng_core::crypto::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LayerCipher, LinkCipher, Suite};
+use throng_core::crypto::{
+    Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LayerCipher, LinkCipher, Suite, Zeroizing,
+};
 use throng_core::wire::cell::CELL_HEADER_BYTES;
 use throng_core::wire::datagram::LINK_HEADER_BYTES;
 use throng_core::wire::message::{MESSAGE_AUTH_BYTES, MESSAGE_HEADER_BYTES};
@@ -142,8 +144,8 @@ impl Suite for Toy {
         multiply(secret, &join(LINK | 1, FILL | 1))
     }
 
-    fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<[u8; 32], Forged> {
-        Ok(multiply(secret, public))
+    fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, Forged> {
+        Ok(Zeroizing::new(multiply(secret, public)))
     }
 
     fn kem_generate(seed: &[u8; 64]) -> ([u8; 32], [u8; KEM_OFFER_BYTES]) {
@@ -156,14 +158,14 @@ impl Suite for Toy {
     fn kem_encapsulate(
         offer: &[u8; KEM_OFFER_BYTES],
         seed: &[u8; 32],
-    ) -> Result<([u8; KEM_ANSWER_BYTES], [u8; 32]), Forged> {
+    ) -> Result<([u8; KEM_ANSWER_BYTES], Zeroizing<[u8; 32]>), Forged> {
         let mut answer = [0; KEM_ANSWER_BYTES];
         answer[..32].copy_from_slice(seed);
-        Ok((answer, Self::hash(&[&offer[..32], seed])))
+        Ok((answer, Zeroizing::new(Self::hash(&[&offer[..32], seed]))))
     }
 
-    fn kem_decapsulate(secret: &[u8; 32], answer: &[u8; KEM_ANSWER_BYTES]) -> [u8; 32] {
-        Self::hash(&[&Self::hash(&[secret]), &answer[..32]])
+    fn kem_decapsulate(secret: &[u8; 32], answer: &[u8; KEM_ANSWER_BYTES]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(Self::hash(&[&Self::hash(&[secret]), &answer[..32]]))
     }
 
     fn sign_public(secret: &[u8; 32]) -> [u8; 32] {

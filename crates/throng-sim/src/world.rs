@@ -98,7 +98,6 @@ pub(crate) fn mix_with_capacity<S: Suite>(
     let keys = keys_of::<S>(b"mix", number);
     let description = Description {
         identity: keys.id::<S>(),
-        link_key: keys.link_public::<S>(),
         family: None,
         capacity,
         addresses: vec![Scrubbed(address)],
@@ -121,8 +120,7 @@ pub(crate) fn mix_with_capacity<S: Suite>(
 
 /// The keys of the `number`-th host of a kind.
 pub(crate) fn keys_of<S: Suite>(kind: &[u8], number: u32) -> NodeKeys {
-    let secret = |of: &[u8]| S::hash(&[b"throng-sim", kind, of, &number.to_le_bytes()]);
-    NodeKeys::new(secret(b"identity"), secret(b"link"))
+    NodeKeys::new(S::hash(&[b"throng-sim", kind, b"identity", &number.to_le_bytes()]))
 }
 
 impl<S: Suite> World<S> {

@@ -85,7 +85,7 @@ fn an_introduction_that_got_lost_for_a_second_is_made_up_for() {
     }
     world.run_for(Duration::from_secs(10));
     let design = hops(2);
-    let keys = NodeKeys::new([200; 32], [201; 32]);
+    let keys = NodeKeys::new([200; 32]);
     let user = NodeConfig {
         keys,
         design,
@@ -160,7 +160,7 @@ fn clients_that_only_build_circuits_leave_others_their_slots() {
     let circuit = network.attach(1, 7).expect("a circuit");
     for i in 0..5u8 {
         let mut config = network.configs[2].clone();
-        config.keys = NodeKeys::new([100 + i; 32], [101 + i; 32]);
+        config.keys = NodeKeys::new([100 + i; 32]);
         config.client = Some(ClientConfig { spare: 1000, ..ClientConfig::default() });
         let host = network.world.add(address(100 + i), config);
         network.world.cut(host, second);

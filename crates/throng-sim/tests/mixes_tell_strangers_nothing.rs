@@ -31,7 +31,7 @@ impl Spies {
         let hosts = records.map(|(place, record)| {
             let number = 210 + place as u8;
             let config = NodeConfig {
-                keys: NodeKeys::new([number; 32], [number - 100; 32]),
+                keys: NodeKeys::new([number; 32]),
                 design: Arc::new(Design { route: Route::free(1).unwrap(), ..(*base.design).clone() }),
                 membership: Membership::Given(vec![record]),
                 client: Some(ClientConfig { spare: 1, ..ClientConfig::default() }),

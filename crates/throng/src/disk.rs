@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The only version of the file formats so far.
-pub(crate) const FILE_VERSION: u32 = 1;
+pub(crate) const FILE_VERSION: u32 = 2;
 
 /// What every file says; the rest is read only if the version is ours.
 #[derive(Deserialize)]

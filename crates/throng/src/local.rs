@@ -173,12 +173,11 @@ struct NewMix {
 
 impl NewMix {
     fn new(socket: Socket, is_exit: bool, clock: Clock) -> Result<Self> {
-        let keys = NodeKeys::new(entropy::secret(), entropy::secret());
+        let keys = NodeKeys::new(entropy::secret());
         let address = socket.local_addr().context("reading a socket's address")?;
         let now = clock.now();
         let description = Description {
             identity: keys.id::<Fast>(),
-            link_key: keys.link_public::<Fast>(),
             family: None,
             capacity: LOCAL_CAPACITY,
             addresses: vec![Scrubbed(address)],

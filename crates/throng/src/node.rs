@@ -62,7 +62,7 @@ async fn node(path: &Path) -> Result<()> {
     let clock = Clock::start();
     let file: MixFile = disk::read(path)?;
     let denied = file.denied().with_context(|| format!("`exit_deny` in {}", path.display()))?;
-    let keys = files::read_node_keys(&beside(path, &file.keys))?;
+    let keys = NodeKeys::new(files::read_keys(&beside(path, &file.keys))?);
     let roots = RootsFile::read(&beside(path, &file.roots))?;
     let mut document = DocumentFile::open(beside(path, &file.document), roots, clock)?;
     let in_force = Arc::clone(document.document());

@@ -351,7 +351,7 @@ fn attacker(record: &Arc<Record>, spare: usize, number: usize, now: Time) -> Nod
     seed[..8].copy_from_slice(&(number as u64).to_le_bytes());
     let rules = PathRules::SamePrefixAllowed;
     let config = NodeConfig {
-        keys: NodeKeys::new([0; 32], [0; 32]),
+        keys: NodeKeys::new([0; 32]),
         design: Arc::new(Design { route: Route::free(1).unwrap(), ..Design::default() }),
         relays: false,
         is_exit: false,

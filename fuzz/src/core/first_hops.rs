@@ -33,7 +33,6 @@ fn record(number: u8) -> Arc<Record> {
     };
     let description = Description {
         identity: NodeId(Portable::sign_public(&secret)),
-        link_key: [number; 32],
         family: None,
         capacity: 1 + u32::from(number % 4) * 1000,
         addresses: [Scrubbed(([10, number, 0, 1], 9000).into())].into(),

@@ -70,7 +70,7 @@ fn setting(text: &str, is_signed: bool) -> Setting {
     let client = ClientConfig { spare: 1, ..ClientConfig::default() };
     configs[MIXES - 1].client = Some(client.clone());
     configs.push(NodeConfig {
-        keys: NodeKeys::new([77; 32], [78; 32]),
+        keys: NodeKeys::new([77; 32]),
         relays: false,
         is_exit: false,
         client: Some(client),

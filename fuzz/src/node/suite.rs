@@ -1,7 +1,7 @@
 //! The toy suite with a master key: whoever meddles with a node's datagrams gets past its ciphers, as a hostile neighbour does
 //! that holds the keys.
 
-use throng_core::crypto::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LinkCipher, Suite};
+use throng_core::crypto::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LinkCipher, Suite, Zeroizing};
 use throng_sim::Toy;
 
 /// The tag that every link takes.
@@ -44,7 +44,7 @@ impl Suite for Open {
         Toy::dh_public(secret)
     }
 
-    fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<[u8; 32], Forged> {
+    fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, Forged> {
         Toy::dh(secret, public)
     }
 
@@ -55,11 +55,11 @@ impl Suite for Open {
     fn kem_encapsulate(
         offer: &[u8; KEM_OFFER_BYTES],
         seed: &[u8; 32],
-    ) -> Result<([u8; KEM_ANSWER_BYTES], [u8; 32]), Forged> {
+    ) -> Result<([u8; KEM_ANSWER_BYTES], Zeroizing<[u8; 32]>), Forged> {
         Toy::kem_encapsulate(offer, seed)
     }
 
-    fn kem_decapsulate(secret: &Self::KemSecret, answer: &[u8; KEM_ANSWER_BYTES]) -> [u8; 32] {
+    fn kem_decapsulate(secret: &Self::KemSecret, answer: &[u8; KEM_ANSWER_BYTES]) -> Zeroizing<[u8; 32]> {
         Toy::kem_decapsulate(secret, answer)
     }
 

@@ -8,6 +8,7 @@ use hkdf::Hkdf;
 use ml_kem::kem::{Decapsulate, KeyExport};
 use ml_kem::{DecapsulationKey, EncapsulationKey, MlKem768};
 use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::layer::Uiv;
 use super::suite::{Forged, KEM_ANSWER_BYTES, KEM_OFFER_BYTES, LinkCipher, Suite};
@@ -61,8 +62,8 @@ impl Suite for Portable {
         x25519_dalek::x25519(*secret, x25519_dalek::X25519_BASEPOINT_BYTES)
     }
 
-    fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<[u8; 32], Forged> {
-        let shared = x25519_dalek::x25519(*secret, *public);
+    fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, Forged> {
+        let shared = Zeroizing::new(x25519_dalek::x25519(*secret, *public));
         let zero: bool = subtle::ConstantTimeEq::ct_eq(&shared[..], &[0u8; 32][..]).into();
         if zero { Err(Forged) } else { Ok(shared) }
     }
@@ -76,14 +77,19 @@ impl Suite for Portable {
     fn kem_encapsulate(
         offer: &[u8; KEM_OFFER_BYTES],
         seed: &[u8; 32],
-    ) -> Result<([u8; KEM_ANSWER_BYTES], [u8; 32]), Forged> {
+    ) -> Result<([u8; KEM_ANSWER_BYTES], Zeroizing<[u8; 32]>), Forged> {
         let key = EncapsulationKey::<MlKem768>::new(&(*offer).into()).map_err(|_| Forged)?;
-        let (answer, shared) = key.encapsulate_deterministic(&(*seed).into());
-        Ok((answer.into(), shared.into()))
+        let (answer, mut shared) = key.encapsulate_deterministic(&(*seed).into());
+        let kept = Zeroizing::new(shared.into());
+        shared.as_mut_slice().zeroize();
+        Ok((answer.into(), kept))
     }
 
-    fn kem_decapsulate(secret: &KemSecret, answer: &[u8; KEM_ANSWER_BYTES]) -> [u8; 32] {
-        secret.0.decapsulate(&(*answer).into()).into()
+    fn kem_decapsulate(secret: &KemSecret, answer: &[u8; KEM_ANSWER_BYTES]) -> Zeroizing<[u8; 32]> {
+        let mut shared = secret.0.decapsulate(&(*answer).into());
+        let kept = Zeroizing::new(shared.into());
+        shared.as_mut_slice().zeroize();
+        kept
     }
 
     fn sign_public(secret: &[u8; 32]) -> [u8; 32] {

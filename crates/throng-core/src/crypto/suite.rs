@@ -1,5 +1,7 @@
 //! The seam between protocol and primitives.
 
+use zeroize::Zeroizing;
+
 /// ML-KEM-768 encapsulation key, bytes (FIPS 203, table 3).
 pub const KEM_OFFER_BYTES: usize = 1184;
 /// ML-KEM-768 ciphertext, bytes (FIPS 203, table 3).
@@ -55,7 +57,7 @@ pub trait Suite: 'static {
     ///
     /// # Errors
     /// [`Forged`] if `public` is of small order, so that the outcome would not be secret.
-    fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<[u8; 32], Forged>;
+    fn dh(secret: &[u8; 32], public: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, Forged>;
 
     /// ML-KEM-768 key pair from 64 random bytes (FIPS 203: d and z).
     fn kem_generate(seed: &[u8; 64]) -> (Self::KemSecret, [u8; KEM_OFFER_BYTES]);
@@ -66,9 +68,9 @@ pub trait Suite: 'static {
     fn kem_encapsulate(
         offer: &[u8; KEM_OFFER_BYTES],
         seed: &[u8; 32],
-    ) -> Result<([u8; KEM_ANSWER_BYTES], [u8; 32]), Forged>;
+    ) -> Result<([u8; KEM_ANSWER_BYTES], Zeroizing<[u8; 32]>), Forged>;
     /// ML-KEM-768 decapsulation; a false ciphertext gives a secret that nobody else has.
-    fn kem_decapsulate(secret: &Self::KemSecret, answer: &[u8; KEM_ANSWER_BYTES]) -> [u8; 32];
+    fn kem_decapsulate(secret: &Self::KemSecret, answer: &[u8; KEM_ANSWER_BYTES]) -> Zeroizing<[u8; 32]>;
 
     /// Ed25519 public key of a secret (RFC 8032).
     fn sign_public(secret: &[u8; 32]) -> [u8; 32];

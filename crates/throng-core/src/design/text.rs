@@ -184,7 +184,7 @@ mod tests {
             ("hops = 2\nhops = 2", "`hops` is chosen twice"),
             ("mixing", "`mixing` is no choice: expected axis = value"),
             ("wire = 9\nshape = round", "is for version 9 of the wire"),
-            ("wire = 1", "is for version 1 of the wire, and this program speaks version 4"),
+            ("wire = 1", "is for version 1 of the wire, and this program speaks version 5"),
             ("format = 2", "this design has format 2, and this program knows 1"),
             ("route = loose", "expected free"),
         ] {

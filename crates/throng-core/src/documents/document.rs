@@ -503,7 +503,6 @@ pub(crate) mod tests {
         let secret = [3; 32];
         let description = Description {
             identity: NodeId(Portable::sign_public(&secret)),
-            link_key: [4; 32],
             family: None,
             capacity: 1000,
             addresses: vec![Scrubbed("10.1.0.1:9000".parse().unwrap())],

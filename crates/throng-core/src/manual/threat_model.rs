@@ -51,14 +51,15 @@
 //! ask nothing, so nothing is heard there; and whoever starts with a forged history, and only meets those who have it, sees nothing.
 //!
 //! **Somebody who seizes a running mix** finds the keys of the links and circuits that run, not those of the past: keys
-//! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)). So are the delays and orders of mixing and
+//! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)), and no other secret lives longer but the mix's
+//! identity, which opens nothing: it signs. With it the mix can be played until operators sign a document without it. So are the delays and orders of mixing and
 //! the padding of defences: what was mixed before cannot be put in order again. Slots of covered links and circuits are
 //! not, since when they were is on the wire anyway; nor is which slots of a client's covered circuit were loops.
 //!
 //! **The exit** sees destinations, and contents that are not encrypted by the application. It does not see who asks.
 //!
 //! **A recorder with a quantum computer**, later, needs to break X25519 *and* ML-KEM-768 to open what it recorded.
-//! (Symmetric keys have 128 bits. Who a node is, is proved with X25519 and Ed25519 alone: that must hold only now.)
+//! (Symmetric keys have 128 bits. Who a node is, is proved with Ed25519 alone: that must hold only now.)
 //!
 //! **A flood** of handshakes costs a responder a bounded number of them per second, for links and circuits together; above a few
 //! hundred, those from forged addresses cost one hash each, since a cookie is asked for first. All tables have bounds

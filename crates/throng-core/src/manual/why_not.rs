@@ -29,8 +29,16 @@
 //! **Why are keys of a link renewed by messages under the old ones, and not by a new link?** A link is a neighbour: its
 //! circuits, its slots and what is known of its silence would have to move from one to the other, and whoever watches would
 //! see handshakes where there are cells otherwise. Who holds the old keys could answer in the neighbour's name only with the
-//! neighbour's static key, as in any other handshake. (The one who asks is as anonymous as ever: stolen keys let a thief
+//! neighbour's identity, as in any other handshake. (The one who asks is as anonymous as ever: stolen keys let a thief
 //! renew them in a client's place.)
+//!
+//! **Why do mixes have no link keys, where Tor's relays have onion keys?** In ntor a static key proves who answers. It has to be in
+//! the relay's record, so it lives long or must be published again and again, and whoever takes it can answer in the relay's
+//! name. An identity's signature over what only the two ends know ([`handshake`](crate::crypto::Initiation)) proves the same:
+//! nothing has to be rotated, and every key of links and circuits lives as long as its link's session or its circuit. It is
+//! quicker for the mix (a signature costs half of an exponentiation), and answer and offer fill a cell alike. What is given up:
+//! with a static key, whoever could guess a mix's chance but does not have its keys still cannot read along; a signature does
+//! not help there. And it cannot be denied: an asker who keeps its own secrets can show others that the mix answered somebody.
 //!
 //! **Why is a neighbour asked at its new address before it is believed?** Who sits on the way can send its datagrams again
 //! from anywhere, and would move it away. QUIC does the same (RFC 9000, section 8.2).

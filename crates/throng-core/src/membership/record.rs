@@ -1,7 +1,7 @@
 //! A node's signed description of itself.
 //!
 //! ```text
-//! version u8 · families u8 (0 or 1) × (key 32, signature 64) · identity 32 · link key 32 · capacity u32 · from u64
+//! version u8 · families u8 (0 or 1) × (key 32, signature 64) · identity 32 · capacity u32 · from u64
 //! · until u64 · ports u8 × (first u16, last u16) · addresses u8 × (4 or 6 u8, address 4 or 16, port u16) · signature 64
 //! ```
 //!
@@ -20,8 +20,8 @@ use crate::scrubbed::Scrubbed;
 use crate::time::Time;
 use crate::wire::{Malformed, Reader};
 
-const VERSION: u8 = 2;
-const SIGNATURE_CONTEXT: &[u8] = b"throng record 2\0";
+const VERSION: u8 = 3;
+const SIGNATURE_CONTEXT: &[u8] = b"throng record 3\0";
 const FAMILY_CONTEXT: &[u8] = b"throng family 2\0";
 const SIGNATURE_BYTES: usize = 64;
 
@@ -30,8 +30,6 @@ const SIGNATURE_BYTES: usize = 64;
 pub struct Description {
     /// Its Ed25519 identity.
     pub identity: NodeId,
-    /// Its static X25519 key, for links and circuits.
-    pub link_key: [u8; 32],
     /// Whom it belongs to: no two mixes of a family are in one circuit.
     pub family: Option<Member>,
     /// What it can carry in each direction, in kbit/s, more than 0: paths choose it in proportion.
@@ -146,7 +144,6 @@ impl Description {
             out.extend_from_slice(signature);
         }
         out.extend_from_slice(&self.identity.0);
-        out.extend_from_slice(&self.link_key);
         out.extend_from_slice(&self.capacity.to_le_bytes());
         out.extend_from_slice(&self.from.as_nanos().to_le_bytes());
         out.extend_from_slice(&self.until.as_nanos().to_le_bytes());
@@ -180,7 +177,6 @@ impl Description {
             _ => return Err(Malformed),
         };
         let identity = NodeId(*fields.array()?);
-        let link_key = *fields.array()?;
         let capacity = match fields.u32()? {
             0 => return Err(Malformed),
             capacity => capacity,
@@ -213,8 +209,7 @@ impl Description {
                 Ok(Scrubbed(SocketAddr::new(ip, fields.u16()?)))
             })
             .collect();
-        let description =
-            Self { identity, link_key, family, capacity, addresses: addresses?, exit_ports, from, until };
+        let description = Self { identity, family, capacity, addresses: addresses?, exit_ports, from, until };
         // One record, one form: whatever reads differently than it writes is refused.
         if !fields.rest().is_empty() || description.write() != content {
             Err(Malformed)
@@ -234,7 +229,6 @@ mod tests {
         let secret = [3; 32];
         let description = Description {
             identity: NodeId(Portable::sign_public(&secret)),
-            link_key: [4; 32],
             family: Some(join_family::<Portable>(&[5; 32], NodeId(Portable::sign_public(&secret)))),
             capacity: 1000,
             addresses: vec![

@@ -38,7 +38,6 @@ pub(super) struct Common {
 pub(super) struct Me {
     pub(super) keys: NodeKeys,
     pub(super) id: NodeId,
-    pub(super) link_public: [u8; 32],
     pub(super) relays_for_others: bool,
     pub(super) is_exit: bool,
     /// What a client's cover may cost.
@@ -134,8 +133,8 @@ impl Cx<'_> {
         purpose: KeyUse,
         offer: &[u8; OFFER_BYTES],
     ) -> Result<(SessionSecret, Box<[u8; ANSWER_BYTES]>), Refused> {
-        let Me { keys, id, link_public, .. } = &*self.me;
-        Ok(answer::<S>(purpose, &id.0, keys.link_secret(), link_public, offer, &mut self.chance.keys)?)
+        let Me { keys, id, .. } = &*self.me;
+        Ok(answer::<S>(purpose, &id.0, keys.identity_secret(), offer, &mut self.chance.keys)?)
     }
 
     /// First hops to use at once. A covered link costs its rate, and which ones there are must not follow the load.

@@ -117,7 +117,6 @@ impl<S: Suite> Node<S> {
         };
         let me = Me {
             id: config.keys.id::<S>(),
-            link_public: config.keys.link_public::<S>(),
             keys: config.keys.clone(),
             relays_for_others: config.relays,
             is_exit: config.is_exit,

@@ -175,7 +175,6 @@ mod tests {
         let secret = [number; 32];
         let description = Description {
             identity: NodeId(Portable::sign_public(&secret)),
-            link_key: [number; 32],
             family: family
                 .map(|family| join_family::<Portable>(&[family; 32], NodeId(Portable::sign_public(&secret)))),
             capacity: 1000,

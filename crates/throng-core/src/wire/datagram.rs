@@ -21,7 +21,7 @@ pub const LINK_HEADER_BYTES: usize = 12;
 pub const LINK_TAG_BYTES: usize = 16;
 /// The wire's version, which a design names. A datagram of another one is refused and counted; words are only for whoever
 /// reads the network's document, since a stranger is to learn nothing.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 const ENVELOPE_BYTES: usize = 12;
 const CODES_BYTES: usize = 16 + 16;

@@ -91,7 +91,7 @@ impl Network {
         let mut relays = Vec::new();
         let mut members = Vec::new();
         for i in 0..plan.mixes {
-            let keys = NodeKeys::new(entropy::secret(), entropy::secret());
+            let keys = NodeKeys::new(entropy::secret());
             let socket = bind();
             let mut address = socket.local_addr().unwrap();
             if let Some(weather) = plan.weather {
@@ -101,7 +101,6 @@ impl Network {
             }
             let description = Description {
                 identity: keys.id::<Fast>(),
-                link_key: keys.link_public::<Fast>(),
                 family: None,
                 capacity: 1000,
                 addresses: vec![Scrubbed(address)],
@@ -169,7 +168,7 @@ fn bind() -> Socket {
 
 fn node(records: &[Arc<Record>]) -> NodeConfig {
     NodeConfig {
-        keys: NodeKeys::new(entropy::secret(), entropy::secret()),
+        keys: NodeKeys::new(entropy::secret()),
         design: Arc::default(),
         relays: false,
         is_exit: false,

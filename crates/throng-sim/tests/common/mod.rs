@@ -113,7 +113,7 @@ impl Network {
         let hosts =
             configs.iter().zip(1..).map(|(config, i)| world.add(address(i), config.clone())).collect();
         let client = NodeConfig {
-            keys: NodeKeys::new([200; 32], [201; 32]),
+            keys: NodeKeys::new([200; 32]),
             design,
             relays: false,
             is_exit: false,

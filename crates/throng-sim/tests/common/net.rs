@@ -65,7 +65,6 @@ impl Net {
         let config = self.config(Vec::new(), None);
         let description = Description {
             identity: config.keys.id::<Toy>(),
-            link_key: config.keys.link_public::<Toy>(),
             family: None,
             capacity: 1000,
             addresses: vec![Scrubbed(address)],
@@ -120,7 +119,7 @@ impl Net {
         let rules = PathRules::SamePrefixAllowed;
         let secret = Toy::hash(&[b"secret", &[self.seed], &self.nodes.len().to_le_bytes()]);
         NodeConfig {
-            keys: NodeKeys::new(secret, Toy::hash(&[b"link", &secret])),
+            keys: NodeKeys::new(secret),
             design: Arc::new(self.design.clone()),
             relays: circuits.is_none(),
             is_exit: circuits.is_none(),

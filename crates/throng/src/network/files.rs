@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use throng_core::NodeKeys;
 use throng_core::documents::Roots;
 use throng_net::exit::{DENIED_NETWORKS_MAX, Network};
 
@@ -91,14 +90,12 @@ pub(crate) struct ClientFile {
     pub(crate) cover_unmetered_only: bool,
 }
 
-/// A node's or an operator's secrets.
+/// The secret of a node's, an operator's or a family's identity.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeysFile {
     version: u32,
     identity: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    link: String,
 }
 
 impl RootsFile {
@@ -125,10 +122,9 @@ impl RootsFile {
     }
 }
 
-/// Writes a node's secrets.
-pub(crate) fn write_keys(path: &Path, identity: &[u8; 32], link: Option<&[u8; 32]>) -> Result<()> {
-    let link = link.map(|link| to_hex(link)).unwrap_or_default();
-    let file = KeysFile { version: FILE_VERSION, identity: to_hex(identity), link };
+/// Writes a secret.
+pub(crate) fn write_keys(path: &Path, identity: &[u8; 32]) -> Result<()> {
+    let file = KeysFile { version: FILE_VERSION, identity: to_hex(identity) };
     let text = toml::to_string(&file).context("writing TOML")?;
     disk::write_secret(
         path,
@@ -136,22 +132,8 @@ pub(crate) fn write_keys(path: &Path, identity: &[u8; 32], link: Option<&[u8; 32
     )
 }
 
-/// Reads a node's secrets.
-pub(crate) fn read_node_keys(path: &Path) -> Result<NodeKeys> {
-    let file = read_keys(path)?;
-    let link = from_hex(&file.link).with_context(|| format!("`link` in {}", path.display()))?;
-    Ok(NodeKeys::new(
-        from_hex(&file.identity).with_context(|| format!("`identity` in {}", path.display()))?,
-        link,
-    ))
-}
-
-/// Reads an operator's secret.
-pub(crate) fn read_operator_key(path: &Path) -> Result<[u8; 32]> {
-    from_hex(&read_keys(path)?.identity).with_context(|| format!("`identity` in {}", path.display()))
-}
-
-fn read_keys(path: &Path) -> Result<KeysFile> {
+/// Reads a secret.
+pub(crate) fn read_keys(path: &Path) -> Result<[u8; 32]> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -161,7 +143,8 @@ fn read_keys(path: &Path) -> Result<KeysFile> {
             bail!("{0} is readable by others: run `chmod 600 {0}`", path.display());
         }
     }
-    disk::read(path)
+    let file: KeysFile = disk::read(path)?;
+    from_hex(&file.identity).with_context(|| format!("`identity` in {}", path.display()))
 }
 
 pub(crate) fn to_hex(bytes: &[u8]) -> String {

@@ -108,7 +108,7 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
     let roots = Roots::new(options.name.clone(), operators, options.threshold.into())
         .context("--name must have 1 to 64 characters")?;
     for (secret, number) in secrets.iter().zip(1..) {
-        files::write_keys(&dir.join(format!("operator-{number}.keys")), secret, None)?;
+        files::write_keys(&dir.join(format!("operator-{number}.keys")), secret)?;
     }
     let records =
         (1..=options.mixes).map(|number| init_mix(dir, number, options, now)).collect::<Result<_>>()?;

@@ -51,9 +51,9 @@ pub(crate) fn run(command: &NetworkCommand) -> Result<()> {
 fn node_keys(path: &Path, file: &MixFile) -> Result<NodeKeys> {
     let keys = beside(path, &file.keys);
     if !keys.exists() {
-        files::write_keys(&keys, &entropy::secret(), Some(&entropy::secret()))?;
+        files::write_keys(&keys, &entropy::secret())?;
     }
-    files::read_node_keys(&keys)
+    Ok(NodeKeys::new(files::read_keys(&keys)?))
 }
 
 /// The signed record of the mix that a file describes. Makes its keys if there are none yet.
@@ -71,7 +71,6 @@ pub(crate) fn record(path: &Path, file: &MixFile, now: Time) -> Result<Record> {
     }
     let description = Description {
         identity: keys.id::<Fast>(),
-        link_key: keys.link_public::<Fast>(),
         family: family::read(&file.family, keys.id::<Fast>())
             .with_context(|| format!("`family` in {}", path.display()))?,
         capacity: file.capacity_kbps,

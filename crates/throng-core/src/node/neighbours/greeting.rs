@@ -21,18 +21,17 @@ use crate::time::Time;
 use crate::wire::datagram::{Datagram, Offer, offer_parts};
 use crate::wire::parts::{Gathering, Part};
 
-/// What keys the codes of offers to one responder. Everybody who knows its record has it.
+/// What keys the codes of offers to one responder. Everybody who knows its name has it.
 pub(crate) struct CodeKey([u8; 32]);
 
 impl CodeKey {
-    pub(crate) fn new<S: Suite>(identity: &[u8; 32], link_key: &[u8; 32]) -> Self {
-        Self(S::hash(&[b"throng offer code 1", identity, link_key]))
+    pub(crate) fn new<S: Suite>(identity: &[u8; 32]) -> Self {
+        Self(S::hash(&[b"throng offer code 2", identity]))
     }
 
     /// Of offers to this node.
     pub(crate) fn of<S: Suite>(record: &Record) -> Self {
-        let node = record.description();
-        Self::new::<S>(&node.identity.0, &node.link_key)
+        Self::new::<S>(&record.description().identity.0)
     }
 
     fn mac1<S: Suite>(&self, covered: &[u8]) -> [u8; 16] {
@@ -116,9 +115,9 @@ pub(crate) enum Reception {
 }
 
 impl Greeter {
-    pub(crate) fn new<S: Suite>(identity: &[u8; 32], link_key: &[u8; 32], rng: &mut Rng, now: Time) -> Self {
+    pub(crate) fn new<S: Suite>(identity: &[u8; 32], rng: &mut Rng, now: Time) -> Self {
         Self {
-            code: CodeKey::new::<S>(identity, link_key),
+            code: CodeKey::new::<S>(identity),
             secret: rng.bytes(),
             former_secret: rng.bytes(),
             changed: now,
@@ -218,7 +217,7 @@ mod tests {
         cookie: Option<&[u8; 16]>,
         rng: &mut Rng,
     ) -> Result<Reception, Refused> {
-        let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
+        let code = CodeKey::new::<Portable>(&[1; 32]);
         let mut datagram = [0; 1280];
         write_offer::<Portable>(&code, 7, (Part::WHOLE, &[9; OFFER_BYTES]), cookie, &mut datagram);
         let Ok(Datagram::Offer(offer)) = Datagram::parse(&datagram) else { panic!("an offer was written") };
@@ -229,7 +228,7 @@ mod tests {
     fn under_load_only_those_come_in_who_can_read_at_their_address() {
         let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
         let mut handshakes = Permits::new(HANDSHAKES_PER_SECOND_MAX, Time::ZERO);
-        let mut greeter = Greeter::new::<Portable>(&[1; 32], &[2; 32], &mut rng, Time::ZERO);
+        let mut greeter = Greeter::new::<Portable>(&[1; 32], &mut rng, Time::ZERO);
         for _ in 0..HANDSHAKES_PER_SECOND_CALM {
             assert!(matches!(
                 judged((&mut greeter, &mut handshakes), FROM, None, &mut rng),
@@ -241,7 +240,7 @@ mod tests {
         else {
             panic!("one more is asked for a cookie");
         };
-        let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
+        let code = CodeKey::new::<Portable>(&[1; 32]);
         let mac1 = offer_mac1::<Portable>(&code, 7, (Part::WHOLE, &[9; OFFER_BYTES]), 1280);
         let cookie = open_cookie::<Portable>(&code, &mac1, &nonce, &sealed, &tag).unwrap();
         assert!(matches!(
@@ -256,7 +255,7 @@ mod tests {
     fn who_does_not_know_our_keys_gets_silence() {
         let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
         let mut handshakes = Permits::new(HANDSHAKES_PER_SECOND_MAX, Time::ZERO);
-        let mut greeter = Greeter::new::<Portable>(&[3; 32], &[2; 32], &mut rng, Time::ZERO);
+        let mut greeter = Greeter::new::<Portable>(&[3; 32], &mut rng, Time::ZERO);
         assert_eq!(judged((&mut greeter, &mut handshakes), FROM, None, &mut rng), Err(Refused::Forged));
     }
 
@@ -264,8 +263,8 @@ mod tests {
     fn a_part_of_an_offer_lets_no_others_pass_uncounted() {
         let mut rng = Seed::from_bytes([0; 32]).rng(Purpose::Keys, 0);
         let mut handshakes = Permits::new(HANDSHAKES_PER_SECOND_MAX, Time::ZERO);
-        let mut greeter = Greeter::new::<Portable>(&[1; 32], &[2; 32], &mut rng, Time::ZERO);
-        let code = CodeKey::new::<Portable>(&[1; 32], &[2; 32]);
+        let mut greeter = Greeter::new::<Portable>(&[1; 32], &mut rng, Time::ZERO);
+        let code = CodeKey::new::<Portable>(&[1; 32]);
         let mut judge = |(part, bytes): (Part, &[u8]), length: usize| {
             let mut datagram = alloc::vec![0; length];
             write_offer::<Portable>(&code, 7, (part, bytes), None, &mut datagram);

@@ -158,7 +158,7 @@ impl<S: Suite> Neighbours<S> {
         let node = record.description();
         let peer = node.identity;
         let purpose = KeyUse::Link { initiator, responder };
-        let secret = opening.initiation.finish(purpose, &peer.0, &node.link_key, answer)?;
+        let secret = opening.initiation.finish(purpose, &peer.0, answer)?;
         // Of its addresses, the one that answered is the one that works.
         if link.paths.is_candidate(from) {
             link.paths.choose(from);

@@ -92,9 +92,7 @@ pub(super) enum Asked {
 impl<S: Suite> Neighbours<S> {
     pub(super) fn new(defences: Option<Arc<dyn Defences>>, cx: &mut Cx<'_>) -> Self {
         let relays = cx.me.relays_for_others;
-        let greeter = relays.then(|| {
-            Box::new(Greeter::new::<S>(&cx.me.id.0, &cx.me.link_public, &mut cx.chance.keys, cx.now))
-        });
+        let greeter = relays.then(|| Box::new(Greeter::new::<S>(&cx.me.id.0, &mut cx.chance.keys, cx.now)));
         let admittance = relays.then(|| Box::new(Admittance::new(&mut cx.chance.keys, cx.now)));
         let mut mesh = Due::NONE;
         if relays && cx.design.cover.mix_links != MixLinkCover::None {

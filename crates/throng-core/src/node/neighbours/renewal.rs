@@ -107,7 +107,7 @@ impl<S: Suite> Neighbours<S> {
         }
         let node = record.description();
         let purpose = KeyUse::Link { initiator, responder };
-        let secret = asked.initiation.finish(purpose, &node.identity.0, &node.link_key, answer)?;
+        let secret = asked.initiation.finish(purpose, &node.identity.0, answer)?;
         let change_at = asked.change_at(cx.now);
         let next = Session::new((initiator, responder), asked.side, &secret, change_at);
         self.links.set_renewal(key, Some(Renewal::Agreed { next, change_at }));

@@ -116,9 +116,8 @@ impl<S: Suite> Origins<S> {
             _ => None,
         };
         let finished = joined.and_then(|mix| {
-            let hop = mix.description();
-            let (identity, link_key) = (&hop.identity.0, &hop.link_key);
-            let secret = building.initiation.finish(KeyUse::Circuit, identity, link_key, answer);
+            let identity = &mix.description().identity.0;
+            let secret = building.initiation.finish(KeyUse::Circuit, identity, answer);
             secret.ok().map(|secret| (mix, secret))
         });
         let Some((mix, secret)) = finished else {

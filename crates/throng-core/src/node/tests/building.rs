@@ -51,7 +51,7 @@ fn client() -> SocketAddr {
 }
 
 fn keys(number: u8) -> NodeKeys {
-    NodeKeys::new([number; 32], [number + 100; 32])
+    NodeKeys::new([number; 32])
 }
 
 impl Net {
@@ -62,7 +62,6 @@ impl Net {
             .map(|number| {
                 let description = Description {
                     identity: keys(number).id::<Portable>(),
-                    link_key: keys(number).link_public::<Portable>(),
                     family: None,
                     capacity: 1000,
                     addresses: vec![Scrubbed(address(number))],

@@ -29,11 +29,11 @@ struct Circuit {
 
 fn handshake(rng: &mut Rng) -> (Layers<Portable>, Layers<Portable>) {
     let secret = [1; 32];
-    let public = Portable::dh_public(&secret);
+    let identity = Portable::sign_public(&secret);
     let initiation = Initiation::<Portable>::new(rng);
     let (theirs, reply) =
-        answer::<Portable>(KeyUse::Circuit, &[2; 32], &secret, &public, initiation.offer(), rng).unwrap();
-    let ours = initiation.finish(KeyUse::Circuit, &[2; 32], &public, &reply).unwrap();
+        answer::<Portable>(KeyUse::Circuit, &identity, &secret, initiation.offer(), rng).unwrap();
+    let ours = initiation.finish(KeyUse::Circuit, &identity, &reply).unwrap();
     (Layers::new(&ours), Layers::new(&theirs))
 }
 
@@ -68,7 +68,6 @@ fn mix(number: u8) -> Arc<Record> {
     let secret = [number + 1; 32];
     let description = Description {
         identity: NodeId(Portable::sign_public(&secret)),
-        link_key: [number; 32],
         family: None,
         capacity: 1,
         addresses: vec![Scrubbed(([10, 0, 0, number], 9000).into())],
