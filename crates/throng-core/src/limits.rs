@@ -52,6 +52,8 @@ pub const RECORDS_MAX: usize = 65_536;
 pub const LINKS_MAX: usize = 16_384;
 /// Most answered but unconfirmed handshakes at once, beside the links; over it the oldest goes.
 pub const LINKS_UNCONFIRMED_MAX: usize = 4096;
+/// Most handshakes for others that wait for their turn; over it the last one of whoever has most is dropped.
+pub const HANDSHAKES_WAITING_MAX: usize = 1024;
 /// Most circuits through a node; beyond it whoever has most gives one up.
 pub const RELAYED_CIRCUITS_MAX: usize = 65_536;
 /// Most of them that come from one narrow block of addresses (a /24, a /48), also where there is room: circuits go on to other

@@ -31,7 +31,10 @@ impl Running {
     /// What leaves, and to whom, and what the owner is told.
     fn step(&mut self, now: Time, input: Input<'_>) -> (Vec<(SocketAddr, Vec<u8>)>, Vec<Event>) {
         self.out.clear();
-        self.node.step(now, input, &mut self.out);
+        let mut wake = self.node.step(now, input, &mut self.out);
+        while wake <= now {
+            wake = self.node.step(now, Input::Wake, &mut self.out);
+        }
         let lanes = self.out.lanes().flat_map(|lane| {
             let datagrams = lane.datagrams.chunks(Geometry::DEFAULT.datagram());
             datagrams.map(move |datagram| (lane.to, datagram.to_vec()))

@@ -504,24 +504,23 @@ impl<S: Suite, W: Watcher> World<S, W> {
         }
     }
 
-    /// A timer fires late, never early. A host has one that counts.
+    /// A timer fires late, never early. A host has one that counts; none is needed by one that has something to do at once.
     fn wake_by(&mut self, id: HostId, wake: Time) {
         let host = &mut self.hosts[id.0];
         host.wants = wake;
-        if wake >= host.wakes_for {
+        if wake >= host.wakes_for && wake > self.now {
             return; // it wakes before, and looks again
         }
         let draws = self.chance.of(For::Lateness, host.owner);
-        let late = if self.wire.lateness.is_zero() {
-            Duration::ZERO
-        } else {
-            share(self.wire.lateness, draws.bits(host.woken))
+        let late = match self.wire.lateness {
+            Duration::ZERO => Duration::ZERO,
+            most => share(most, draws.bits(host.woken)),
         };
         host.woken += 1;
         host.wakes_for = wake;
         let busy = self.wire.busy_lateness.mul_f64(host.work.share());
         let slow = host.limits.as_ref().map_or(Duration::ZERO, |limits| limits.slow);
-        host.wakes = wake.max(self.now) + late + busy + slow;
+        host.wakes = if wake > self.now { wake + late + busy + slow } else { self.now };
         let order = draws.bits(host.woken << 32);
         self.queue.push(host.wakes.as_nanos(), order, Happening::Wakes(id.0 as u32));
     }

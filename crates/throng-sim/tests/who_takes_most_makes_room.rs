@@ -135,12 +135,41 @@ fn a_link_counts_only_where_its_answer_went() {
     let mut answer_to = |from: SocketAddr| {
         let mut answers = VecDeque::new();
         net.step(mix, Some((from, offer.clone())), &mut answers);
+        net.step(mix, None, &mut answers); // it answers when there is nothing else to do
         answers.pop_front().expect("an answer")
     };
     let (forged, ours) = (answer_to(in_one_block(1)), answer_to(own));
     assert_eq!((forged.1, ours.1), (in_one_block(1), own), "each answer goes where its offer came from");
     assert_ne!(forged.2, ours.2, "and is of another handshake: who confirms one has not confirmed the other");
     assert_eq!(answer_to(own).2, ours.2, "an offer that comes again is answered again");
+}
+
+#[test]
+fn a_mix_does_one_handshake_at_a_time_and_a_stranger_does_not_wait_for_a_crowd() {
+    let mut net = Net::new(1);
+    let (mix, record) = net.mix("9.0.0.1:9000", Vec::new());
+    let clients: Vec<usize> = (0..40)
+        .map(|number| if number < 39 { in_one_block(number) } else { home(1) })
+        .map(|at| net.client(at, 1, &[Arc::clone(&record)]))
+        .collect();
+    let mut said = VecDeque::new();
+    for client in clients {
+        let mut offers = VecDeque::new();
+        net.step(client, None, &mut offers);
+        let (from, _, offer) = offers.pop_front().expect("an offer");
+        net.step(mix, Some((from, offer)), &mut said);
+    }
+    assert_eq!(said.len(), 0, "whatever comes goes before the work that it makes");
+    let answered = (0..40).map(|_| {
+        net.step(mix, None, &mut said);
+        assert_eq!(said.len(), 1);
+        said.pop_front().expect("an answer").1
+    });
+    assert_eq!(
+        answered.take(3).position(|to| to == home(1)),
+        Some(1),
+        "the crowd's second one comes after it"
+    );
 }
 
 #[test]

@@ -94,10 +94,12 @@ mod tests {
     fn a_file_of_another_version_is_refused_with_the_way_out_whatever_else_is_in_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("roots.toml");
-        fs::write(&path, "version = 2\nsomething = \"new\"\n").unwrap();
+        let other = FILE_VERSION + 1;
+        fs::write(&path, format!("version = {other}\nsomething = \"new\"\n")).unwrap();
         let why = read::<toml::Table>(&path).unwrap_err().to_string();
         assert!(
-            why.contains("roots.toml has format version 2") && why.contains("use the version of Throng"),
+            why.contains(&format!("roots.toml has format version {other}"))
+                && why.contains("use the version of Throng"),
             "{why}"
         );
     }

@@ -7,7 +7,7 @@ use crate::id::NodeId;
 /// For whom something is counted: a mix that we know, or where somebody was proved to be.
 ///
 /// It is a way down a tree: the class, and in it three blocks, each a part of the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Party {
     class: Class,
     blocks: [u128; 3],
@@ -52,6 +52,12 @@ impl Party {
     /// Whether it is a mix that we know.
     pub(crate) fn is_mix(self) -> bool {
         self.class == Class::Mixes
+    }
+
+    /// All that share its narrow block of addresses, as one; a mix is itself.
+    pub(super) fn narrow(self) -> Self {
+        let [wide, narrow, _] = self.blocks;
+        Self { class: self.class, blocks: [wide, narrow, narrow] }
     }
 
     /// The way from the top to itself.

@@ -1,9 +1,10 @@
 //! What happens when a circuit is set up, grows, or ends: it concerns the circuit's own room and its neighbours.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use super::context::Cx;
-use super::neighbours::{Asked, Reach};
+use super::neighbours::{Asked, Owed, Reach};
 use super::origins::Build;
 use super::relays::{ExtendRequest, Extension, To};
 use super::rooms::Rooms;
@@ -33,15 +34,50 @@ impl<S: Suite> Rooms<S> {
             return Err(Refused::NotAMix);
         }
         match self.neighbours.asked_for_circuit(link, name, cx)? {
-            Asked::Again(End::Previous(relay)) => {
-                return self.relays.answer_again(relay, offer, cx);
+            Asked::Again(End::Previous(relay)) => self.relays.answer_again(relay, offer, cx),
+            Asked::Again(_) => Err(Refused::OutOfPlace),
+            Asked::New { is_granted: true } => {
+                let owed = Owed::Circuit { link, name, offer: Box::new(*offer) };
+                if let Some(Owed::Circuit { link, name, .. }) = self.neighbours.owe(link, owed) {
+                    cx.say(link, &Control::Destroy { circuit: name, why: Ended::Busy });
+                }
+                Ok(())
             }
-            Asked::Again(_) => return Err(Refused::OutOfPlace),
-            Asked::New { is_granted } if is_granted && self.make_room(link, cx) => {}
-            Asked::New { .. } => {
-                cx.say(link, &Control::Destroy { circuit: name, why: Ended::Busy });
-                return Err(Refused::TooMany);
+            Asked::New { is_granted: false } => self.refuse_circuit(link, name, cx),
+        }
+    }
+
+    fn refuse_circuit(&self, link: NeighbourKey, name: u32, cx: &mut Cx<'_>) -> Result<(), Refused> {
+        cx.say(link, &Control::Destroy { circuit: name, why: Ended::Busy });
+        Err(Refused::TooMany)
+    }
+
+    /// Does one of the handshakes that others may have us do: cells that came meanwhile went first.
+    pub(super) fn answer_one(&mut self, cx: &mut Cx<'_>) -> Result<(), Refused> {
+        match self.neighbours.next_owed() {
+            Some(Owed::Link { from, initiator, offer, known_by }) => {
+                self.neighbours.answer_offer((from, initiator), &offer, known_by, cx)
             }
+            Some(Owed::Renewal { link, theirs, offer }) => {
+                self.neighbours.answer_renewal(link, theirs, &offer, cx)
+            }
+            Some(Owed::Circuit { link, name, offer }) => self.join(link, name, &offer, cx),
+            None => Ok(()),
+        }
+    }
+
+    /// Joins a circuit of a neighbour, unless that was done meanwhile.
+    fn join(
+        &mut self,
+        link: NeighbourKey,
+        name: u32,
+        offer: &[u8; OFFER_BYTES],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        match self.neighbours.circuit(link, name) {
+            Err(Refused::UnknownCircuit) if self.make_room(link, cx) => {}
+            Err(Refused::UnknownCircuit) => return self.refuse_circuit(link, name, cx),
+            known => return known.map(|_| ()),
         }
         let (secret, answer) = cx.answer::<S>(KeyUse::Circuit, offer)?;
         let relay = self.relays.begin((link, name), Layers::new(&secret), offer, &answer, cx);

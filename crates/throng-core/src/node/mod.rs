@@ -152,7 +152,11 @@ impl<S: Suite> Node<S> {
         let cx = &mut common.at(now, out);
 
         match input {
-            Input::Wake => {}
+            Input::Wake => {
+                if let Err(why) = rooms.answer_one(cx) {
+                    cx.counts.refuse(why);
+                }
+            }
             Input::Datagram { from, bytes } => {
                 if let Err(why) = rooms.receive(from, bytes, cx) {
                     cx.counts.refuse(why); // the peer learns nothing
@@ -186,6 +190,9 @@ impl<S: Suite> Node<S> {
 
     /// When the node wants to be woken.
     pub fn next_wake(&self) -> Time {
+        if self.rooms.neighbours.owes() {
+            return self.common.last;
+        }
         self.common.timers.next().min(self.rooms.hold.wake()).min(self.common.slots.wake())
     }
 

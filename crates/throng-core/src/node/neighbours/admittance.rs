@@ -2,17 +2,19 @@
 //!
 //! A link counts from the moment on when its address is proved; before that, only the work for its handshake does.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 use super::Neighbours;
 use super::neighbour::Who;
-use crate::admission::{Among, Party, Permits, Shares};
+use crate::admission::{Among, FairQueue, Party, Permits, Shares};
 use crate::cover::Rate;
-use crate::crypto::Suite;
+use crate::crypto::{OFFER_BYTES, Suite};
 use crate::id::{End, NeighbourKey, RelayKey};
-use crate::limits::{CIRCUITS_PER_BLOCK_MAX, HANDSHAKES_PER_SECOND_MAX, LINKS_MAX};
+use crate::limits::{CIRCUITS_PER_BLOCK_MAX, HANDSHAKES_PER_SECOND_MAX, HANDSHAKES_WAITING_MAX, LINKS_MAX};
 use crate::membership::View;
 use crate::node::context::Cx;
 use crate::rng::Rng;
@@ -27,6 +29,23 @@ pub(super) struct Admittance {
     /// little must not take much from others.
     cover: Shares<NeighbourKey>,
     pub(super) handshakes: Permits,
+    owed: FairQueue<Owed>,
+}
+
+/// A handshake that somebody may have us do. It is done when there is nothing else to do: until then cells pass by.
+pub(in crate::node) enum Owed {
+    /// For a link, to whom is there.
+    Link {
+        from: SocketAddr,
+        initiator: u32,
+        offer: Box<[u8; OFFER_BYTES]>,
+        /// The hash of all that.
+        known_by: [u8; 32],
+    },
+    /// For other keys of a link, which the neighbour calls so.
+    Renewal { link: NeighbourKey, theirs: u32, offer: Box<[u8; OFFER_BYTES]> },
+    /// For a circuit that the neighbour calls so.
+    Circuit { link: NeighbourKey, name: u32, offer: Box<[u8; OFFER_BYTES]> },
 }
 
 impl Admittance {
@@ -36,6 +55,7 @@ impl Admittance {
             circuits: Shares::new(chance.fork()),
             cover: Shares::new(chance.fork()),
             handshakes: Permits::new(HANDSHAKES_PER_SECOND_MAX, now),
+            owed: FairQueue::new(HANDSHAKES_WAITING_MAX),
         }
     }
 
@@ -43,6 +63,11 @@ impl Admittance {
         self.links.assign(link, party);
         self.circuits.assign(link, party);
         self.cover.assign(link, party);
+    }
+
+    /// Lets a handshake wait for a party's turn. If too many wait, one is returned that will not be done.
+    pub(super) fn owe(&mut self, party: Party, owed: Owed) -> Option<Owed> {
+        self.owed.push(party, owed)
     }
 
     pub(super) fn is_known_mix(&self, link: NeighbourKey) -> bool {
@@ -137,6 +162,23 @@ impl<S: Suite> Neighbours<S> {
         let Some(admittance) = &mut self.admittance else { return true };
         let Some(party) = admittance.links.party(key) else { return false };
         admittance.handshakes.take(party, &mut cx.chance.keys, cx.now)
+    }
+
+    /// Lets a neighbour's handshake wait for its turn. If too many wait, one is returned that will not be done.
+    pub(in crate::node) fn owe(&mut self, key: NeighbourKey, owed: Owed) -> Option<Owed> {
+        let admittance = self.admittance.as_mut()?;
+        let party = admittance.links.party(key)?;
+        admittance.owe(party, owed)
+    }
+
+    /// The handshake whose turn it is.
+    pub(in crate::node) fn next_owed(&mut self) -> Option<Owed> {
+        self.admittance.as_mut()?.owed.pop()
+    }
+
+    /// Whether a handshake waits.
+    pub(in crate::node) fn owes(&self) -> bool {
+        self.admittance.as_ref().is_some_and(|admittance| !admittance.owed.is_empty())
     }
 
     /// A client's link is to be covered at this rate: so many are as we may spend that on, and whoever has most makes room. One that

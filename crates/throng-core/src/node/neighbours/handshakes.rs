@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use super::Neighbours;
+use super::admittance::Owed;
 use super::greeting::{CodeKey, Reception, address_bytes, offer_mac1, open_cookie, write_offer};
 use super::neighbour::{Neighbour, Stage, Unconfirmed};
 use super::paths::Paths;
@@ -96,22 +97,28 @@ impl<S: Suite> Neighbours<S> {
         };
         // With where it came from: the answer goes there and nowhere else, so whoever confirms it is there.
         let known_by = S::hash(&[&initiator.to_le_bytes(), &address_bytes(from), &whole[..]]);
-        let key = match self.links.by_offer(&known_by) {
-            Some(known) => known,
-            None => self.answer_offer(from, initiator, &whole, known_by, cx)?,
-        };
-        self.send_answer(key, from, initiator, cx);
+        match self.links.by_offer(&known_by) {
+            Some(known) => self.send_answer(known, from, initiator, cx),
+            None => {
+                // Whoever is dropped for it asks again.
+                let _ = admittance
+                    .owe(Party::at(from.ip()), Owed::Link { from, initiator, offer: whole, known_by });
+            }
+        }
         Ok(())
     }
 
-    fn answer_offer(
+    /// Answers an offer, unless that was done meanwhile.
+    pub(in crate::node) fn answer_offer(
         &mut self,
-        from: SocketAddr,
-        initiator: u32,
+        (from, initiator): (SocketAddr, u32),
         offer: &[u8; OFFER_BYTES],
         known_by: [u8; 32],
         cx: &mut Cx<'_>,
-    ) -> Result<NeighbourKey, Refused> {
+    ) -> Result<(), Refused> {
+        if self.links.by_offer(&known_by).is_some() {
+            return Ok(());
+        }
         if let Some(oldest) = self.links.overfull() {
             self.drop_link(oldest, Ended::Busy, cx);
         }
@@ -123,7 +130,8 @@ impl<S: Suite> Neighbours<S> {
         let neighbour = Neighbour::from(Paths::at(from), unconfirmed, session, cx.now);
         let key = self.links.insert(ours, neighbour);
         self.look(key, cx);
-        Ok(key)
+        self.send_answer(key, from, initiator, cx);
+        Ok(())
     }
 
     fn send_answer(&mut self, key: NeighbourKey, to: SocketAddr, initiator: u32, cx: &mut Cx<'_>) {

@@ -23,6 +23,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use self::admittance::Admittance;
+pub(super) use self::admittance::Owed;
 use self::demand::CommonRate;
 use self::greeting::Greeter;
 use self::keys::Opened;

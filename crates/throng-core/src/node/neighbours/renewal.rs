@@ -6,7 +6,10 @@
 //! are opened for a while. In covered links offer and answer wait behind other cells: if the keys changed with the answer,
 //! the number of the session, which everybody sees, would change later where there is much to do.
 
+use alloc::boxed::Box;
+
 use super::Neighbours;
+use super::admittance::Owed;
 use super::keys::{AnsweredRenewal, AskedRenewal, Renewal};
 use super::neighbour::Neighbour;
 use super::session::{Session, Side};
@@ -75,18 +78,41 @@ impl<S: Suite> Neighbours<S> {
             if !may_prove || !self.is_permitted(key, cx) {
                 return Err(Refused::TooMany);
             }
-            let ours = self.links.fresh_session(&mut cx.chance.keys);
-            let purpose = KeyUse::Link { initiator: theirs, responder: ours };
-            let (secret, answer) = cx.answer::<S>(purpose, offer)?;
-            let next = Session::new((ours, theirs), Side::Responder, &secret, cx.now);
-            let answered = AnsweredRenewal { next, theirs, offer: *offer, answer };
-            self.links.set_renewal(key, Some(Renewal::Answered(answered)));
+            // Whoever is dropped for it asks again.
+            let _ = self.owe(key, Owed::Renewal { link: key, theirs, offer: Box::new(*offer) });
+            return Ok(());
         }
+        self.say_renewed(key, cx);
+        Ok(())
+    }
+
+    /// Answers the neighbour's offer of other keys.
+    pub(in crate::node) fn answer_renewal(
+        &mut self,
+        key: NeighbourKey,
+        theirs: u32,
+        offer: &[u8; OFFER_BYTES],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let link = self.links.get(key).ok_or(Refused::UnknownSession)?;
+        if link.is_initiator() || matches!(link.keys.renewal.as_deref(), Some(Renewal::Changed { .. })) {
+            return Err(Refused::OutOfPlace);
+        }
+        let ours = self.links.fresh_session(&mut cx.chance.keys);
+        let purpose = KeyUse::Link { initiator: theirs, responder: ours };
+        let (secret, answer) = cx.answer::<S>(purpose, offer)?;
+        let next = Session::new((ours, theirs), Side::Responder, &secret, cx.now);
+        let answered = AnsweredRenewal { next, theirs, offer: *offer, answer };
+        self.links.set_renewal(key, Some(Renewal::Answered(answered)));
+        self.say_renewed(key, cx);
+        Ok(())
+    }
+
+    fn say_renewed(&self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let renewal = self.links.get(key).and_then(|link| link.keys.renewal.as_deref());
         if let Some(Renewal::Answered(AnsweredRenewal { next, theirs, answer, .. })) = renewal {
             cx.say_at_once(key, &Control::Renewed { initiator: *theirs, responder: next.ours, answer });
         }
-        Ok(())
     }
 
     /// Our offer of other keys was answered.
