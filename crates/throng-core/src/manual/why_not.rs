@@ -40,5 +40,10 @@
 //! with a static key, whoever could guess a mix's chance but does not have its keys still cannot read along; a signature does
 //! not help there. And it cannot be denied: an asker who keeps its own secrets can show others that the mix answered somebody.
 //!
+//! **Why does a capacity that nobody has measured count up to eight medians?** Whoever boasts gains by it. But where lines differ
+//! as homes' lines do, the few good ones have to carry most: with claims that counted up to two medians, and above that only as
+//! far as circuits of one's own were seen to carry, 66 ± 14 exchanges were done in `scenarios/come-and-go.toml` instead of
+//! 107 ± 19 (24 seeds). A client sees too little of a mix to measure it; its neighbours will have to.
+//!
 //! **Why is a neighbour asked at its new address before it is believed?** Who sits on the way can send its datagrams again
 //! from anywhere, and would move it away. QUIC does the same (RFC 9000, section 8.2).
