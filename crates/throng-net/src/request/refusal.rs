@@ -33,11 +33,15 @@ pub enum Refusal {
     Malformed,
     /// The request was understood, but is not offered.
     Unsupported,
+    /// The server's answer is not HTTP as we understand it. (Only a proxy says so.)
+    AnswerMalformed,
+    /// The server closed the connection without an answer. (Only a proxy says so.)
+    NoAnswer,
 }
 
 impl Refusal {
     /// All of them, in the order of their codes (from 0).
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Failed,
         Self::Policy,
         Self::NameNotFound,
@@ -52,6 +56,8 @@ impl Refusal {
         Self::Busy,
         Self::Malformed,
         Self::Unsupported,
+        Self::AnswerMalformed,
+        Self::NoAnswer,
     ];
 
     /// The byte on the wire.
@@ -78,7 +84,9 @@ impl Refusal {
             | Self::CircuitLost
             | Self::NotAnExit
             | Self::Busy
-            | Self::Malformed => 0x01,
+            | Self::Malformed
+            | Self::AnswerMalformed
+            | Self::NoAnswer => 0x01,
         }
     }
 
@@ -95,7 +103,9 @@ impl Refusal {
             | Self::HostUnreachable
             | Self::NetworkUnreachable
             | Self::CircuitLost
-            | Self::NotAnExit => 502,
+            | Self::NotAnExit
+            | Self::AnswerMalformed
+            | Self::NoAnswer => 502,
             Self::NoCircuit | Self::Busy => 503,
             Self::TimedOut => 504,
         }
@@ -119,6 +129,8 @@ impl fmt::Display for Refusal {
             Self::Busy => "Too many connections at once; try again in a moment.",
             Self::Malformed => "The request could not be understood.",
             Self::Unsupported => "The request is of a kind that is not offered.",
+            Self::AnswerMalformed => "The server's answer is not HTTP that can be understood, or too long.",
+            Self::NoAnswer => "The server closed the connection without an answer.",
         })
     }
 }
