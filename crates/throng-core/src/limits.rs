@@ -116,7 +116,7 @@ pub const CIRCUIT_GAP_MAX: u32 = 16_384;
 
 /// Handshakes per second above which a responder asks for a cookie first.
 pub const HANDSHAKES_PER_SECOND_CALM: u32 = 400;
-/// Handshakes per second that a mix does at all, for links and circuits. Each costs it some 0.35 ms.
+/// Handshakes per second that a mix does at all, for links and circuits. Each costs it some 0.15 ms.
 pub const HANDSHAKES_PER_SECOND_MAX: u32 = 2000;
 /// Hops per second of which a mix never heard and to which it links, for one circuit each.
 pub const STRANGERS_PER_SECOND_MAX: u32 = 20;

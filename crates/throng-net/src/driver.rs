@@ -216,7 +216,7 @@ impl Running {
                 Err(_) => {}
             }
             now = clock.now();
-            if now >= *wake {
+            if now >= node.due() {
                 break; // what is to be decided before a slot does not wait for all that arrives
             }
         }
@@ -244,7 +244,8 @@ impl Running {
             };
             *wake = node.step(now, Input::Command(command), outbox);
         }
-        turn
+        // It does a handshake for others in each turn; between them whoever else is here has his, and what arrives is read.
+        if node.owes() { TurnEnd::Busy } else { turn }
     }
 
     /// Sends and hands on what came out.

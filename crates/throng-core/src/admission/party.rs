@@ -49,6 +49,11 @@ impl Party {
         }
     }
 
+    /// Whoever says to be somewhere, which anybody could say: one for all of them.
+    pub(crate) fn unproved() -> Self {
+        Self { class: Class::Strangers, blocks: [u128::MAX; 3] }
+    }
+
     /// Whether it is a mix that we know.
     pub(crate) fn is_mix(self) -> bool {
         self.class == Class::Mixes

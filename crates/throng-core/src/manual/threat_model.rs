@@ -27,6 +27,7 @@
 //! what mixes in the same process observe. Some things can still be asked. Where links are not covered, the first circuit from
 //! one mix to another takes a turn longer if nobody went there within five minutes. Whoever fills a bound finds out how
 //! much of it others have: the circuits of his own block of addresses at a mix, or the covered links and circuits there.
+//! Where cells leave at once, the answers to a burst of handshakes show by their gaps when others' were done meanwhile.
 //! The names that an exit looked up last are kept for all of its users, so the time of an answer tells that somebody asked.
 //!
 //! **The first and the last hop together**, in one hand, link a client with its destination. Path rules

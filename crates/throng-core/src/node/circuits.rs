@@ -1,6 +1,5 @@
 //! What happens when a circuit is set up, grows, or ends: it concerns the circuit's own room and its neighbours.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use super::context::Cx;
@@ -33,16 +32,14 @@ impl<S: Suite> Rooms<S> {
         if !cx.me.relays_for_others {
             return Err(Refused::NotAMix);
         }
+        let owed = Owed::Circuit { link, name };
+        if self.neighbours.is_owed(&owed, offer)? {
+            return Ok(());
+        }
         match self.neighbours.asked_for_circuit(link, name, cx)? {
             Asked::Again(End::Previous(relay)) => self.relays.answer_again(relay, offer, cx),
             Asked::Again(_) => Err(Refused::OutOfPlace),
-            Asked::New { is_granted: true } => {
-                let owed = Owed::Circuit { link, name, offer: Box::new(*offer) };
-                if let Some(Owed::Circuit { link, name, .. }) = self.neighbours.owe(link, owed) {
-                    cx.say(link, &Control::Destroy { circuit: name, why: Ended::Busy });
-                }
-                Ok(())
-            }
+            Asked::New { is_granted: true } => self.neighbours.owe_neighbour(link, owed, offer, cx),
             Asked::New { is_granted: false } => self.refuse_circuit(link, name, cx),
         }
     }
@@ -52,16 +49,16 @@ impl<S: Suite> Rooms<S> {
         Err(Refused::TooMany)
     }
 
-    /// Does one of the handshakes that others may have us do: cells that came meanwhile went first.
+    /// Does one of the handshakes that others may have us do.
     pub(super) fn answer_one(&mut self, cx: &mut Cx<'_>) -> Result<(), Refused> {
         match self.neighbours.next_owed() {
-            Some(Owed::Link { from, initiator, offer, known_by }) => {
+            Some((Owed::Link { from, initiator, known_by }, offer)) => {
                 self.neighbours.answer_offer((from, initiator), &offer, known_by, cx)
             }
-            Some(Owed::Renewal { link, theirs, offer }) => {
+            Some((Owed::Renewal { link, theirs }, offer)) => {
                 self.neighbours.answer_renewal(link, theirs, &offer, cx)
             }
-            Some(Owed::Circuit { link, name, offer }) => self.join(link, name, &offer, cx),
+            Some((Owed::Circuit { link, name }, offer)) => self.join(link, name, &offer, cx),
             None => Ok(()),
         }
     }

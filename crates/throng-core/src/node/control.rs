@@ -31,13 +31,11 @@ impl<S: Suite> Rooms<S> {
             Control::Created { circuit, answer } => {
                 self.joined(link, circuit, answer, cx)?;
             }
-            Control::Destroy { circuit, why } => {
-                let end = self.neighbours.destroyed(link, circuit)?;
-                match end {
-                    End::Origin(origin) => self.origins.let_down(origin, why, cx),
-                    End::Previous(_) | End::Next(_) => self.end(end, why, cx),
-                }
-            }
+            Control::Destroy { circuit, why } => match self.neighbours.destroyed(link, circuit)? {
+                Some(End::Origin(origin)) => self.origins.let_down(origin, why, cx),
+                Some(end) => self.end(end, why, cx),
+                None => {}
+            },
             Control::Holding(what) => self.members.hear(link, self.neighbours.peer(link), what, cx)?,
             Control::Want { digest, part } => self.give_part(link, digest, part, cx)?,
             Control::Part { digest, part, bytes } => {

@@ -80,6 +80,7 @@ impl<S: Suite> Rooms<S> {
     /// Ends everything, so that neighbours need not wait for silence.
     pub(super) fn leave(&mut self, cx: &mut Cx<'_>) {
         cx.me.relays_for_others = false;
+        self.neighbours.owe_nobody();
         self.origins.retire(cx);
         self.relays.end_all(Ended::Leaving, cx);
         self.origins.leave(cx);

@@ -190,9 +190,16 @@ impl<S: Suite> Node<S> {
 
     /// When the node wants to be woken.
     pub fn next_wake(&self) -> Time {
-        if self.rooms.neighbours.owes() {
-            return self.common.last;
-        }
+        if self.owes() { self.common.last } else { self.due() }
+    }
+
+    /// Whether it has handshakes to do for others: one each time that it is woken.
+    pub fn owes(&self) -> bool {
+        self.rooms.neighbours.owes()
+    }
+
+    /// When it has something to do that does not wait.
+    pub fn due(&self) -> Time {
         self.common.timers.next().min(self.rooms.hold.wake()).min(self.common.slots.wake())
     }
 

@@ -38,6 +38,8 @@ pub struct Net {
     pub design: Design,
     /// Nodes between which nothing passes.
     pub apart: BTreeSet<(usize, usize)>,
+    /// A node that comes so late to what it could do at once.
+    pub late: Option<(usize, Duration)>,
 }
 
 impl Net {
@@ -56,6 +58,7 @@ impl Net {
             mistrusted: Vec::new(),
             design: Design::default(),
             apart: BTreeSet::new(),
+            late: None,
         }
     }
 
@@ -211,6 +214,10 @@ impl Net {
                 _ => {}
             }
         }
+        let wake = match self.late {
+            Some((late, by)) if late == number && wake <= self.now => self.now + by,
+            _ => wake,
+        };
         self.wakes.push(Reverse((wake, number)));
     }
 }

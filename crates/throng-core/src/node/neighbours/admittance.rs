@@ -17,9 +17,10 @@ use crate::id::{End, NeighbourKey, RelayKey};
 use crate::limits::{CIRCUITS_PER_BLOCK_MAX, HANDSHAKES_PER_SECOND_MAX, HANDSHAKES_WAITING_MAX, LINKS_MAX};
 use crate::membership::View;
 use crate::node::context::Cx;
+use crate::refused::Refused;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::control::Ended;
+use crate::wire::control::{Control, Ended};
 
 /// What others hold here, and what is done for them.
 pub(super) struct Admittance {
@@ -29,23 +30,18 @@ pub(super) struct Admittance {
     /// little must not take much from others.
     cover: Shares<NeighbourKey>,
     pub(super) handshakes: Permits,
-    owed: FairQueue<Owed>,
+    owed: FairQueue<Owed, Box<[u8; OFFER_BYTES]>>,
 }
 
-/// A handshake that somebody may have us do. It is done when there is nothing else to do: until then cells pass by.
+/// A handshake that somebody may have us do: which one. One is done each time that the host wakes us, and cells pass the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::node) enum Owed {
-    /// For a link, to whom is there.
-    Link {
-        from: SocketAddr,
-        initiator: u32,
-        offer: Box<[u8; OFFER_BYTES]>,
-        /// The hash of all that.
-        known_by: [u8; 32],
-    },
+    /// For a link, to whom is there; known by the hash of that and the offer.
+    Link { from: SocketAddr, initiator: u32, known_by: [u8; 32] },
     /// For other keys of a link, which the neighbour calls so.
-    Renewal { link: NeighbourKey, theirs: u32, offer: Box<[u8; OFFER_BYTES]> },
+    Renewal { link: NeighbourKey, theirs: u32 },
     /// For a circuit that the neighbour calls so.
-    Circuit { link: NeighbourKey, name: u32, offer: Box<[u8; OFFER_BYTES]> },
+    Circuit { link: NeighbourKey, name: u32 },
 }
 
 impl Admittance {
@@ -63,11 +59,6 @@ impl Admittance {
         self.links.assign(link, party);
         self.circuits.assign(link, party);
         self.cover.assign(link, party);
-    }
-
-    /// Lets a handshake wait for a party's turn. If too many wait, one is returned that will not be done.
-    pub(super) fn owe(&mut self, party: Party, owed: Owed) -> Option<Owed> {
-        self.owed.push(party, owed)
     }
 
     pub(super) fn is_known_mix(&self, link: NeighbourKey) -> bool {
@@ -164,16 +155,57 @@ impl<S: Suite> Neighbours<S> {
         admittance.handshakes.take(party, &mut cx.chance.keys, cx.now)
     }
 
-    /// Lets a neighbour's handshake wait for its turn. If too many wait, one is returned that will not be done.
-    pub(in crate::node) fn owe(&mut self, key: NeighbourKey, owed: Owed) -> Option<Owed> {
-        let admittance = self.admittance.as_mut()?;
-        let party = admittance.links.party(key)?;
-        admittance.owe(party, owed)
+    /// Lets a handshake wait for a party's turn. If too many wait, one is not done; who asked for a circuit is told.
+    pub(super) fn owe(&mut self, party: Party, owed: Owed, offer: Box<[u8; OFFER_BYTES]>, cx: &mut Cx<'_>) {
+        let Some(admittance) = &mut self.admittance else { return };
+        let Some((dropped, _)) = admittance.owed.push(party, owed, offer) else { return };
+        cx.counts.refuse(Refused::TooMany);
+        if let Owed::Circuit { link, name } = dropped {
+            cx.say(link, &Control::Destroy { circuit: name, why: Ended::Busy });
+        }
     }
 
-    /// The handshake whose turn it is.
-    pub(in crate::node) fn next_owed(&mut self) -> Option<Owed> {
-        self.admittance.as_mut()?.owed.pop()
+    /// The same, for a neighbour's party.
+    pub(in crate::node) fn owe_neighbour(
+        &mut self,
+        key: NeighbourKey,
+        owed: Owed,
+        offer: &[u8; OFFER_BYTES],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Refused> {
+        let party = self.party(key).ok_or(Refused::UnknownSession)?;
+        self.owe(party, owed, Box::new(*offer), cx);
+        Ok(())
+    }
+
+    /// Whether a handshake waits, asked for with this offer. It cannot be asked for with two.
+    pub(in crate::node) fn is_owed(&self, owed: &Owed, offer: &[u8; OFFER_BYTES]) -> Result<bool, Refused> {
+        match self.admittance.as_ref().and_then(|admittance| admittance.owed.get(owed)) {
+            Some(waiting) if **waiting == *offer => Ok(true),
+            Some(_) => Err(Refused::OutOfPlace),
+            None => Ok(false),
+        }
+    }
+
+    /// A handshake is not wanted any more. Whether it waited.
+    pub(super) fn not_owed(&mut self, owed: &Owed) -> bool {
+        self.admittance.as_mut().is_some_and(|admittance| admittance.owed.remove(owed))
+    }
+
+    /// No handshake is wanted any more.
+    pub(in crate::node) fn owe_nobody(&mut self) {
+        self.admittance.iter_mut().for_each(|admittance| admittance.owed.clear());
+    }
+
+    /// The handshake whose turn it is. Its link may have become another one's meanwhile.
+    pub(in crate::node) fn next_owed(&mut self) -> Option<(Owed, Box<[u8; OFFER_BYTES]>)> {
+        let (owed, offer) = self.admittance.as_mut()?.owed.pop()?;
+        let mut now_called = |link| self.links.find(link).map_or(link, |(key, _)| key);
+        let owed = match owed {
+            Owed::Circuit { link, name } => Owed::Circuit { link: now_called(link), name },
+            Owed::Renewal { .. } | Owed::Link { .. } => owed,
+        };
+        Some((owed, offer))
     }
 
     /// Whether a handshake waits.

@@ -106,8 +106,8 @@ pub(crate) struct Greeter {
 /// What to do with an offer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reception {
-    /// Do the handshake.
-    Welcome(Box<[u8; OFFER_BYTES]>),
+    /// Do the handshake, for somebody who proved his address with a cookie or did not have to.
+    Welcome { offer: Box<[u8; OFFER_BYTES]>, is_proved: bool },
     /// Wait for the rest of it.
     Wait,
     /// Send this cookie first.
@@ -145,13 +145,13 @@ impl Greeter {
         }
         let is_begun = self.parts.has(from, offer.initiator);
         if is_begun || self.calm.take(now) {
-            return self.take_in(from, offer);
+            return self.take_in(from, offer, false);
         }
         self.refresh(rng, now);
         let right = |secret| mac2::<S>(&cookie::<S>(secret, from), covered).ct_eq(offer.mac2);
         if bool::from(right(&self.secret) | right(&self.former_secret)) {
             let is_granted = handshakes.take(Party::at(from.ip()), rng, now);
-            return if is_granted { self.take_in(from, offer) } else { Err(Refused::TooMany) };
+            return if is_granted { self.take_in(from, offer, true) } else { Err(Refused::TooMany) };
         }
         let nonce = rng.bytes();
         let mut sealed = cookie::<S>(&self.secret, from);
@@ -159,11 +159,16 @@ impl Greeter {
         Ok(Reception::Cookie { nonce, sealed, tag })
     }
 
-    fn take_in(&mut self, from: SocketAddr, offer: &Offer<'_>) -> Result<Reception, Refused> {
+    fn take_in(
+        &mut self,
+        from: SocketAddr,
+        offer: &Offer<'_>,
+        is_proved: bool,
+    ) -> Result<Reception, Refused> {
         let whole = self.parts.add((from, offer.initiator), offer.part, 0, offer.bytes);
         let Some(whole) = whole else { return Ok(Reception::Wait) };
         let offer = whole.bytes.into_boxed_slice().try_into().map_err(|_| Refused::Malformed)?;
-        Ok(Reception::Welcome(offer))
+        Ok(Reception::Welcome { offer, is_proved })
     }
 
     fn refresh(&mut self, rng: &mut Rng, now: Time) {
@@ -232,7 +237,7 @@ mod tests {
         for _ in 0..HANDSHAKES_PER_SECOND_CALM {
             assert!(matches!(
                 judged((&mut greeter, &mut handshakes), FROM, None, &mut rng),
-                Ok(Reception::Welcome(_))
+                Ok(Reception::Welcome { .. })
             ));
         }
         let Ok(Reception::Cookie { nonce, sealed, tag }) =
@@ -245,7 +250,7 @@ mod tests {
         let cookie = open_cookie::<Portable>(&code, &mac1, &nonce, &sealed, &tag).unwrap();
         assert!(matches!(
             judged((&mut greeter, &mut handshakes), FROM, Some(&cookie), &mut rng),
-            Ok(Reception::Welcome(_))
+            Ok(Reception::Welcome { .. })
         ));
         let elsewhere = judged((&mut greeter, &mut handshakes), "127.2.0.1:9000", Some(&cookie), &mut rng);
         assert!(matches!(elsewhere, Ok(Reception::Cookie { .. })), "a cookie is for one address");
@@ -281,8 +286,9 @@ mod tests {
         };
         let half = Part::new(0, 2).unwrap();
         assert_eq!(judge((half, &[9; OFFER_BYTES / 2]), 1280), Err(Refused::Malformed), "it needs no parts");
-        let welcome = (0..1000)
-            .filter(|_| matches!(judge((Part::WHOLE, &[9; OFFER_BYTES]), 1280), Ok(Reception::Welcome(_))));
+        let welcome = (0..1000).filter(|_| {
+            matches!(judge((Part::WHOLE, &[9; OFFER_BYTES]), 1280), Ok(Reception::Welcome { .. }))
+        });
         assert_eq!(welcome.count(), HANDSHAKES_PER_SECOND_CALM as usize);
     }
 }

@@ -86,8 +86,8 @@ impl<S: Suite> Neighbours<S> {
         };
         let permits = (&mut admittance.handshakes, &mut cx.chance.keys);
         let (initiator, part) = (offer.initiator, offer.part);
-        let whole = match greeter.judge::<S>(from, datagram, offer, permits, cx.now)? {
-            Reception::Welcome(whole) => whole,
+        let (whole, is_proved) = match greeter.judge::<S>(from, datagram, offer, permits, cx.now)? {
+            Reception::Welcome { offer, is_proved } => (offer, is_proved),
             Reception::Wait => return Ok(()),
             Reception::Cookie { nonce, sealed, tag } => {
                 let cookie = Datagram::Cookie { initiator, part, nonce: &nonce, sealed: &sealed, tag: &tag };
@@ -97,18 +97,16 @@ impl<S: Suite> Neighbours<S> {
         };
         // With where it came from: the answer goes there and nowhere else, so whoever confirms it is there.
         let known_by = S::hash(&[&initiator.to_le_bytes(), &address_bytes(from), &whole[..]]);
-        match self.links.by_offer(&known_by) {
-            Some(known) => self.send_answer(known, from, initiator, cx),
-            None => {
-                // Whoever is dropped for it asks again.
-                let _ = admittance
-                    .owe(Party::at(from.ip()), Owed::Link { from, initiator, offer: whole, known_by });
-            }
+        if let Some(known) = self.links.by_offer(&known_by) {
+            self.send_answer(known, from, initiator, cx);
+            return Ok(());
         }
+        let party = if is_proved { Party::at(from.ip()) } else { Party::unproved() };
+        self.owe(party, Owed::Link { from, initiator, known_by }, whole, cx);
         Ok(())
     }
 
-    /// Answers an offer, unless that was done meanwhile.
+    /// Answers an offer.
     pub(in crate::node) fn answer_offer(
         &mut self,
         (from, initiator): (SocketAddr, u32),
@@ -116,9 +114,6 @@ impl<S: Suite> Neighbours<S> {
         known_by: [u8; 32],
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
-        if self.links.by_offer(&known_by).is_some() {
-            return Ok(());
-        }
         if let Some(oldest) = self.links.overfull() {
             self.drop_link(oldest, Ended::Busy, cx);
         }

@@ -360,10 +360,14 @@ impl<S: Suite> Neighbours<S> {
         link.circuits.get(name).ok_or(Refused::UnknownCircuit)
     }
 
-    /// The neighbour says that a circuit is no more: it is gone on this link.
-    pub(super) fn destroyed(&mut self, key: NeighbourKey, name: u32) -> Result<End, Refused> {
+    /// The neighbour says that a circuit is no more: it is gone on this link, or will never be there.
+    pub(super) fn destroyed(&mut self, key: NeighbourKey, name: u32) -> Result<Option<End>, Refused> {
         self.links.get(key).ok_or(Refused::UnknownSession)?;
-        self.remove_circuit(key, name).ok_or(Refused::UnknownCircuit)
+        match self.remove_circuit(key, name) {
+            None if self.not_owed(&Owed::Circuit { link: key, name }) => Ok(None),
+            None => Err(Refused::UnknownCircuit),
+            end => Ok(end),
+        }
     }
 
     fn remove_circuit(&mut self, key: NeighbourKey, name: u32) -> Option<End> {

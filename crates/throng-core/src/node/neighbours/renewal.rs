@@ -6,8 +6,6 @@
 //! are opened for a while. In covered links offer and answer wait behind other cells: if the keys changed with the answer,
 //! the number of the session, which everybody sees, would change later where there is much to do.
 
-use alloc::boxed::Box;
-
 use super::Neighbours;
 use super::admittance::Owed;
 use super::keys::{AnsweredRenewal, AskedRenewal, Renewal};
@@ -73,14 +71,16 @@ impl<S: Suite> Neighbours<S> {
             Some(Renewal::Changed { .. }) => return Err(Refused::OutOfPlace), // not so soon again
             _ => false,
         };
+        let owed = Owed::Renewal { link: key, theirs };
+        if self.is_owed(&owed, offer)? {
+            return Ok(());
+        }
         if !is_known {
             let may_prove = self.links.get_mut(key).is_some_and(|link| link.may_prove(cx.now));
             if !may_prove || !self.is_permitted(key, cx) {
                 return Err(Refused::TooMany);
             }
-            // Whoever is dropped for it asks again.
-            let _ = self.owe(key, Owed::Renewal { link: key, theirs, offer: Box::new(*offer) });
-            return Ok(());
+            return self.owe_neighbour(key, owed, offer, cx);
         }
         self.say_renewed(key, cx);
         Ok(())
@@ -95,8 +95,13 @@ impl<S: Suite> Neighbours<S> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let link = self.links.get(key).ok_or(Refused::UnknownSession)?;
-        if link.is_initiator() || matches!(link.keys.renewal.as_deref(), Some(Renewal::Changed { .. })) {
-            return Err(Refused::OutOfPlace);
+        match link.keys.renewal.as_deref() {
+            _ if link.is_initiator() => return Err(Refused::OutOfPlace),
+            Some(Renewal::Changed { .. }) => return Err(Refused::OutOfPlace),
+            Some(Renewal::Answered(answered)) if answered.theirs == theirs => {
+                return Err(Refused::OutOfPlace);
+            }
+            _ => {}
         }
         let ours = self.links.fresh_session(&mut cx.chance.keys);
         let purpose = KeyUse::Link { initiator: theirs, responder: ours };

@@ -10,10 +10,12 @@ use core::time::Duration;
 use crate::config::{ClientConfig, Membership, NodeConfig, NodeKeys};
 use crate::crypto::Portable;
 use crate::design::Design;
-use crate::id::{CircuitId, NodeId};
+use crate::id::{CircuitId, End, NodeId};
 use crate::limits::DATAGRAM_BYTES_MIN;
 use crate::membership::{Description, Record};
+use crate::node::context::Cx;
 use crate::node::origins::{Build, Hop};
+use crate::node::rooms::Rooms;
 use crate::node::{Command, Input, Node};
 use crate::output::{Event, Outbox};
 use crate::ports::Ports;
@@ -268,4 +270,64 @@ fn a_circuit_does_not_go_back_to_where_it_came_from_or_stay_where_it_is() {
         let hops = hops.map(|mix| net.known(mix)).into();
         assert_eq!(net.build(hops), Err(Ended::UnknownHop));
     }
+}
+
+impl Net {
+    /// Whatever is under way arrives now.
+    fn deliver_all(&mut self) {
+        while let Some((_, from, to, mut bytes)) = self.under_way.pop_front() {
+            if self.nodes.contains_key(&to) {
+                self.step(to, Input::Datagram { from, bytes: &mut bytes });
+            }
+        }
+    }
+
+    /// The client begins a circuit, and ends all but the first `kept` when `is_time` says so.
+    fn begin_and_end(
+        &mut self,
+        hops: Vec<Hop>,
+        kept: usize,
+        is_time: impl Fn(&Self) -> bool,
+        awake: &[SocketAddr],
+    ) {
+        let Hop::Known(first) = hops[0].clone() else { panic!("a first hop is known") };
+        self.with_client(|rooms, cx| {
+            let build = Build::Telescope { rest: hops.into(), may_describe: true };
+            rooms.build(build, &first, cx).unwrap();
+        });
+        while !is_time(self) {
+            self.now = self.now + Duration::from_millis(1);
+            awake.iter().for_each(|at| self.step(*at, Input::Wake));
+            self.deliver_all();
+        }
+        self.with_client(|rooms, cx| {
+            let ends: Vec<End> = rooms.origins.places().map(|(end, _)| end).skip(kept).collect();
+            ends.into_iter().for_each(|end| rooms.end(end, Ended::Finished, cx));
+        });
+        self.deliver_all();
+    }
+
+    fn with_client(&mut self, act: impl FnOnce(&mut Rooms<Portable>, &mut Cx<'_>)) {
+        let mut out = Outbox::new(self.geometry);
+        let Node { rooms, common } = self.nodes.get_mut(&client()).unwrap();
+        let cx = &mut common.at(self.now, &mut out);
+        act(rooms, cx);
+        rooms.settle(cx);
+        self.take(client(), &out);
+    }
+}
+
+#[test]
+fn a_circuit_that_ends_before_a_mix_had_time_for_it_never_comes_to_be() {
+    let mut net = Net::new(Geometry::DEFAULT, NO_LOSS, |_, _| true);
+    let hops = vec![net.known(1), net.known(2)];
+    net.build(hops.clone()).unwrap();
+    let last = address(2);
+    for _ in 0..20 {
+        let is_asked = |net: &Net| net.nodes[&last].owes();
+        net.begin_and_end(hops.clone(), 1, is_asked, &[address(1), client()]);
+        assert!(!net.nodes[&last].owes(), "nothing is owed to whoever wants it no more");
+        net.run(Duration::from_millis(1));
+    }
+    assert_eq!(net.nodes[&last].sizes().relayed, 1);
 }
