@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -24,9 +24,25 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 
 /// Reads a TOML file; an error names it, the line and the field.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = read_text(path)?;
     let place = || format!("in {}", path.display());
-    let Versioned { version } = toml::from_str(&text).with_context(place)?;
+    read_with(path, |_, error| anyhow::Error::new(error).context(place()))
+}
+
+/// Reads a TOML file of secrets; an error names it and the line, and shows nothing of what stands there.
+pub(crate) fn read_secret<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    read_with(path, |text, error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        anyhow!("{} cannot be read: something is wrong at line {line} or behind it", path.display())
+    })
+}
+
+fn read_with<T: DeserializeOwned>(
+    path: &Path,
+    wrong: impl Fn(&str, toml::de::Error) -> anyhow::Error,
+) -> Result<T> {
+    let text = read_text(path)?;
+    let Versioned { version } = toml::from_str(&text).map_err(|error| wrong(&text, error))?;
     if version != FILE_VERSION {
         bail!(
             "{} has format version {version}, but this program reads version {FILE_VERSION}: use the version of Throng \
@@ -34,7 +50,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
             path.display()
         );
     }
-    toml::from_str(&text).with_context(place)
+    toml::from_str(&text).map_err(|error| wrong(&text, error))
 }
 
 /// Writes a file as a whole or not at all.
@@ -89,6 +105,29 @@ pub(crate) fn write_toml<T: Serialize>(path: &Path, comment: &str, value: &T) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_in_a_file_of_secrets_is_said_without_the_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mix-1.keys");
+        let secret = "1b54".repeat(16);
+        for (text, line) in [
+            (format!("version = 2\nkind = \"mix\"\nidentity = \"{secret}\n"), 3),
+            (format!("version = 2\n{secret} = 1\n"), 2),
+            (format!("version = 2\nkind = \"{secret}\"\nidentity = \"\"\n"), 2),
+            (secret.clone(), 1),
+        ] {
+            write_secret(&path, text.as_bytes()).unwrap();
+            let why = crate::network::files::read_keys(&path, crate::network::files::KeyKind::Mix);
+            let why = format!("{:?}", why.unwrap_err());
+            assert!(
+                !why.contains(&secret[..8])
+                    && why.contains("mix-1.keys")
+                    && why.contains(&format!("line {line}")),
+                "{why}"
+            );
+        }
+    }
 
     #[test]
     fn a_file_of_another_version_is_refused_with_the_way_out_whatever_else_is_in_it() {

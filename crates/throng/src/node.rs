@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::disk::{self, beside};
 use crate::network;
 use crate::network::document::DocumentFile;
-use crate::network::files::{self, MixFile, RootsFile};
+use crate::network::files::{self, KeyKind, MixFile, RootsFile};
 use crate::status::feed::{self, OneNode};
 use crate::terminal::{LEAVE_TIME_MAX, interrupted};
 
@@ -62,7 +62,7 @@ async fn node(path: &Path) -> Result<()> {
     let clock = Clock::start();
     let file: MixFile = disk::read(path)?;
     let denied = file.denied().with_context(|| format!("`exit_deny` in {}", path.display()))?;
-    let keys = NodeKeys::new(files::read_keys(&beside(path, &file.keys))?);
+    let keys = NodeKeys::new(files::read_keys(&beside(path, &file.keys), KeyKind::Mix)?);
     let roots = RootsFile::read(&beside(path, &file.roots))?;
     let mut document = DocumentFile::open(beside(path, &file.document), roots, clock)?;
     let in_force = Arc::clone(document.document());

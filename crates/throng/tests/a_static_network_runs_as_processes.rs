@@ -174,7 +174,7 @@ fn a_document_is_renewed_when_enough_operators_have_signed() {
     assert!(ok && err.contains("valid for 60 days") && err.contains("serial 2 is in force"), "{err}");
     assert!(!dir.path().join("network.pending").exists());
     let (ok, err) = sign(&dir, "@mix-1.keys", &[]);
-    assert!(!ok && err.contains("not the key of an operator"), "{err}");
+    assert!(!ok && err.contains("is the key of a mix, and that of an operator is needed"), "{err}");
 }
 
 /// Two documents of one serial stop everybody, so no operator's key makes two, and no old one comes back.

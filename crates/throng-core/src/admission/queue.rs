@@ -14,8 +14,8 @@ const TURNS_OF_MIXES: u64 = 4;
 /// may wait.
 pub(crate) struct FairQueue<N, T> {
     most: usize,
-    waiting: BTreeMap<Place, Piece<N, T>>,
-    places: BTreeMap<N, Place>,
+    waiting: BTreeMap<Rank, Owing<N, T>>,
+    places: BTreeMap<N, Rank>,
     /// From when on the next piece of each starts, where that is later than the clock.
     next_of: BTreeMap<Party, u64>,
     /// When what was begun last started.
@@ -25,13 +25,13 @@ pub(crate) struct FairQueue<N, T> {
 
 /// When it starts on the queue's own clock; of those that start together, known mixes go first, and then who came first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct Rank {
     start: u64,
     is_stranger: bool,
     arrival: u64,
 }
 
-struct Piece<N, T> {
+struct Owing<N, T> {
     name: N,
     party: Party,
     work: T,
@@ -60,10 +60,10 @@ impl<N: Ord + Copy, T> FairQueue<N, T> {
         let next = self.next_of.entry(party).or_default();
         let start = self.clock.max(*next);
         *next = start + cost(party);
-        let place = Place { start, is_stranger: !party.is_mix(), arrival: self.arrivals };
+        let place = Rank { start, is_stranger: !party.is_mix(), arrival: self.arrivals };
         self.arrivals += 1;
         self.places.insert(name, place);
-        self.waiting.insert(place, Piece { name, party, work });
+        self.waiting.insert(place, Owing { name, party, work });
         self.forget_who_is_even();
         if self.waiting.len() <= self.most {
             return None;

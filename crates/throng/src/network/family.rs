@@ -12,7 +12,7 @@ use throng_core::membership::{is_of_family, join_family};
 use throng_net::entropy;
 use throng_net::suite::Fast;
 
-use super::files::{self, MixFile};
+use super::files::{self, KeyKind, MixFile};
 use super::node_keys;
 use crate::{disk, terminal};
 
@@ -29,10 +29,10 @@ pub(crate) struct FamilyOptions {
 /// Prints the line of each mix's file that says that it is of the family.
 pub(crate) fn join(options: &FamilyOptions) -> Result<()> {
     if !options.key.try_exists().with_context(|| format!("reading {}", options.key.display()))? {
-        files::write_keys(&options.key, &entropy::secret())?;
+        files::write_keys(&options.key, KeyKind::Family, &entropy::secret())?;
         eprintln!("{}: the key of a new family. Keep it; mixes do not need it", options.key.display());
     }
-    let secret = files::read_keys(&options.key)?;
+    let secret = files::read_keys(&options.key, KeyKind::Family)?;
     for path in &options.mixes {
         let file: MixFile = disk::read(path)?;
         let member = join_family::<Fast>(&secret, node_keys(path, &file)?.id::<Fast>());

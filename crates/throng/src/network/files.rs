@@ -95,7 +95,27 @@ pub(crate) struct ClientFile {
 #[serde(deny_unknown_fields)]
 struct KeysFile {
     version: u32,
+    kind: KeyKind,
     identity: String,
+}
+
+/// Whose secret it is. They are not interchangeable: an operator's or a family's belongs on no mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KeyKind {
+    Mix,
+    Operator,
+    Family,
+}
+
+impl KeyKind {
+    fn owner(self) -> &'static str {
+        match self {
+            Self::Mix => "a mix",
+            Self::Operator => "an operator",
+            Self::Family => "a family",
+        }
+    }
 }
 
 impl RootsFile {
@@ -123,17 +143,17 @@ impl RootsFile {
 }
 
 /// Writes a secret.
-pub(crate) fn write_keys(path: &Path, identity: &[u8; 32]) -> Result<()> {
-    let file = KeysFile { version: FILE_VERSION, identity: to_hex(identity) };
+pub(crate) fn write_keys(path: &Path, kind: KeyKind, identity: &[u8; 32]) -> Result<()> {
+    let file = KeysFile { version: FILE_VERSION, kind, identity: to_hex(identity) };
     let text = toml::to_string(&file).context("writing TOML")?;
     disk::write_secret(
         path,
-        format!("# Secret: whoever has this file can act as this node or operator.\n\n{text}").as_bytes(),
+        format!("# Secret: whoever has this file can act as its owner.\n\n{text}").as_bytes(),
     )
 }
 
-/// Reads a secret.
-pub(crate) fn read_keys(path: &Path) -> Result<[u8; 32]> {
+/// Reads a secret of this kind.
+pub(crate) fn read_keys(path: &Path, kind: KeyKind) -> Result<[u8; 32]> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -143,7 +163,15 @@ pub(crate) fn read_keys(path: &Path) -> Result<[u8; 32]> {
             bail!("{0} is readable by others: run `chmod 600 {0}`", path.display());
         }
     }
-    let file: KeysFile = disk::read(path)?;
+    let file: KeysFile = disk::read_secret(path)?;
+    if file.kind != kind {
+        bail!(
+            "{} is the key of {}, and that of {} is needed here",
+            path.display(),
+            file.kind.owner(),
+            kind.owner()
+        );
+    }
     from_hex(&file.identity).with_context(|| format!("`identity` in {}", path.display()))
 }
 

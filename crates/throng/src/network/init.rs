@@ -18,7 +18,7 @@ use throng_net::entropy;
 use throng_net::exit::Network;
 use throng_net::suite::Fast;
 
-use super::files::{self, ClientFile, MixFile, RootsFile};
+use super::files::{self, ClientFile, KeyKind, MixFile, RootsFile};
 use super::{days, earlier, record};
 use crate::design::{self, DesignOptions};
 use crate::disk::{self, FILE_VERSION};
@@ -108,7 +108,7 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
     let roots = Roots::new(options.name.clone(), operators, options.threshold.into())
         .context("--name must have 1 to 64 characters")?;
     for (secret, number) in secrets.iter().zip(1..) {
-        files::write_keys(&dir.join(format!("operator-{number}.keys")), secret)?;
+        files::write_keys(&dir.join(format!("operator-{number}.keys")), KeyKind::Operator, secret)?;
     }
     let records =
         (1..=options.mixes).map(|number| init_mix(dir, number, options, now)).collect::<Result<_>>()?;

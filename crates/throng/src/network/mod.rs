@@ -18,7 +18,7 @@ use throng_net::entropy;
 use throng_net::suite::Fast;
 
 use crate::disk::beside;
-use files::MixFile;
+use files::{KeyKind, MixFile};
 
 /// Mixes sign their records once; it is documents that are renewed.
 const RECORD_LIFE: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
@@ -51,9 +51,9 @@ pub(crate) fn run(command: &NetworkCommand) -> Result<()> {
 fn node_keys(path: &Path, file: &MixFile) -> Result<NodeKeys> {
     let keys = beside(path, &file.keys);
     if !keys.exists() {
-        files::write_keys(&keys, &entropy::secret())?;
+        files::write_keys(&keys, KeyKind::Mix, &entropy::secret())?;
     }
-    Ok(NodeKeys::new(files::read_keys(&keys)?))
+    Ok(NodeKeys::new(files::read_keys(&keys, KeyKind::Mix)?))
 }
 
 /// The signed record of the mix that a file describes. Makes its keys if there are none yet.

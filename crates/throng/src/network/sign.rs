@@ -18,7 +18,7 @@ use throng_core::membership::{Description, Record};
 use throng_net::clock::Clock;
 use throng_net::suite::Fast;
 
-use super::files::{self, RootsFile};
+use super::files::{self, KeyKind, RootsFile};
 use super::{days, earlier};
 use crate::disk::{self, FILE_VERSION};
 
@@ -47,7 +47,7 @@ const DAYS: u16 = 30;
 pub(crate) fn renew(options: &SignOptions) -> Result<()> {
     let now = Clock::start().now();
     let roots = RootsFile::read(&options.roots)?;
-    let secret = files::read_keys(&options.key)?;
+    let secret = files::read_keys(&options.key, KeyKind::Operator)?;
     // Nobody else signs with this key meanwhile: what it signs is noted beside it, once for each serial.
     let key_file = fs::File::open(&options.key);
     let key_file = key_file.with_context(|| format!("reading {}", options.key.display()))?;
