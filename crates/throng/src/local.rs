@@ -113,11 +113,11 @@ impl LocalNetwork {
             .collect::<Result<_>>()?;
         let records: Vec<Arc<Record>> = members.iter().map(|member| Arc::clone(&member.record)).collect();
 
-        let (resolver, no_names) = resolvers();
+        let no_names = Resolver::system().trouble().map(|why| why.to_string());
         let mixes = members
             .into_iter()
             .zip(1..)
-            .map(|(member, number)| member.start(number, &setup.design, &records, clock, &resolver))
+            .map(|(member, number)| member.start(number, &setup.design, &records, clock))
             .collect::<Result<_>>()?;
         let rules = if own_prefixes { PathRules::Diverse } else { PathRules::SamePrefixAllowed };
         let (client, client_driver) = start_local_client(setup, rules, records, clock)?;
@@ -195,13 +195,12 @@ impl NewMix {
         design: &Arc<Design>,
         records: &[Arc<Record>],
         clock: Clock,
-        resolver: &ResolverSource,
     ) -> Result<LocalMix> {
         let exit_ports = self.record.description().exit_ports.clone();
         // Peculiar to this network: exits may reach everything, including this machine.
         let exit = |ports: &Ports| {
             let policy = ExitPolicy { ports: ports.clone(), local: true, denied: Vec::new() };
-            Exit::new(policy, resolver())
+            Exit::new(policy, Resolver::system())
         };
         let setup = MixSetup {
             keys: self.keys,
@@ -240,15 +239,5 @@ fn bind_all(count: u8, geometry: Geometry) -> Result<(Vec<Socket>, bool)> {
             Ok((together.context("binding the mixes' sockets on 127.0.0.1")?, false))
         }
         Err(error) => Err(error).context("binding the mixes' sockets on 127.x.0.1"),
-    }
-}
-
-type ResolverSource = Box<dyn Fn() -> Resolver>;
-
-/// A resolver for every exit: the system's; without one, exits know only `localhost` and addresses.
-fn resolvers() -> (ResolverSource, Option<String>) {
-    match Resolver::system() {
-        Ok(_) => (Box::new(|| Resolver::system().unwrap_or_else(|_| Resolver::fixed([]))), None),
-        Err(error) => (Box::new(|| Resolver::fixed([])), Some(error.to_string())),
     }
 }

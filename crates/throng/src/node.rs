@@ -75,11 +75,11 @@ async fn node(path: &Path) -> Result<()> {
         None
     } else {
         let policy = ExitPolicy { ports: own.exit_ports.clone(), local: file.exit_to_private, denied };
-        let resolver = Resolver::system().or_else(|error| {
-            // An exit that cannot resolve names is useful only where it is meant to reach its own machine.
-            if file.exit_to_private { Ok(Resolver::fixed([])) } else { Err(error) }
-        });
-        let exit = Exit::new(policy, resolver.context("an exit needs a DNS resolver")?);
+        let resolver = Resolver::system();
+        if let Some(why) = resolver.trouble() {
+            eprintln!("throng: {why}");
+        }
+        let exit = Exit::new(policy, resolver);
         // Also those behind which a translator of addresses stands.
         Some(exit.known_as(own.addresses.iter().map(|address| address.0.ip())))
     };

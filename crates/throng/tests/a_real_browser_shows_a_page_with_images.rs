@@ -1,11 +1,15 @@
 //! A browser is told of nothing but the proxy, and shows a page with twenty images.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use throng_core::Time;
 use throng_net::clock::Clock;
@@ -146,6 +150,74 @@ fn all_twenty_images_are_shown() {
     let (dom, _) = chromium(&up, home.path(), &["--dump-dom", &url(&site)]);
     assert!(!dom.contains(SHOWN), "{dom}");
     assert_eq!(site.accepted(), before);
+}
+
+/// A page that asks a STUN server where it is, as calls do, and has loaded when it knows all that it will.
+fn calling_page(stun: SocketAddr) -> String {
+    format!(
+        "<!DOCTYPE html><img src=\"/wait.png\"><script>\
+         const call = new RTCPeerConnection({{iceServers: [{{urls: 'stun:{stun}'}}]}});\
+         call.createDataChannel('x');\
+         call.onicegatheringstatechange = () => {{\
+           if (call.iceGatheringState === 'complete') fetch('/gathered');\
+         }};\
+         call.createOffer().then(offer => call.setLocalDescription(offer));</script>"
+    )
+}
+
+/// Whether a page reaches a server beside the proxy by WebRTC if Chromium gets these switches.
+fn calls_go_around(up: &Up, switches: &[&str]) -> bool {
+    // An address of this machine that is not loopback, which calls leave out; nothing is sent to find it.
+    let own = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    let stun = UdpSocket::bind((own.expect("an address of this machine").ip(), 0)).unwrap();
+    stun.set_nonblocking(true).unwrap();
+    let (at, asked) = (stun.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
+    let has_gathered = Arc::new(AtomicBool::new(false));
+    let site = {
+        let (asked, has_gathered) = (Arc::clone(&asked), Arc::clone(&has_gathered));
+        Server::web(move |request| match request.path() {
+            "/" => Answer { status: 200, kind: "text/html", body: calling_page(at).into_bytes() },
+            "/wait.png" => {
+                let clock = Clock::start();
+                let end = clock.now() + Duration::from_secs(30);
+                while clock.now() < end && !has_gathered.load(Relaxed) && !asked.load(Relaxed) {
+                    asked.fetch_or(stun.recv(&mut [0; 1500]).is_ok(), Relaxed);
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                asked.fetch_or(stun.recv(&mut [0; 1500]).is_ok(), Relaxed);
+                Answer { status: 200, kind: "image/png", body: image(1) }
+            }
+            path => {
+                has_gathered.fetch_or(path == "/gathered", Relaxed);
+                Answer { status: 200, kind: "text/plain", body: Vec::new() }
+            }
+        })
+    };
+    let home = tempfile::tempdir().unwrap();
+    let page = url(&site);
+    let arguments = [switches, &["--dump-dom", &page]].concat();
+    let (dom, err) = chromium(up, home.path(), &arguments);
+    assert!(dom.contains("wait.png"), "{dom}\n{err}");
+    let asked = asked.load(Relaxed);
+    assert!(asked || has_gathered.load(Relaxed), "the page came to an end: {err}");
+    asked
+}
+
+#[test]
+fn calls_do_not_go_around_the_network_with_the_switches_that_the_readme_names() {
+    if !needs("chromium", "calls_do_not_go_around_the_network_with_the_switches_that_the_readme_names") {
+        return;
+    }
+    let readme = include_str!("../../../README.md");
+    let line =
+        readme.lines().find(|line| line.contains("`chromium --proxy-server=")).expect("it names Chromium");
+    let switches: Vec<&str> = line.split([' ', '`']).filter(|word| word.contains("webrtc")).collect();
+    let up = Up::start();
+    assert!(!calls_go_around(&up, &switches), "{switches:?}");
+    assert!(calls_go_around(&up, &[]), "without them they do, so this test would see it");
 }
 
 /// Bytes of a page for slow links.

@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::near::Near;
 use super::policy::ExitPolicy;
+use super::resolve::Found;
 use crate::request::Refusal;
 
 /// How long after one attempt the next begins beside it (RFC 8305 §5).
@@ -18,17 +19,46 @@ const ATTEMPT_DELAY_MS: u64 = 250;
 /// How long all attempts together may take.
 pub const CONNECT_TIME_S: u64 = 10;
 
-/// Connects to whichever of `addresses` answers first, among those that `policy` allows to who stands there.
+/// Connects to whichever of the addresses answers first, among those that `policy` allows to who stands there. Those that the
+/// name servers tell late take part when they come.
 pub(crate) async fn connect(
     policy: &ExitPolicy,
     near: &Near,
-    addresses: &[IpAddr],
+    mut found: Found,
     port: u16,
 ) -> Result<TcpStream, Refusal> {
-    let tcp = race(policy, near, addresses, port, TcpStream::connect).await?;
+    let addresses = std::mem::take(&mut found.addresses);
+    let first = race(policy, near, &addresses, port, TcpStream::connect);
+    let late = async {
+        match found.others().await {
+            none if none.is_empty() => Err(Refusal::Failed),
+            others => race(policy, near, &others, port, TcpStream::connect).await,
+        }
+    };
+    let tcp = either(first, late).await?;
     // Without it a keystroke would wait for the acknowledgement of the one before.
     let _ = tcp.set_nodelay(true);
     Ok(tcp)
+}
+
+/// Whichever succeeds first.
+async fn either<T>(
+    one: impl Future<Output = Result<T, Refusal>>,
+    other: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    tokio::pin!(one, other);
+    let (first, second) = tokio::select! {
+        biased;
+        first = &mut one => match first {
+            Ok(done) => return Ok(done),
+            Err(why) => (why, other.await),
+        },
+        first = &mut other => match first {
+            Ok(done) => return Ok(done),
+            Err(why) => (why, one.await),
+        },
+    };
+    second.map_err(|second| more_telling(first, second))
 }
 
 /// The race, with `attempt` for a connection. The policy is asked here, after the names are resolved and for

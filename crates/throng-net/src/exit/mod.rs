@@ -205,16 +205,16 @@ impl Exit {
         if !self.policy.allows_port(target.port) {
             return Err(Refusal::Policy);
         }
-        let addresses = self.resolver.lookup(&target.host).await?;
+        let found = self.resolver.lookup(&target.host).await?;
         let near = self.near()?;
-        let tcp = connect::connect(&self.policy, &near, &addresses, target.port).await?;
+        let tcp = connect::connect(&self.policy, &near, found, target.port).await?;
         Ok((tcp, place))
     }
 
     /// Tells only addresses that we would connect to: the others would describe our own network.
     async fn resolve(&self, guest: &Guest, host: &Host) -> Result<Vec<IpAddr>, Refusal> {
         let _place = self.enter(guest)?;
-        let mut found = self.resolver.lookup(host).await?;
+        let mut found = self.resolver.lookup(host).await?.addresses;
         let near = self.near()?;
         found.retain(|&address| self.policy.allows_addr(address, &near));
         if found.is_empty() { Err(Refusal::Policy) } else { Ok(found) }

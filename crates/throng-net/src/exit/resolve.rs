@@ -10,23 +10,36 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::rr;
-use hickory_resolver::{ResolverBuilder, TokioResolver};
-use tokio::time::timeout;
+use hickory_resolver::proto::rr::{self, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
+use throng_core::Time;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
 
+use crate::clock::Clock;
 use crate::request::{Host, Name, RESOLVED_MAX, Refusal};
 
-/// How long a lookup may take, with all its retries.
+/// How long a lookup may take, with all its repetitions.
 pub const LOOKUP_TIME_S: u64 = 10;
 /// How long we wait for one answer of one name server.
-const ANSWER_TIME_S: u64 = 3;
+const ANSWER_TIME_S: u64 = 5;
+/// When a question is asked again beside those that wait for their answers: whichever is answered counts.
+const ASK_AGAIN_S: u64 = 3;
 /// How often one question is asked.
-const ATTEMPTS: usize = 2;
+const ATTEMPTS: usize = 3;
+/// How long the addresses of one family wait for those of the other one (RFC 8305 §3).
+const RESOLUTION_DELAY_MS: u64 = 50;
+/// How often the system's configuration is read again, where names are looked up.
+const CONFIGURATION_EVERY: Duration = Duration::from_secs(2);
 /// Questions under way on one TCP connection to a name server (used when UDP does not do).
 const QUESTIONS_MAX: usize = 1024;
 /// Answers that are kept, until their time to live is over.
@@ -38,74 +51,233 @@ const CACHE_TIME_MAX_S: u64 = 3600;
 pub struct Resolver(NameSource);
 
 enum NameSource {
-    System(Box<TokioResolver>),
+    Configured(Configured),
     Fixed(HashMap<Name, Vec<IpAddr>>),
 }
 
+/// The addresses of a host.
+#[derive(Debug)]
+pub struct Found {
+    /// 1 to [`RESOLVED_MAX`] of them.
+    pub addresses: Vec<IpAddr>,
+    /// Where those of the other family are still asked for.
+    others: Option<Question>,
+}
+
+/// A question under way, which nobody asks any more when it is dropped.
+#[derive(Debug)]
+struct Question(JoinHandle<Result<Vec<IpAddr>, Refusal>>);
+
+impl Future for Question {
+    type Output = Result<Vec<IpAddr>, Refusal>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(answer.unwrap_or(Err(Refusal::NameServerFailed)))
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Found {
+    fn all(addresses: Vec<IpAddr>) -> Self {
+        Self { addresses, others: None }
+    }
+
+    /// Those of the other family, when they are there; none if it has none, or they were there before.
+    pub(super) async fn others(self) -> Vec<IpAddr> {
+        let Some(others) = self.others else { return Vec::new() };
+        let mut found = others.await.unwrap_or_default();
+        found.truncate(RESOLVED_MAX);
+        found
+    }
+}
+
 impl Resolver {
-    /// One that asks the name servers in the configuration of this system. Needs a tokio runtime.
-    ///
-    /// # Errors
-    /// [`NoNameServers`] if the system has no configuration, or one without name servers.
-    pub fn system() -> Result<Self, NoNameServers> {
-        TokioResolver::builder_tokio().and_then(Self::asking).map_err(NoNameServers::because)
+    /// One that asks the name servers in the configuration of this system, as it is whenever it is asked. Needs a tokio runtime.
+    pub fn system() -> Self {
+        Self::configured(read_system_conf)
     }
 
-    fn asking(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<Self, NetError> {
-        let options = builder.options_mut();
-        options.timeout = Duration::from_secs(ANSWER_TIME_S);
-        options.attempts = ATTEMPTS;
-        options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
-        options.use_hosts_file = ResolveHosts::Never;
-        options.cache_size = CACHE_ANSWERS;
-        options.positive_max_ttl = Some(Duration::from_secs(CACHE_TIME_MAX_S));
-        options.negative_max_ttl = Some(Duration::from_secs(CACHE_TIME_MAX_S));
-        options.max_active_requests = QUESTIONS_MAX;
-        options.try_tcp_on_error = true;
-        Ok(Self(NameSource::System(Box::new(builder.build()?))))
+    fn configured(
+        read: impl Fn() -> Result<(ResolverConfig, ResolverOpts), NetError> + Send + Sync + 'static,
+    ) -> Self {
+        Self(NameSource::Configured(Configured {
+            clock: Clock::start(),
+            read: Box::new(read),
+            last: Mutex::default(),
+        }))
     }
 
-    /// One that knows these answers and `localhost`, and asks nobody; for tests, and (with no answers) for an
-    /// exit that has no name servers.
+    /// One that knows these answers and `localhost`, and asks nobody; for tests.
     pub fn fixed(answers: impl IntoIterator<Item = (Name, Vec<IpAddr>)>) -> Self {
         Self(NameSource::Fixed(answers.into_iter().collect()))
     }
 
-    /// The addresses of `host`: itself if it is one, otherwise 1 to [`RESOLVED_MAX`] of its name, of both
-    /// families if it has both.
+    /// Why it can look up no names now, if it cannot.
+    pub fn trouble(&self) -> Option<NoNameServers> {
+        match &self.0 {
+            NameSource::Configured(configured) => configured.now().err(),
+            NameSource::Fixed(_) => None,
+        }
+    }
+
+    /// The addresses of `host`: itself if it is one, otherwise those of its name, of both families if it has both and the name
+    /// servers tell them at about the same time.
     ///
     /// # Errors
     /// [`Refusal::NameNotFound`], [`Refusal::NameServerFailed`] or [`Refusal::TimedOut`].
-    pub async fn lookup(&self, host: &Host) -> Result<Vec<IpAddr>, Refusal> {
+    pub async fn lookup(&self, host: &Host) -> Result<Found, Refusal> {
         let name = match host {
             Host::Name(name) => name,
-            Host::V4(address) => return Ok(vec![(*address).into()]),
-            Host::V6(address) => return Ok(vec![(*address).into()]),
+            Host::V4(address) => return Ok(Found::all(vec![(*address).into()])),
+            Host::V6(address) => return Ok(Found::all(vec![(*address).into()])),
         };
         if is_localhost(name) {
-            return Ok(vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]);
+            return Ok(Found::all(vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]));
         }
-        let found = match &self.0 {
-            NameSource::Fixed(answers) => answers.get(name).cloned().unwrap_or_default(),
-            NameSource::System(resolver) => ask(resolver, name).await?,
+        let mut found = match &self.0 {
+            NameSource::Fixed(answers) => Found::all(answers.get(name).cloned().unwrap_or_default()),
+            NameSource::Configured(configured) => {
+                let resolver = configured.now().map_err(|_| Refusal::NameServerFailed)?;
+                ask_for_both(&resolver, name).await?
+            }
         };
-        if found.is_empty() { Err(Refusal::NameNotFound) } else { Ok(some_of_both(found)) }
+        if found.addresses.is_empty() {
+            return Err(Refusal::NameNotFound);
+        }
+        found.addresses = some_of_both(std::mem::take(&mut found.addresses));
+        Ok(found)
     }
 }
 
-async fn ask(resolver: &TokioResolver, name: &Name) -> Result<Vec<IpAddr>, Refusal> {
+/// What somebody configured, followed as it changes: a laptop that goes from one network to another has other name servers there.
+struct Configured {
+    clock: Clock,
+    read: Box<dyn Fn() -> Result<(ResolverConfig, ResolverOpts), NetError> + Send + Sync>,
+    last: Mutex<Option<LastRead>>,
+}
+
+struct LastRead {
+    at: Time,
+    /// In words, to see whether it has changed.
+    said: String,
+    resolver: Result<Arc<TokioResolver>, NoNameServers>,
+}
+
+impl Configured {
+    /// As read a moment ago at most. What is not to be read leaves what was read before.
+    fn now(&self) -> Result<Arc<TokioResolver>, NoNameServers> {
+        let now = self.clock.now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last.as_ref().filter(|last| now - last.at < CONFIGURATION_EVERY) {
+            return last.resolver.clone();
+        }
+        let read = (self.read)();
+        let said = read
+            .as_ref()
+            .map_or_else(ToString::to_string, |(config, options)| format!("{config:?} {options:?}"));
+        if let Some(last) = last.as_mut().filter(|last| last.said == said) {
+            last.at = now;
+            return last.resolver.clone();
+        }
+        let resolver = read.and_then(|(config, options)| asking(config, options));
+        let resolver = resolver.map(Arc::new).map_err(NoNameServers::because);
+        *last = Some(LastRead { at: now, said, resolver: resolver.clone() });
+        resolver
+    }
+}
+
+fn asking(config: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver, NetError> {
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    *builder.options_mut() = options;
+    let options = builder.options_mut();
+    options.timeout = Duration::from_secs(ANSWER_TIME_S);
+    options.attempts = 1; // we ask again ourselves
+    options.use_hosts_file = ResolveHosts::Never;
+    options.cache_size = CACHE_ANSWERS;
+    options.positive_max_ttl = Some(Duration::from_secs(CACHE_TIME_MAX_S));
+    options.negative_max_ttl = Some(Duration::from_secs(CACHE_TIME_MAX_S));
+    options.max_active_requests = QUESTIONS_MAX;
+    options.try_tcp_on_error = true;
+    builder.build()
+}
+
+/// The addresses of whichever family is known first, with those of the other one if they come soon after it.
+async fn ask_for_both(resolver: &Arc<TokioResolver>, name: &Name) -> Result<Found, Refusal> {
     let mut asked = rr::Name::from_ascii(name.reveal()).map_err(|_| Refusal::NameNotFound)?;
     asked.set_fqdn(true); // no search domains
-    match timeout(Duration::from_secs(LOOKUP_TIME_S), resolver.lookup_ip(asked)).await {
-        Ok(Ok(found)) => Ok(found.iter().collect()),
-        Ok(Err(error)) => Err(refusal_of(&error)),
-        Err(_) => Err(Refusal::TimedOut),
+    let ask = |kind| Question(tokio::spawn(ask_in_time(Arc::clone(resolver), asked.clone(), kind)));
+    let (mut v6, mut v4) = (ask(RecordType::AAAA), ask(RecordType::A));
+    let (first, mut second) = tokio::select! {
+        biased;
+        first = &mut v6 => (first, v4),
+        first = &mut v4 => (first, v6),
+    };
+    let wait = match &first {
+        Ok(addresses) if !addresses.is_empty() => Duration::from_millis(RESOLUTION_DELAY_MS),
+        // There is nothing to begin with.
+        _ => Duration::from_secs(LOOKUP_TIME_S),
+    };
+    let Ok(other) = timeout(wait, &mut second).await else {
+        return first.map(|addresses| Found { addresses, others: Some(second) });
+    };
+    match (first, other) {
+        (Ok(first), Ok(other)) => Ok(Found::all([first, other].concat())),
+        (Ok(found), Err(why)) | (Err(why), Ok(found)) if found.is_empty() => Err(why),
+        (Ok(found), Err(_)) | (Err(_), Ok(found)) => Ok(Found::all(found)),
+        (Err(one), Err(_)) => Err(one),
     }
+}
+
+/// Asks for addresses of one family, and again while there is no answer. None if the name has none.
+async fn ask_in_time(
+    resolver: Arc<TokioResolver>,
+    name: rr::Name,
+    kind: RecordType,
+) -> Result<Vec<IpAddr>, Refusal> {
+    let asked = ask_until_answered(resolver, name, kind);
+    timeout(Duration::from_secs(LOOKUP_TIME_S), asked).await.unwrap_or(Err(Refusal::TimedOut))
+}
+
+async fn ask_until_answered(
+    resolver: Arc<TokioResolver>,
+    name: rr::Name,
+    kind: RecordType,
+) -> Result<Vec<IpAddr>, Refusal> {
+    let mut running = JoinSet::new();
+    for attempt in 1..=ATTEMPTS {
+        let (resolver, name) = (Arc::clone(&resolver), name.clone());
+        running.spawn(async move { resolver.lookup(name, kind).await });
+        loop {
+            let ended = tokio::select! {
+                ended = running.join_next() => ended,
+                () = sleep(Duration::from_secs(ASK_AGAIN_S)), if attempt < ATTEMPTS => break,
+            };
+            match ended {
+                Some(Ok(Ok(found))) => return Ok(addresses(&found)),
+                Some(Ok(Err(NetError::Timeout))) => {}
+                Some(Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_))))) => return Ok(Vec::new()),
+                Some(Ok(Err(error))) => return Err(refusal_of(&error)),
+                Some(Err(_)) => return Err(Refusal::NameServerFailed), // it panicked
+                None if attempt < ATTEMPTS => break,
+                None => return Err(Refusal::TimedOut),
+            }
+        }
+    }
+    Err(Refusal::TimedOut)
+}
+
+fn addresses(found: &hickory_resolver::lookup::Lookup) -> Vec<IpAddr> {
+    found.answers().iter().filter_map(|record| record.data.ip_addr()).collect()
 }
 
 fn refusal_of(error: &NetError) -> Refusal {
     match error {
-        NetError::Dns(DnsError::NoRecordsFound(_)) => Refusal::NameNotFound,
         NetError::Timeout => Refusal::TimedOut,
         NetError::Busy => Refusal::Busy,
         _ => Refusal::NameServerFailed,
@@ -127,7 +299,7 @@ fn some_of_both(found: Vec<IpAddr>) -> Vec<IpAddr> {
 }
 
 /// This system names no name servers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NoNameServers(String);
 
 impl NoNameServers {
@@ -141,7 +313,7 @@ impl fmt::Display for NoNameServers {
         write!(
             f,
             "an exit needs name servers, but this system's configuration (/etc/resolv.conf on Unix) gives none \
-             that can be used: {}",
+             that can be used, and until it does names are not looked up here: {}",
             self.0
         )
     }
@@ -155,8 +327,9 @@ mod tests {
     use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
     use tokio::net::UdpSocket;
 
-    /// A name server on loopback that knows `both.test`, `four.test` and `broken.test`, and nothing else.
-    async fn name_server() -> Resolver {
+    /// A name server on loopback that knows `both.test`, `four.test` and `broken.test`, and nothing else: who
+    /// answers what `says` makes of a question.
+    async fn name_server(mut says: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> ResolverConfig {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let mut connection = ConnectionConfig::udp();
         connection.port = socket.local_addr().unwrap().port();
@@ -164,20 +337,38 @@ mod tests {
             let mut query = [0; 1500];
             loop {
                 let (length, from) = socket.recv_from(&mut query).await.unwrap();
-                socket.send_to(&answer(&query[..length]), from).await.unwrap();
+                if let Some(answer) = says(&query[..length]) {
+                    socket.send_to(&answer, from).await.unwrap();
+                }
             }
         });
         let server = NameServerConfig::new(IpAddr::from([127, 0, 0, 1]), true, vec![connection]);
-        let config = ResolverConfig::from_parts(None, vec![], vec![server]);
-        let runtime = TokioRuntimeProvider::default();
-        Resolver::asking(TokioResolver::builder_with_config(config, runtime)).unwrap()
+        ResolverConfig::from_parts(None, vec![], vec![server])
+    }
+
+    fn with(config: ResolverConfig) -> Resolver {
+        Resolver::configured(move || Ok((config.clone(), ResolverOpts::default())))
+    }
+
+    async fn look_up(resolver: &Resolver, text: &str) -> Result<Vec<IpAddr>, Refusal> {
+        let found = resolver.lookup(&Host::from_text(text).unwrap()).await?;
+        Ok(found.addresses)
+    }
+
+    fn name_end(query: &[u8]) -> usize {
+        12 + query[12..].iter().position(|&byte| byte == 0).unwrap() + 1
+    }
+
+    /// What is asked for: 1 is A, 28 is AAAA.
+    fn kind(query: &[u8]) -> u8 {
+        query[name_end(query) + 1]
     }
 
     /// RFC 1035 §4: header, question, and at most one answer.
     fn answer(query: &[u8]) -> Vec<u8> {
-        let name_end = 12 + query[12..].iter().position(|&byte| byte == 0).unwrap() + 1;
+        let name_end = name_end(query);
         let question = &query[12..name_end + 4];
-        let kind = query[name_end + 1];
+        let kind = kind(query);
         let data: Option<Vec<u8>> = match (&question[1..5], kind) {
             (b"both" | b"four", 1) => Some(vec![192, 0, 2, 7]),
             (b"both", 28) => Some([&[0x20, 1, 0xd, 0xb8], &[0; 11][..], &[7]].concat()),
@@ -199,7 +390,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_families_are_asked_and_failures_told_apart() {
-        let resolver = name_server().await;
+        let resolver = with(name_server(|query| Some(answer(query))).await);
         let v4 = IpAddr::from([192, 0, 2, 7]);
         let v6: IpAddr = "2001:db8::7".parse().unwrap();
         for (text, found) in [
@@ -208,25 +399,50 @@ mod tests {
             ("none.test", Err(Refusal::NameNotFound)),
             ("broken.test", Err(Refusal::NameServerFailed)),
         ] {
-            assert_eq!(resolver.lookup(&Host::from_text(text).unwrap()).await, found, "{text}");
+            assert_eq!(look_up(&resolver, text).await, found, "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_question_for_one_family_that_nobody_answers_holds_up_nobody() {
+        const AAAA: u8 = 28;
+        let resolver = with(name_server(|query| (kind(query) != AAAA).then(|| answer(query))).await);
+        let found = resolver.lookup(&Host::from_text("both.test").unwrap()).await.unwrap();
+        assert_eq!(found.addresses, [IpAddr::from([192, 0, 2, 7])]);
+        assert!(found.others.is_some(), "it is still asked for");
+    }
+
+    #[tokio::test]
+    async fn other_name_servers_are_asked_when_the_configuration_names_others() {
+        let named: Arc<Mutex<Option<ResolverConfig>>> = Arc::default();
+        let read = Arc::clone(&named);
+        let resolver = Resolver::configured(move || {
+            let config = read.lock().unwrap().clone().ok_or(NetError::Message("no name servers"))?;
+            Ok((config, ResolverOpts::default()))
+        });
+        assert!(resolver.trouble().is_some());
+        assert_eq!(look_up(&resolver, "four.test").await, Err(Refusal::NameServerFailed));
+        *named.lock().unwrap() = Some(name_server(|query| Some(answer(query))).await);
+        while resolver.trouble().is_some() {
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(look_up(&resolver, "four.test").await, Ok(vec![IpAddr::from([192, 0, 2, 7])]));
     }
 
     #[tokio::test]
     async fn localhost_is_loopback_without_asking() {
         let resolver = Resolver::fixed([]);
         for text in ["localhost", "LOCALHOST.", "a.b.localhost"] {
-            let found = resolver.lookup(&Host::from_text(text).unwrap()).await.unwrap();
+            let found = look_up(&resolver, text).await.unwrap();
             assert!(found.iter().all(IpAddr::is_loopback) && found.len() == 2, "{text}");
         }
-        let other = Host::from_text("notlocalhost").unwrap();
-        assert_eq!(resolver.lookup(&other).await, Err(Refusal::NameNotFound));
+        assert_eq!(look_up(&resolver, "notlocalhost").await, Err(Refusal::NameNotFound));
     }
 
     #[tokio::test]
     async fn an_address_is_its_own_answer() {
-        let host = Host::from_text("192.0.2.7").unwrap();
-        assert_eq!(Resolver::fixed([]).lookup(&host).await.unwrap(), [host.address().unwrap()]);
+        let found = look_up(&Resolver::fixed([]), "192.0.2.7").await.unwrap();
+        assert_eq!(found, [IpAddr::from([192, 0, 2, 7])]);
     }
 
     #[tokio::test]
@@ -235,7 +451,7 @@ mod tests {
         let v4 = (0..2).map(|i| IpAddr::from(Ipv4Addr::new(8, 8, 8, i)));
         let name = Name::new("many.example").unwrap();
         let resolver = Resolver::fixed([(name.clone(), v6.chain(v4).collect())]);
-        let found = resolver.lookup(&Host::Name(name)).await.unwrap();
+        let found = resolver.lookup(&Host::Name(name)).await.unwrap().addresses;
         assert_eq!(found.len(), RESOLVED_MAX);
         assert_eq!(found.iter().filter(|address| address.is_ipv4()).count(), 2);
     }

@@ -298,7 +298,7 @@ A plain proxy request can only be for an http:// address. For https:// a program
 ";
 
 /// A request's body. If the application wants to hear first whether the server takes it, it is not asked for before the server
-/// said so, or was silent for a second: who asks for it tells the application to go on.
+/// said so, or was silent for five seconds: who asks for it tells the application to go on.
 struct Expecting {
     body: Incoming,
     /// Until then it waits; nothing once it does not.

@@ -36,7 +36,7 @@ pub const HTTP_HEADER_MAX_BYTES: usize = 256 * 1024;
 /// Most lines of one.
 pub const HTTP_HEADER_MAX_LINES: usize = 16 * 1024;
 /// How long an application that wants to hear `100 Continue` before it sends a body waits for the server's (RFC 9110 §10.1.1).
-pub const HTTP_EXPECT_TIME_MS: u64 = 1000;
+pub const HTTP_EXPECT_TIME_MS: u64 = 5000;
 /// How long we wait when no connection can be accepted (too many open files, as a rule).
 const ACCEPT_PAUSE_MS: u64 = 50;
 
