@@ -47,6 +47,8 @@ impl Socket {
         io.bind(&address.into())?;
         let io = std::net::UdpSocket::from(io);
         let state = UdpSocketState::new((&io).into())?;
+        #[cfg(target_os = "linux")]
+        allow_fragments(&io, address)?;
         // The kernel grants what its limits allow.
         let _ = state.set_recv_buffer_size((&io).into(), KERNEL_BUFFER_BYTES);
         let _ = state.set_send_buffer_size((&io).into(), KERNEL_BUFFER_BYTES);
@@ -149,6 +151,20 @@ impl Outlet {
         }
         Ok(bytes)
     }
+}
+
+/// Lets datagrams go in fragments where a line takes only shorter ones (tunnels and some mobile lines: 1280 bytes), which the
+/// library forbids: all have one length, so the path's cannot be followed. Over IPv4 what a router says of it is not
+/// believed, since routers cut themselves; over IPv6 only we can.
+#[cfg(target_os = "linux")]
+fn allow_fragments(io: &std::net::UdpSocket, address: SocketAddr) -> io::Result<()> {
+    use rustix::net::sockopt::{
+        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+    };
+    if address.is_ipv6() {
+        set_ipv6_mtu_discover(io, Ipv6PathMtuDiscovery::WANT)?;
+    }
+    Ok(set_ip_mtu_discover(io, Ipv4PathMtuDiscovery::OMIT)?)
 }
 
 /// An IPv4 address in its own form; others as they are, with their scope.

@@ -164,9 +164,10 @@ pub fn first_hop_hostile(hostile_share: f64, first_hops: u32, first_hop_days: f6
     once_in(hostile_share, first_hops_met(first_hops, first_hop_days, days))
 }
 
-/// First hops that a user has within `days`: at least those that it keeps at once.
+/// First hops that a user has within `days`, on average: those of its beginning, and in each of their places another one
+/// whenever one's time is over.
 fn first_hops_met(first_hops: u32, first_hop_days: f64, days: f64) -> f64 {
-    f64::from(first_hops) * (days / first_hop_days).max(1.0)
+    f64::from(first_hops) * (1.0 + days / first_hop_days)
 }
 
 #[cfg(test)]
@@ -212,15 +213,18 @@ mod tests {
         close(Compromise::new(&question).unwrap().per_circuit, 0.1, 1e-12);
     }
 
-    /// Row 51 of the table of checks, and section C.8.
+    /// Row 51 of the table of checks, and section C.8, which count the changes of a year and not the first hops of its beginning.
     #[test]
     fn first_hops_of_a_year() {
         for (hostile, percent) in [(0.01, 3.0), (0.05, 14.4), (0.1, 27.4), (0.2, 49.3)] {
-            close(first_hop_hostile(hostile, 1, 120.0, 365.0) * 100.0, percent, 0.06);
+            close(once_in(hostile, 365.0 / 120.0) * 100.0, percent, 0.06);
         }
         for (hostile, percent) in [(0.01, 21.7), (0.05, 71.3), (0.1, 92.3), (0.2, 99.6)] {
-            close(first_hop_hostile(hostile, 3, 45.0, 365.0) * 100.0, percent, 0.06);
+            close(once_in(hostile, 3.0 * 365.0 / 45.0) * 100.0, percent, 0.06);
         }
+        // With them: 1 − 0.9 to the power of 3 · (1 + 365/120); kept for nearly a year, each place has almost two.
+        close(first_hop_hostile(0.1, 3, 120.0, 365.0) * 100.0, 72.1, 0.06);
+        close(first_hop_hostile(0.1, 3, 364.0, 365.0) * 100.0, 46.9, 0.06);
         for (hostile, percent) in [(0.05f64, 22.1), (0.1, 63.4), (0.2, 98.3)] {
             close(once_in(hostile * hostile, 100.0) * 100.0, percent, 0.06);
         }

@@ -1,7 +1,8 @@
 //! How long it takes: a question and its answer, a circuit's set-up, a page.
 //!
-//! Means are added up. There are l + 1 links one way (the last one leads outside) and l mixes, each holding and working
-//! on a cell in each direction. Cover gives a cell a slot, for which it waits half an interval on average, once in each
+//! Means are added up. There are l + 1 links one way (the last one leads outside) and l mixes, each working on a cell in each
+//! direction. Each holds it, too, but the exit on its way out: what leaves the network is no cell any more. So a round trip has
+//! 2l − 1 holdings, and the way to the peer one fewer than the way back. Cover gives a cell a slot, for which it waits half an interval on average, once in each
 //! direction: where the schedule begins. A circuit grows hop by hop; hop k takes a round trip over k links and k − 1
 //! mixes, and a handshake.
 
@@ -12,7 +13,7 @@ use super::{CoverScheme, Question};
 /// How long it takes, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Latency {
-    /// From an application to its peer.
+    /// From an application to its peer: it is held at all mixes but the exit.
     pub one_way_ms: f64,
     /// There and back.
     pub round_trip_ms: f64,
@@ -92,13 +93,14 @@ impl Latency {
         let covered = question.cover != CoverScheme::None;
         let interval_ms = question.overhead.useful_bits() / question.cover_rate_kbps;
         let slot_wait_ms = if covered { interval_ms / 2.0 } else { 0.0 };
-        let one_way_ms = (hops + 1.0) * delays.link_ms + hops * mix_ms + slot_wait_ms;
-        let round_trip_ms = 2.0 * one_way_ms;
+        let back_ms = (hops + 1.0) * delays.link_ms + hops * mix_ms + slot_wait_ms;
+        let one_way_ms = back_ms - delays.mixing_ms;
+        let round_trip_ms = one_way_ms + back_ms;
         let direct_round_trip_ms = 2.0 * delays.link_ms;
         let rate_kbps = if covered { question.cover_rate_kbps } else { question.overhead.burst_mbps * 1e3 };
         let budget = |added_ms: f64| {
             let without = Self::added_without_mixing(question, slot_wait_ms);
-            let mixing_ms = (added_ms - without) / (2.0 * hops);
+            let mixing_ms = (added_ms - without) / (2.0 * hops - 1.0);
             MixingBudget { added_ms, mixing_ms: (mixing_ms >= 0.0).then_some(mixing_ms) }
         };
         Self {
@@ -143,7 +145,7 @@ mod tests {
         question.delays.processing_ms = 0.0;
         question.delays.handshake_ms = 0.0;
         let found = Latency::new(&question);
-        assert_eq!((found.one_way_ms, found.added_ms), (5.0 * 85.0 + 4.0 * 15.0, 800.0));
+        assert_eq!((found.one_way_ms, found.added_ms), (5.0 * 85.0 + 3.0 * 15.0, 8.0 * 85.0 + 7.0 * 15.0));
         assert_eq!(found.set_up_ms, 2.0 * (10.0 * 85.0 + 6.0 * 15.0));
         let covered = Latency::new(&Question { cover: CoverScheme::Link, ..question });
         assert_eq!(covered.slot_wait_ms, 1190.0 * 8.0 / 64.0 / 2.0);
