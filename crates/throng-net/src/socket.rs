@@ -3,6 +3,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Type};
@@ -15,6 +16,8 @@ use crate::tap::{Seen, Tap};
 const RECV_BATCHES: usize = 4;
 /// Kernel buffers: what may wait while the driver is busy.
 const KERNEL_BUFFER_BYTES: usize = 8 << 20;
+/// When several at once could not be sent, so many go one by one before that is tried again.
+const ONE_BY_ONE: u32 = 4096;
 /// Longest UDP payload of IPv4, which also bounds what the kernel segments for us.
 const UDP_BYTES_MAX: usize = 65_507;
 
@@ -31,6 +34,8 @@ pub(crate) struct Outlet {
     local: SocketAddr,
     datagram: usize,
     tap: Option<Tap>,
+    /// So many more are sent one by one: where datagrams go in fragments, the kernel does not cut them out of a longer buffer.
+    one_by_one: AtomicU32,
 }
 
 impl Socket {
@@ -56,7 +61,14 @@ impl Socket {
         let length = (datagram * state.gro_segments() + 1).min(UDP_BYTES_MAX + 1);
         let buffers = vec![vec![0; length]; RECV_BATCHES];
         let local = io.local_addr()?;
-        let outlet = Outlet { io: UdpSocket::from_std(io)?, state, local, datagram, tap: None };
+        let outlet = Outlet {
+            io: UdpSocket::from_std(io)?,
+            state,
+            local,
+            datagram,
+            tap: None,
+            one_by_one: AtomicU32::new(0),
+        };
         Ok(Self { outlet: Arc::new(outlet), buffers })
     }
 
@@ -133,17 +145,22 @@ impl Outlet {
     /// not returned: a datagram that cannot be sent is lost, as any datagram may be.
     pub(crate) fn send(&self, to: SocketAddr, datagrams: &[u8]) -> io::Result<usize> {
         let segments = self.state.max_gso_segments().min(UDP_BYTES_MAX / self.datagram).max(1);
-        let bytes = datagrams.len().min(segments * self.datagram);
-        let transmit = Transmit {
-            destination: self.reachable(to),
-            ecn: None,
-            contents: &datagrams[..bytes],
-            segment_size: (bytes > self.datagram).then_some(self.datagram),
-            src_ip: None,
-        };
-        let io = &self.io;
+        let together = datagrams.len().min(segments * self.datagram);
         let handed = self.tap.as_ref().map(Tap::now);
-        io.try_io(Interest::WRITABLE, || self.state.send(io.into(), &transmit))?;
+        let bytes = match self.one_by_one.load(Relaxed) {
+            0 if together > self.datagram => match self.hand_over(to, &datagrams[..together]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+                Err(error) if goes_one_by_one(&error) => {
+                    self.one_by_one.store(ONE_BY_ONE, Relaxed);
+                    self.send_one(to, datagrams)?
+                }
+                Err(_) | Ok(()) => together, // lost, or sent
+            },
+            left => {
+                self.one_by_one.store(left.saturating_sub(1), Relaxed);
+                self.send_one(to, datagrams)?
+            }
+        };
         if let (Some(tap), Some(at)) = (&self.tap, handed) {
             for datagram in datagrams[..bytes].chunks(self.datagram) {
                 tap.see(Seen { at, from: self.local, to, length: datagram.len() });
@@ -151,6 +168,36 @@ impl Outlet {
         }
         Ok(bytes)
     }
+
+    /// Sends the first of them, or loses it.
+    fn send_one(&self, to: SocketAddr, datagrams: &[u8]) -> io::Result<usize> {
+        let one = datagrams.len().min(self.datagram);
+        match self.hand_over(to, &datagrams[..one]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(one),
+        }
+    }
+
+    fn hand_over(&self, to: SocketAddr, datagrams: &[u8]) -> io::Result<()> {
+        let transmit = Transmit {
+            destination: self.reachable(to),
+            ecn: None,
+            contents: datagrams,
+            segment_size: (datagrams.len() > self.datagram).then_some(self.datagram),
+            src_ip: None,
+        };
+        let io = &self.io;
+        io.try_io(Interest::WRITABLE, || self.state.try_send(io.into(), &transmit))
+    }
+}
+
+/// Whether the kernel does not send several at once there: a line that takes only shorter ones, or a device that cannot.
+fn goes_one_by_one(error: &io::Error) -> bool {
+    #[cfg(target_os = "linux")]
+    if rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MSGSIZE) {
+        return true;
+    }
+    error.kind() == io::ErrorKind::InvalidInput
 }
 
 /// Lets datagrams go in fragments where a line takes only shorter ones (tunnels and some mobile lines: 1280 bytes), which the
