@@ -61,14 +61,14 @@ pub struct Found {
     /// 1 to [`RESOLVED_MAX`] of them.
     pub addresses: Vec<IpAddr>,
     /// Where those of the other family are still asked for.
-    others: Option<Question>,
+    others: Option<OpenQuestion>,
 }
 
 /// A question under way, which nobody asks any more when it is dropped.
 #[derive(Debug)]
-struct Question(JoinHandle<Result<Vec<IpAddr>, Refusal>>);
+struct OpenQuestion(JoinHandle<Result<Vec<IpAddr>, Refusal>>);
 
-impl Future for Question {
+impl Future for OpenQuestion {
     type Output = Result<Vec<IpAddr>, Refusal>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -77,7 +77,7 @@ impl Future for Question {
     }
 }
 
-impl Drop for Question {
+impl Drop for OpenQuestion {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -211,7 +211,7 @@ fn asking(config: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver
 async fn ask_for_both(resolver: &Arc<TokioResolver>, name: &Name) -> Result<Found, Refusal> {
     let mut asked = rr::Name::from_ascii(name.reveal()).map_err(|_| Refusal::NameNotFound)?;
     asked.set_fqdn(true); // no search domains
-    let ask = |kind| Question(tokio::spawn(ask_in_time(Arc::clone(resolver), asked.clone(), kind)));
+    let ask = |kind| OpenQuestion(tokio::spawn(ask_in_time(Arc::clone(resolver), asked.clone(), kind)));
     let (mut v6, mut v4) = (ask(RecordType::AAAA), ask(RecordType::A));
     let (first, mut second) = tokio::select! {
         biased;
