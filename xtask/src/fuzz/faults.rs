@@ -27,8 +27,8 @@ const FAULTS: &[Fault] = &[
     Fault {
         target: "admission",
         file: "crates/throng-core/src/admission/shares.rs",
-        right: "(most, Part::Block(greediest)) if most > self.count(own) + 1 => {",
-        wrong: "(most, Part::Block(greediest)) if most > self.count(own) + 1 + usize::from(FAULT) => {",
+        right: "(most, Branch::Block(greediest)) if most > self.count(own) + 1 => {",
+        wrong: "(most, Branch::Block(greediest)) if most > self.count(own) + 1 + usize::from(FAULT) => {",
     },
     Fault {
         target: "cover",
