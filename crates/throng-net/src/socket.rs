@@ -53,7 +53,7 @@ impl Socket {
         let io = std::net::UdpSocket::from(io);
         let state = UdpSocketState::new((&io).into())?;
         #[cfg(target_os = "linux")]
-        allow_fragments(&io, address)?;
+        allow_fragments(&io)?;
         // The kernel grants what its limits allow.
         let _ = state.set_recv_buffer_size((&io).into(), KERNEL_BUFFER_BYTES);
         let _ = state.set_send_buffer_size((&io).into(), KERNEL_BUFFER_BYTES);
@@ -200,17 +200,12 @@ fn goes_one_by_one(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput
 }
 
-/// Lets datagrams go in fragments where a line takes only shorter ones (tunnels and some mobile lines: 1280 bytes), which the
-/// library forbids: all have one length, so the path's cannot be followed. Over IPv4 what a router says of it is not
-/// believed, since routers cut themselves; over IPv6 only we can.
+/// Lets datagrams go over IPv4 in fragments where a line takes only shorter ones (tunnels and some mobile lines: 1280 bytes), which
+/// the library forbids: all have one length, so the path's cannot be followed. What a router says of it is not believed, since
+/// routers cut themselves.
 #[cfg(target_os = "linux")]
-fn allow_fragments(io: &std::net::UdpSocket, address: SocketAddr) -> io::Result<()> {
-    use rustix::net::sockopt::{
-        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
-    };
-    if address.is_ipv6() {
-        set_ipv6_mtu_discover(io, Ipv6PathMtuDiscovery::WANT)?;
-    }
+fn allow_fragments(io: &std::net::UdpSocket) -> io::Result<()> {
+    use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
     Ok(set_ip_mtu_discover(io, Ipv4PathMtuDiscovery::OMIT)?)
 }
 

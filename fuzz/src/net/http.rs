@@ -31,7 +31,7 @@ pub fn run(bytes: &[u8]) {
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
             let served = talk(End { line: Arc::clone(&application), piece, must_ask: false }, dial);
-            assert!(timeout(END_WITHIN, served).await.is_ok(), "it ends");
+            assert!(tokio::time::timeout(END_WITHIN, served).await.is_ok(), "it ends");
         });
     });
     let heard = application.output();

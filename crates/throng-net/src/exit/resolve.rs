@@ -185,6 +185,10 @@ impl Configured {
             last.at = now;
             return last.resolver.clone();
         }
+        if let Some(last) = last.as_mut().filter(|last| read.is_err() && last.resolver.is_ok()) {
+            last.at = now; // it may be being written
+            return last.resolver.clone();
+        }
         let resolver = read.and_then(|(config, options)| asking(config, options));
         let resolver = resolver.map(Arc::new).map_err(NoNameServers::because);
         *last = Some(LastRead { at: now, said, resolver: resolver.clone() });

@@ -3,12 +3,12 @@
 //! Nothing is added that says who we are (no `Via`, no `X-Forwarded-For`, no `Date`), and what is meant for
 //! a proxy is taken out. Bodies are streamed, never held.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
@@ -21,11 +21,9 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
-use super::{Dial, HTTP_EXPECT_TIME_MS, HTTP_HEADER_MAX_LINES, Isolation, ProxyLimits, within};
+use super::{Dial, HTTP_HEADER_MAX_LINES, Isolation, ProxyLimits, within};
 use crate::request::{Abort, Host, Refusal, Target};
 use crate::splice::{Guarded, splice};
 
@@ -47,8 +45,6 @@ pub(crate) async fn serve<D: Dial>(tcp: TcpStream, dial: Arc<D>, limits: ProxyLi
         .max_headers(HTTP_HEADER_MAX_LINES)
         .preserve_header_case(true)
         .auto_date_header(false)
-        // Who has said everything may still listen. Whether it does, shows when we write.
-        .half_close(true)
         .serve_connection(TokioIo::new(tcp), service)
         .with_upgrades();
     let served = (&mut connection).await;
@@ -136,8 +132,7 @@ async fn pass_on<D: Dial>(
     target: Target,
     limits: ProxyLimits,
 ) -> Response<ReplyBody> {
-    let upgrade = wants_upgrade(request.headers());
-    if !to_origin_form(&mut request, upgrade.as_ref()) {
+    if !to_origin_form(&mut request) {
         return refuse(Refusal::Malformed);
     }
     let stream = match within(limits.dial_time, dial.connect(isolation, target)).await {
@@ -156,15 +151,13 @@ async fn pass_on<D: Dial>(
         .await;
     let Ok((mut sender, connection)) = shaken else { return refuse(Refusal::CircuitLost) };
     let driver = CutWithOwner(Some(tokio::spawn(async move {
-        let _ = connection.with_upgrades().await;
+        let _ = connection.await;
     })));
-    let application = upgrade.map(|_| hyper::upgrade::on(&mut request));
-    match sender.send_request(Expecting::body_of(request)).await {
-        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => match application {
-            Some(application) => join_upgraded(application, response, driver),
-            // We asked for no upgrade; who upgrades anyway does not speak HTTP.
-            None => refuse(Refusal::AnswerMalformed),
-        },
+    match sender.send_request(request).await {
+        // We asked for no upgrade; who upgrades anyway does not speak HTTP.
+        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            refuse(Refusal::AnswerMalformed)
+        }
         Ok(mut response) => {
             strip_hop_by_hop(response.headers_mut());
             *response.version_mut() = Version::HTTP_11;
@@ -185,33 +178,8 @@ fn refusal_of(error: &hyper::Error) -> Refusal {
     }
 }
 
-/// Lets application and server speak another protocol from now on, which they agreed on (RFC 9110 §7.8).
-fn join_upgraded(
-    application: OnUpgrade,
-    mut response: Response<Incoming>,
-    driver: CutWithOwner,
-) -> Response<ReplyBody> {
-    let server = hyper::upgrade::on(&mut response);
-    tokio::spawn(async move {
-        let _driver = driver;
-        if let (Ok(application), Ok(server)) = tokio::join!(application, server) {
-            let (mut application, mut server) = (TokioIo::new(application), TokioIo::new(server));
-            let _ = tokio::io::copy_bidirectional(&mut application, &mut server).await;
-        }
-    });
-    response.map(|_| Either::Right(Full::default()))
-}
-
-/// Which other protocol a request asks for, as for a WebSocket (RFC 6455 §4.1).
-fn wants_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let asks =
-        named.flat_map(|value| value.split(',')).any(|name| name.trim().eq_ignore_ascii_case("upgrade"));
-    headers.get(header::UPGRADE).filter(|_| asks).cloned()
-}
-
 /// Makes of a request to a proxy one to the origin; `false` if that cannot be done.
-fn to_origin_form(request: &mut Request<Incoming>, upgrade: Option<&HeaderValue>) -> bool {
+fn to_origin_form(request: &mut Request<Incoming>) -> bool {
     let uri = request.uri();
     // RFC 9112 §3.2.2: the target decides, whatever the Host header says.
     let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
@@ -226,18 +194,14 @@ fn to_origin_form(request: &mut Request<Incoming>, upgrade: Option<&HeaderValue>
     *request.uri_mut() = path;
     *request.version_mut() = Version::HTTP_11;
     strip_hop_by_hop(request.headers_mut());
-    let headers = request.headers_mut();
-    headers.insert(header::HOST, host);
-    if let Some(protocol) = upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, protocol.clone());
-    }
+    request.headers_mut().insert(header::HOST, host);
     true
 }
 
 /// Takes out what is meant for the next hop only (RFC 9110 §7.6.1). Framing is redone by hyper.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+    // A set: a server may name thousands.
+    let named: HashSet<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
@@ -296,61 +260,6 @@ this port, and let it resolve names too (in Firefox: \"Proxy DNS when using SOCK
 const HTTP_ONLY: &str = "\
 A plain proxy request can only be for an http:// address. For https:// a program must use CONNECT, or SOCKS5.
 ";
-
-/// A request's body. If the application wants to hear first whether the server takes it, it is not asked for before the server
-/// said so, or was silent for five seconds: who asks for it tells the application to go on.
-struct Expecting {
-    body: Incoming,
-    /// Until then it waits; nothing once it does not.
-    awaits: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-}
-
-impl Expecting {
-    fn body_of(mut request: Request<Incoming>) -> Request<Self> {
-        let expects = request
-            .headers()
-            .get(header::EXPECT)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        let awaits = expects.then(|| {
-            let said = Arc::new(Notify::new());
-            let told = Arc::clone(&said);
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
-                    told.notify_one();
-                }
-            });
-            let awaits = async move {
-                let _ = timeout(Duration::from_millis(HTTP_EXPECT_TIME_MS), said.notified()).await;
-            };
-            Box::pin(awaits) as Pin<Box<dyn Future<Output = ()> + Send>>
-        });
-        request.map(|body| Self { body, awaits })
-    }
-}
-
-impl Body for Expecting {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Some(awaits) = &mut self.awaits {
-            ready!(awaits.as_mut().poll(cx));
-            self.awaits = None;
-        }
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
 
 /// A response body, and the task that drives the connection it comes from.
 struct Carried {

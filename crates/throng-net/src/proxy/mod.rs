@@ -34,9 +34,7 @@ pub const IDLE_TIME_S: u64 = 2 * 3600;
 /// Longest header section of an HTTP request, and of a response that we pass on: as browsers take it.
 pub const HTTP_HEADER_MAX_BYTES: usize = 256 * 1024;
 /// Most lines of one.
-pub const HTTP_HEADER_MAX_LINES: usize = 16 * 1024;
-/// How long an application that wants to hear `100 Continue` before it sends a body waits for the server's (RFC 9110 §10.1.1).
-pub const HTTP_EXPECT_TIME_MS: u64 = 5000;
+pub const HTTP_HEADER_MAX_LINES: usize = 2048;
 /// How long we wait when no connection can be accepted (too many open files, as a rule).
 const ACCEPT_PAUSE_MS: u64 = 50;
 

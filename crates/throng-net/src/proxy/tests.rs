@@ -510,20 +510,6 @@ async fn an_origin_that_says_nothing_is_a_bad_gateway() {
 }
 
 #[tokio::test]
-async fn who_shuts_its_side_after_a_plain_request_gets_the_answer() {
-    let mut world = World::new().await;
-    for version in ["1.0", "1.1"] {
-        let get = format!("GET http://a.test/ HTTP/{version}\r\nHost: a.test\r\n\r\n");
-        let mut app = world.say(get.as_bytes()).await;
-        app.shutdown().await.unwrap();
-        let mut far = world.far().await.far.pipe;
-        read_head(&mut far).await;
-        far.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await.unwrap();
-        assert!(rest_of(app).await.unwrap().ends_with(b"hello"), "{version}");
-    }
-}
-
-#[tokio::test]
 async fn header_sections_pass_that_browsers_take() {
     let mut world = World::new().await;
     let (many, long) = ("X-A: 1\r\n".repeat(2000), format!("X-A: {}\r\n", "a".repeat(200_000)));
@@ -566,48 +552,6 @@ async fn whose_fault_it_is_that_there_is_no_answer_is_said() {
     far.cut();
     let text = String::from_utf8(rest_of(app).await.unwrap()).unwrap();
     assert!(text.ends_with(&format!("{}\n", Refusal::CircuitLost)), "{text}");
-}
-
-#[tokio::test]
-async fn a_server_says_itself_whether_to_go_on_with_an_upload() {
-    const PUT: &[u8] = b"PUT http://a.test/ HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
-    let mut world = World::new().await;
-    let app = world.say(&[PUT, b""].concat()).await;
-    let mut far = world.far().await.far.pipe;
-    assert!(read_head(&mut far).await.contains("100-continue"));
-    far.write_all(b"HTTP/1.1 401 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno").await.unwrap();
-    let mut app = app;
-    assert!(read_head(&mut app).await.starts_with("HTTP/1.1 401"), "and no 100 before it");
-
-    let mut app = world.say(PUT).await;
-    let mut far = world.far().await.far.pipe;
-    read_head(&mut far).await;
-    far.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
-    assert!(read_head(&mut app).await.starts_with("HTTP/1.1 100"));
-    app.write_all(b"body").await.unwrap();
-    assert_eq!(read(&mut far, 4).await, b"body");
-}
-
-#[tokio::test]
-async fn a_web_socket_in_absolute_form_is_joined() {
-    let mut world = World::new().await;
-    let asked =
-        b"GET http://a.test/ HTTP/1.1\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\n";
-    let mut app = world.say(asked).await;
-    let mut far = world.far().await.far.pipe;
-    let head = read_head(&mut far).await;
-    assert!(head.contains("Upgrade: websocket") && head.contains("Connection: Upgrade"), "{head}");
-    far.write_all(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello",
-    )
-    .await
-    .unwrap();
-    assert!(read_head(&mut app).await.starts_with("HTTP/1.1 101"));
-    assert_eq!(read(&mut app, 5).await, b"hello");
-    app.write_all(b"there").await.unwrap();
-    assert_eq!(read(&mut far, 5).await, b"there");
-    drop(far);
-    assert_eq!(rest_of(app).await.unwrap(), b"", "it ends with the server");
 }
 
 #[tokio::test]
