@@ -32,7 +32,8 @@ use crate::request::{Host, Name, RESOLVED_MAX, Refusal};
 pub const LOOKUP_TIME_S: u64 = 10;
 /// How long we wait for one answer of one name server.
 const ANSWER_TIME_S: u64 = 5;
-/// When a question is asked again beside those that wait for their answers: whichever is answered counts.
+/// When a question is asked again beside those that wait for their answers. (The library joins equal questions under way, so it is
+/// sent again only when one of them has waited for [`ANSWER_TIME_S`].)
 const ASK_AGAIN_S: u64 = 3;
 /// How often one question is asked.
 const ATTEMPTS: usize = 3;
