@@ -285,6 +285,7 @@ mod tests {
             let mut sender = Sender::new(bytes, Manner::of(&Design::default()), now);
             let mut receiver = Receiver::new(sender.of);
             let (mut fates, mut under_way, mut sent, mut acks) = (fate.iter().cycle(), Vec::new(), 0u64, 0u64);
+            let mut lost = std::collections::BTreeMap::new();
             for _ in 0..100_000 {
                 if sender.is_done() {
                     break;
@@ -299,9 +300,13 @@ mod tests {
                 let place = if fate < 30 { usize::from(fate) % under_way.len() } else { 0 };
                 let number = under_way.remove(place);
                 sent += 1;
-                if fate % 10 == 1 && sent % 3 != 0 {
+                // Each gets through at its third try, however the fates repeat.
+                let tries = lost.entry(number).or_insert(0);
+                if fate % 10 == 1 && *tries < 2 {
+                    *tries += 1;
                     continue;
                 }
+                *tries = 0;
                 let segment = Segment {
                     user: 1, exchange: 2, kind: SegmentKind::Question, useful: sender.useful(number), number, of: sender.of, more: 0,
                 };
