@@ -191,13 +191,14 @@ impl Outlet {
     }
 }
 
-/// Whether the kernel does not send several at once there: a line that takes only shorter ones, or a device that cannot.
+/// Whether the kernel does not send several at once there, since even one does not go as it is. (Whatever else is wrong with a
+/// destination must not slow down all others.)
 fn goes_one_by_one(error: &io::Error) -> bool {
     #[cfg(target_os = "linux")]
-    if rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MSGSIZE) {
-        return true;
-    }
-    error.kind() == io::ErrorKind::InvalidInput
+    let is_too_long = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MSGSIZE);
+    #[cfg(not(target_os = "linux"))]
+    let is_too_long = false;
+    is_too_long
 }
 
 /// Lets datagrams go over IPv4 in fragments where a line takes only shorter ones (tunnels and some mobile lines: 1280 bytes), which

@@ -512,9 +512,10 @@ impl<S: Suite, W: Watcher> World<S, W> {
             return; // it wakes before, and looks again
         }
         let draws = self.chance.of(For::Lateness, host.owner);
-        let late = match self.wire.lateness {
-            Duration::ZERO => Duration::ZERO,
-            most => share(most, draws.bits(host.woken)),
+        let late = if self.wire.lateness.is_zero() {
+            Duration::ZERO
+        } else {
+            share(self.wire.lateness, draws.bits(host.woken))
         };
         host.woken += 1;
         host.wakes_for = wake;

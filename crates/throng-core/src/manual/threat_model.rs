@@ -52,10 +52,11 @@
 //! ask nothing, so nothing is heard there; and whoever starts with a forged history, and only meets those who have it, sees nothing.
 //!
 //! **Somebody who seizes a running mix** finds the keys of the links and circuits that run, not those of the past: keys
-//! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)), and no other secret lives longer but the mix's
-//! identity, which opens nothing: it signs. With it the mix can be played until operators sign a document without it. So are the delays and orders of mixing and
-//! the padding of defences: what was mixed before cannot be put in order again. Slots of covered links and circuits are
-//! not, since when they were is on the wire anyway; nor is which slots of a client's covered circuit were loops.
+//! are drawn from a stream that forgets ([`Rng::forget`](crate::rng::Rng::forget)), and no other secret lives longer but the
+//! mix's identity, which opens nothing: it signs. With it the mix can be played until operators sign a document without it. The
+//! delays and orders of mixing and the padding of defences are forgotten, too: what was mixed before cannot be put in order again.
+//! Slots of covered links and circuits are not, since when they were is on the wire anyway; nor is which slots of a client's covered
+//! circuit were loops.
 //!
 //! **The exit** sees destinations, and contents that are not encrypted by the application. It does not see who asks.
 //!

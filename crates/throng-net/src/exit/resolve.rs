@@ -22,8 +22,8 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{self, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use throng_core::Time;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::request::{Host, Name, RESOLVED_MAX, Refusal};
@@ -32,11 +32,8 @@ use crate::request::{Host, Name, RESOLVED_MAX, Refusal};
 pub const LOOKUP_TIME_S: u64 = 10;
 /// How long we wait for one answer of one name server.
 const ANSWER_TIME_S: u64 = 5;
-/// When a question is asked again beside those that wait for their answers. (The library joins equal questions under way, so it is
-/// sent again only when one of them has waited for [`ANSWER_TIME_S`].)
-const ASK_AGAIN_S: u64 = 3;
-/// How often one question is asked.
-const ATTEMPTS: usize = 3;
+/// How often a question is asked again.
+const REPETITIONS: usize = 1;
 /// How long the addresses of one family wait for those of the other one (RFC 8305 §3).
 const RESOLUTION_DELAY_MS: u64 = 50;
 /// How often the system's configuration is read again, where names are looked up.
@@ -202,7 +199,7 @@ fn asking(config: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver
     *builder.options_mut() = options;
     let options = builder.options_mut();
     options.timeout = Duration::from_secs(ANSWER_TIME_S);
-    options.attempts = 1; // we ask again ourselves
+    options.attempts = REPETITIONS;
     options.use_hosts_file = ResolveHosts::Never;
     options.cache_size = CACHE_ANSWERS;
     options.positive_max_ttl = Some(Duration::from_secs(CACHE_TIME_MAX_S));
@@ -216,7 +213,7 @@ fn asking(config: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver
 async fn ask_for_both(resolver: &Arc<TokioResolver>, name: &Name) -> Result<Found, Refusal> {
     let mut asked = rr::Name::from_ascii(name.reveal()).map_err(|_| Refusal::NameNotFound)?;
     asked.set_fqdn(true); // no search domains
-    let ask = |kind| OpenQuestion(tokio::spawn(ask_in_time(Arc::clone(resolver), asked.clone(), kind)));
+    let ask = |kind| OpenQuestion(tokio::spawn(ask_for_one(Arc::clone(resolver), asked.clone(), kind)));
     let (mut v6, mut v4) = (ask(RecordType::AAAA), ask(RecordType::A));
     let (first, mut second) = tokio::select! {
         biased;
@@ -239,46 +236,18 @@ async fn ask_for_both(resolver: &Arc<TokioResolver>, name: &Name) -> Result<Foun
     }
 }
 
-/// Asks for addresses of one family, and again while there is no answer. None if the name has none.
-async fn ask_in_time(
+/// Asks for addresses of one family. None if the name has none.
+async fn ask_for_one(
     resolver: Arc<TokioResolver>,
     name: rr::Name,
     kind: RecordType,
 ) -> Result<Vec<IpAddr>, Refusal> {
-    let asked = ask_until_answered(resolver, name, kind);
-    timeout(Duration::from_secs(LOOKUP_TIME_S), asked).await.unwrap_or(Err(Refusal::TimedOut))
-}
-
-async fn ask_until_answered(
-    resolver: Arc<TokioResolver>,
-    name: rr::Name,
-    kind: RecordType,
-) -> Result<Vec<IpAddr>, Refusal> {
-    let mut running = JoinSet::new();
-    for attempt in 1..=ATTEMPTS {
-        let (resolver, name) = (Arc::clone(&resolver), name.clone());
-        running.spawn(async move { resolver.lookup(name, kind).await });
-        loop {
-            let ended = tokio::select! {
-                ended = running.join_next() => ended,
-                () = sleep(Duration::from_secs(ASK_AGAIN_S)), if attempt < ATTEMPTS => break,
-            };
-            match ended {
-                Some(Ok(Ok(found))) => return Ok(addresses(&found)),
-                Some(Ok(Err(NetError::Timeout))) => {}
-                Some(Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_))))) => return Ok(Vec::new()),
-                Some(Ok(Err(error))) => return Err(refusal_of(&error)),
-                Some(Err(_)) => return Err(Refusal::NameServerFailed), // it panicked
-                None if attempt < ATTEMPTS => break,
-                None => return Err(Refusal::TimedOut),
-            }
-        }
+    match timeout(Duration::from_secs(LOOKUP_TIME_S), resolver.lookup(name, kind)).await {
+        Ok(Ok(found)) => Ok(found.answers().iter().filter_map(|record| record.data.ip_addr()).collect()),
+        Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Ok(Vec::new()),
+        Ok(Err(error)) => Err(refusal_of(&error)),
+        Err(_) => Err(Refusal::TimedOut),
     }
-    Err(Refusal::TimedOut)
-}
-
-fn addresses(found: &hickory_resolver::lookup::Lookup) -> Vec<IpAddr> {
-    found.answers().iter().filter_map(|record| record.data.ip_addr()).collect()
 }
 
 fn refusal_of(error: &NetError) -> Refusal {
@@ -429,7 +398,7 @@ mod tests {
         assert_eq!(look_up(&resolver, "four.test").await, Err(Refusal::NameServerFailed));
         *named.lock().unwrap() = Some(name_server(|query| Some(answer(query))).await);
         while resolver.trouble().is_some() {
-            sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert_eq!(look_up(&resolver, "four.test").await, Ok(vec![IpAddr::from([192, 0, 2, 7])]));
     }
