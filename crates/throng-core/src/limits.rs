@@ -131,30 +131,44 @@ pub const SETUP_RETRY_FIRST: Duration = Duration::from_millis(250);
 pub const SETUP_RETRY_MAX: Duration = Duration::from_millis(1500);
 /// Sends of one set-up message before it is given up.
 pub const SETUP_SENDS_MAX: u32 = 6;
-/// A circuit that is not complete after this is given up.
+/// A circuit that is not complete after this gets company.
+pub const BUILD_SLOW: Duration = Duration::from_secs(1);
+/// One that is not complete after this is given up.
 pub const BUILD_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Silence after something was sent, until a link or a circuit is asked whether it lives.
+/// Silence after something was sent, until a link or a circuit is asked whether it lives; longer where round trips take longer.
 pub const SILENCE_PROBE: Duration = Duration::from_millis(400);
-/// Wait between two such questions.
+/// Wait between the first two such questions; each further one is twice as long,
 pub const SILENCE_PROBE_EVERY: Duration = Duration::from_millis(200);
-/// Silence after which a circuit (or, a little later, a link) is dead.
-pub const SILENCE_DEAD: Duration = Duration::from_millis(1000);
+/// up to this.
+pub const SILENCE_PROBE_EVERY_MAX: Duration = Duration::from_secs(1);
+/// Silence after which a circuit is dead whose first hop answers; longer where round trips take longer. New streams do not wait
+/// for that, and a neighbour of a dead mix says so before: what is left is a queue that grew within a second or two.
+pub const CIRCUIT_SILENCE_DEAD: Duration = Duration::from_secs(3);
+/// The same for a link: sooner, since its round trips are shorter, and whoever has it tells the ends of all circuits there.
+pub const LINK_SILENCE_DEAD: Duration = Duration::from_millis(1500);
+/// However long round trips take, silence of this length is death where the line works.
+pub const SILENCE_DEAD_MAX: Duration = Duration::from_secs(30);
 /// Questions that must have stayed without an answer before something is dead.
 pub const QUESTIONS_MIN: u32 = 3;
-/// The same for a link: later than a circuit, since one lost circuit must not cost all others.
-pub const LINK_SILENCE_DEAD: Duration = Duration::from_millis(1500);
 const _: () = assert!(
-    SILENCE_PROBE.as_millis() + QUESTIONS_MIN as u128 * SILENCE_PROBE_EVERY.as_millis()
-        <= SILENCE_DEAD.as_millis()
+    SILENCE_PROBE.as_millis() + 3 * SILENCE_PROBE_EVERY.as_millis() <= LINK_SILENCE_DEAD.as_millis(),
+    "three questions fit, the second and third so long after the one before"
 );
+/// A user's line that is silent is not dead before this: both ends keep what runs there.
+pub const LINE_SILENCE_MAX: Duration = Duration::from_secs(120);
+const _: () =
+    assert!(LINE_SILENCE_MAX.as_secs() < RELAY_IDLE_MAX.as_secs(), "or the hops behind would forget first");
+/// When it was silent for so long, a client calls its first hops anew, those that it has and if need be the next: they may have been
+/// started anew, and know it no more. Before, a silent line shows nothing but that.
+pub const CALL_ANEW_AFTER: Duration = Duration::from_secs(10);
 
 /// An idle circuit of our own is asked about this often whether it lives (up to a quarter more or less).
 pub const IDLE_PROBE: Duration = Duration::from_secs(20);
 /// A relayed circuit that is silent for so long is forgotten.
 pub const RELAY_IDLE_MAX: Duration = Duration::from_secs(180);
 const _: () = assert!(RELAY_IDLE_MAX.as_secs() > 4 * IDLE_PROBE.as_secs());
-const _: () = assert!(IDLE_PROBE.as_millis() > 4 * SILENCE_DEAD.as_millis());
+const _: () = assert!(IDLE_PROBE.as_millis() > 4 * CIRCUIT_SILENCE_DEAD.as_millis());
 /// A link without circuits that is silent for so long is forgotten.
 pub const LINK_IDLE_MAX: Duration = Duration::from_secs(300);
 /// A handshake answered but never confirmed is forgotten after this.
@@ -199,7 +213,7 @@ pub const STREAM_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Longest interval of a timed batch. A question and its answer wait at up to six mixes of a circuit of three.
 pub const BATCH_EVERY_MAX: Duration = Duration::from_millis(100);
 const _: () =
-    assert!(6 * BATCH_EVERY_MAX.as_millis() <= SILENCE_DEAD.as_millis() - SILENCE_PROBE.as_millis());
+    assert!(6 * BATCH_EVERY_MAX.as_millis() <= CIRCUIT_SILENCE_DEAD.as_millis() - SILENCE_PROBE.as_millis());
 /// Longest delay that a strategy may draw on average, and longest wait for company or for a dummy.
 pub const DELAY_MAX: Duration = Duration::from_secs(10);
 /// Most cells that stay in a pool, and most that leave it together.
@@ -246,6 +260,9 @@ pub const MIXES_RESTING_MAX: usize = 64;
 
 /// Circuits under construction at once.
 pub const BUILDS_AT_ONCE_MAX: usize = 8;
+/// Where links have slots, so many of them at once that each has a cell this often: with three at once on 64 kbit/s, answers came
+/// after the questions had been repeated, and a circuit took eight seconds instead of one.
+pub const BUILD_CELLS_EVERY: Duration = Duration::from_millis(100);
 /// First hops that a client keeps.
 pub const FIRST_HOPS: usize = 3;
 /// Circuits that went past a first hop before it is judged by how many of them came up and held.

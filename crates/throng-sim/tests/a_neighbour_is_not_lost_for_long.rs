@@ -51,6 +51,7 @@ fn a_mix_that_dies_just_before_keys_are_renewed_is_found_dead() {
         network.world.crash(network.mixes[0]);
         network.world.run_for(Duration::from_secs(5));
         network.world.start(network.mixes[0], network.configs[0].clone());
+        // A client cannot know whether its line or its only first hop was silent, and calls that anew after ten seconds.
         let circuit = network.attach(2, 8).expect("another circuit");
         assert!(network.echo(circuit, b"back", Duration::from_secs(5)), "{before:?} before");
     }

@@ -248,7 +248,7 @@ fn a_member_that_restarts_is_the_neighbour_that_it_was() {
             let mix = round % 2;
             network.world.crash(network.mixes[mix]);
             network.world.start(network.mixes[mix], network.configs[mix].clone());
-            network.world.run_for(Duration::from_secs(20));
+            network.world.run_for(Duration::from_secs(30));
         }
         let links = network.mixes.iter().map(|mix| network.world.node(*mix).sizes().links);
         // One to the other mix, and one to the client. (What the client had before a crash of its own end is gone.)

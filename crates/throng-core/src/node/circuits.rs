@@ -3,8 +3,8 @@
 use alloc::sync::Arc;
 
 use super::context::Cx;
-use super::neighbours::{Asked, Owed, Reach};
-use super::origins::Build;
+use super::neighbours::{Asked, Heard, Owed, Reach};
+use super::origins::{Build, Look};
 use super::relays::{ExtendRequest, Extension, To};
 use super::rooms::Rooms;
 use crate::admission::Among;
@@ -176,6 +176,9 @@ impl<S: Suite> Rooms<S> {
     /// Keeps enough circuits ready or under construction.
     pub(super) fn supply_circuits(&mut self, cx: &mut Cx<'_>) {
         let Some(mut round) = self.origins.begin_round(cx) else { return };
+        if self.neighbours.is_line_silent(cx) {
+            return self.origins.postpone(round, cx);
+        }
         while let Some(port) = self.origins.next_to_begin(&mut round, cx) {
             self.route_effects(cx);
             if let Err(why) = self.begin_circuit(port, cx) {
@@ -183,6 +186,15 @@ impl<S: Suite> Rooms<S> {
             }
         }
         self.origins.end_round(round, cx);
+    }
+
+    /// Looks after a circuit of our own, which may be silent because its first hop is.
+    pub(super) fn look_at_origin(&mut self, origin: OriginKey, cx: &mut Cx<'_>) {
+        let link = self.origins.link_of(origin);
+        let first = link.map_or(Heard::NotFirstHop, |link| self.neighbours.heard(link, cx));
+        if self.origins.look(origin, first, cx) == Look::FirstHopIsToBeAsked {
+            link.into_iter().for_each(|link| self.neighbours.ask(link, cx));
+        }
     }
 
     /// Begins a circuit whose exit serves `port`.

@@ -17,7 +17,7 @@ impl<S: Suite> Rooms<S> {
     ) -> Result<(), Refused> {
         match message {
             Control::Ping { token } => cx.say_at_once(link, &Control::Pong { token }),
-            Control::Pong { token } => self.neighbours.receive_pong(link, token),
+            Control::Pong { token } => self.neighbours.receive_pong(link, token, cx.now),
             Control::Filler { gap: None } => {}
             Control::Filler { gap: Some(gap) } => self.neighbours.receive_filler(link, gap, cx),
             Control::Uncover => self.neighbours.receive_uncover(link, cx),

@@ -84,11 +84,7 @@ impl<S: Suite> Rooms<S> {
         match timer {
             Timer::Link(link) => self.neighbours.look(link, cx),
             Timer::Relay(relay) => self.relays.look(relay, cx),
-            Timer::Origin(origin) => {
-                let link = self.origins.link_of(origin);
-                let is_heard = link.is_some_and(|link| self.neighbours.is_heard(link, cx.now));
-                self.origins.look(origin, is_heard, cx);
-            }
+            Timer::Origin(origin) => self.look_at_origin(origin, cx),
             Timer::Supply => self.supply_circuits(cx),
             Timer::Exchange => self.look_at_documents(cx),
             Timer::Mesh => self.neighbours.look_at_mesh(&self.members.view, cx),

@@ -117,6 +117,7 @@ impl<S: Suite> Rooms<S> {
                 Effect::LinkUp(up) => self.link_up(up, cx),
                 Effect::LinkMoved { from, ends, to } => self.link_moved(from, ends, to),
                 Effect::LinkGone(gone) => self.link_gone(gone, cx),
+                Effect::LinkSilent { link, is_silent } => self.origins.link_silent(link, is_silent, cx),
                 Effect::ExitHolds { exit, held } => self.members.compare(exit, held, cx),
             }
         }

@@ -26,6 +26,9 @@ pub(crate) struct Wanted<'r> {
     /// Where a first hop answered us, if it did. Of those that stand in a record, none is proved: a first hop that could
     /// make up its networks would keep honest exits in them out of our paths.
     pub(crate) proved: &'r dyn Fn(NodeId) -> Option<IpAddr>,
+    /// The first hop of all circuits that there are, if they have one in common: another one is drawn where there is one, since with
+    /// links to two a client knows its line from its first hop.
+    pub(crate) common: Option<NodeId>,
     /// How it shall go on behind the first hop, where the rules permit it.
     pub(crate) behind: Option<Vec<Arc<Record>>>,
 }
@@ -62,7 +65,7 @@ pub(crate) fn choose(
     // Silent ones last. That adds no others: whoever can make them silent for a moment must not choose our first hops.
     firsts.sort_by_key(|first| {
         let id = first.description().identity;
-        (first_hops.is_mistrusted(id, now), wanted.resting.has(id, now))
+        (first_hops.is_mistrusted(id, now), wanted.resting.has(id, now), wanted.common == Some(id))
     });
     for first in firsts {
         let first = PlacedMix::first(first, wanted.proved);
@@ -201,6 +204,7 @@ mod tests {
             resting: &Resting::default(),
             first_hops: 3,
             proved: &|_| None,
+            common: None,
             behind: None,
         };
         choose(view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO)
@@ -276,6 +280,7 @@ mod tests {
                 resting,
                 first_hops: 1,
                 proved: &proved,
+                common: None,
                 behind: None,
             };
             let exits: BTreeSet<_> = (0..200)
@@ -312,6 +317,7 @@ mod tests {
                 resting,
                 first_hops: 3,
                 proved: &|_| None,
+                common: None,
                 behind: None,
             };
             let draw = |_| choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap()[1].clone();
@@ -341,6 +347,7 @@ mod tests {
                 resting: &Resting::default(),
                 first_hops: in_use,
                 proved: &|_| None,
+                common: None,
                 behind: None,
             };
             let path = choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap();
@@ -396,6 +403,7 @@ mod tests {
             resting: &Resting::default(),
             first_hops: 3,
             proved: &|_| None,
+            common: None,
             behind: None,
         };
         let mut exits: BTreeMap<String, u32> = BTreeMap::new();

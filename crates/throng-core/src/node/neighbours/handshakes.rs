@@ -22,7 +22,8 @@ use crate::wire::parts::{self, Part};
 
 impl<S: Suite> Neighbours<S> {
     /// The link to a mix: an existing one, or one that is being opened; whether we know it from elsewhere than from who
-    /// wants the link. None if the table is full.
+    /// wants the link. None if the table is full. (A client may have two for a while, if the mix was silent for long: which of
+    /// them lives, the answers show.)
     pub(in crate::node) fn link_to(
         &mut self,
         record: &Arc<Record>,
@@ -30,10 +31,12 @@ impl<S: Suite> Neighbours<S> {
         cx: &mut Cx<'_>,
     ) -> Option<NeighbourKey> {
         if let Some(key) = self.links.to_peer(record.description().identity) {
-            if !self.links.get(key)?.may_be_forgotten(cx.now) {
+            let link = self.links.get(key)?;
+            if link.may_be_forgotten(cx.now) {
+                self.drop_link(key, Ended::Old, cx);
+            } else if cx.me.relays_for_others || !link.may_know_us_no_more(cx.now) {
                 return Some(key);
             }
-            self.drop_link(key, Ended::Old, cx);
         }
         let session = self.links.fresh_session(&mut cx.chance.keys);
         let initiation = Initiation::new(&mut cx.chance.keys);
@@ -168,6 +171,7 @@ impl<S: Suite> Neighbours<S> {
         }
         link.establish(Session::new((initiator, responder), Self::our_side(cx), &secret, cx.now), cx.now);
         let waiting = core::mem::take(&mut link.waiting);
+        self.heard_anew(key, cx);
         cx.tell(Effect::LinkUp(LinkUp { link: key, peer, waiting }));
         Ok(())
     }

@@ -8,6 +8,7 @@ mod greeting;
 mod handshakes;
 mod introductions;
 mod keys;
+mod line;
 mod neighbour;
 mod paths;
 mod renewal;
@@ -27,6 +28,7 @@ pub(super) use self::admittance::Owed;
 use self::demand::CommonRate;
 use self::greeting::Greeter;
 use self::keys::Opened;
+pub(super) use self::line::Heard;
 use self::neighbour::{Neighbour, Wish};
 use self::slots::Leaves;
 use self::table::Links;
@@ -58,6 +60,10 @@ pub(super) struct Neighbours<S: Suite> {
     demand: Option<Box<CommonRate>>,
     defences: Option<Arc<dyn Defences>>,
     mesh: Due,
+    /// When something authentic came last, from whichever neighbour.
+    line_heard: Time,
+    /// When a client's line was heard again on which all neighbours had been silent.
+    line_back_at: Time,
     /// Messages longer than a cell of which some parts are there.
     parts: Gathering<NeighbourKey, GATHERED_CONTROLS_MAX>,
 }
@@ -106,6 +112,8 @@ impl<S: Suite> Neighbours<S> {
             demand: None,
             defences,
             mesh,
+            line_heard: Time::ZERO,
+            line_back_at: Time::ZERO,
             parts: Gathering::new(),
         }
     }
@@ -121,8 +129,11 @@ impl<S: Suite> Neighbours<S> {
         cx: &mut Cx<'_>,
     ) -> Result<Arrived<'d>, Refused> {
         let (key, link) = self.links.by_session(session).ok_or(Refused::UnknownSession)?;
+        let found_silent = link.silent_since().filter(|_| link.is_found_silent());
         let Opened { cell, is_newest, .. } = link.open((session, counter), datagram, cx.now)?;
+        let heard_again = found_silent.filter(|_| !link.is_found_silent());
         cx.counts.datagrams_in += 1;
+        self.line_heard = cx.now;
         let header = CellHeader::parse(cell)?;
         let end = link.circuits.get(header.circuit);
         let body = &mut cell[CELL_HEADER_BYTES..];
@@ -135,6 +146,9 @@ impl<S: Suite> Neighbours<S> {
         }
         if is_elsewhere {
             self.probe(key, from, cx);
+        }
+        if let Some(since) = heard_again {
+            self.heard_again(key, since, cx);
         }
         Ok(Arrived { link: key, header, body, end })
     }
@@ -177,9 +191,10 @@ impl<S: Suite> Neighbours<S> {
     // --- Links ----------------------------------------------------------------------------------------
 
     pub(super) fn look(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
+        let is_cut_off = self.is_cut_off(key, cx);
         let Some(link) = self.links.get_mut(key) else { return };
         cx.timers.unset(&mut link.due, Timer::Link(key));
-        let next = match link.wish(cx.now) {
+        let next = match link.wish(is_cut_off, cx.now) {
             Wish::Wait(until) => until,
             Wish::Dead => return self.drop_link(key, Ended::Silent, cx),
             Wish::Forget => return self.drop_link(key, Ended::Old, cx),
@@ -188,8 +203,10 @@ impl<S: Suite> Neighbours<S> {
                 self.asked(key, cx.now)
             }
             Wish::Ping => {
-                cx.say_at_once(key, &Control::Ping { token: 0 });
+                self.find_silent(key, cx);
+                self.ask(key, cx);
                 self.try_elsewhere(key, cx);
+                self.ask_others(key, cx);
                 self.asked(key, cx.now)
             }
             Wish::Introduce => {
@@ -245,8 +262,10 @@ impl<S: Suite> Neighbours<S> {
     }
 
     /// The neighbour answered a question.
-    pub(super) fn receive_pong(&mut self, key: NeighbourKey, token: u64) {
-        if self.links.get_mut(key).is_some_and(|link| link.paths.prove(token)) {
+    pub(super) fn receive_pong(&mut self, key: NeighbourKey, token: u64, now: Time) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        link.answered(token, now);
+        if link.paths.prove(token) {
             self.moved(key);
         }
     }
@@ -408,11 +427,6 @@ impl<S: Suite> Neighbours<S> {
 
     pub(super) fn is_up(&self, key: NeighbourKey) -> bool {
         self.links.get(key).is_some_and(|link| link.is_up())
-    }
-
-    /// Whether a link is there whose neighbour answers.
-    pub(super) fn is_heard(&self, key: NeighbourKey, now: Time) -> bool {
-        self.links.get(key).is_some_and(|link| !link.is_silent(now))
     }
 
     /// Whether the neighbour may have us begin a circuit, or lead one on, now. A mix that we know asks for many, and none of them

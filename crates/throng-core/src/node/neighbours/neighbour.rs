@@ -16,21 +16,18 @@ use crate::cover::{Guard, Pace};
 use crate::crypto::{ANSWER_BYTES, Initiation, Suite};
 use crate::id::{End, NeighbourKey, NodeId};
 use crate::limits::{
-    CREATES_PER_LINK_PER_SECOND_MAX, LINK_IDLE_MAX, LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX, PROOF_EVERY,
-    SESSION_AGE_MAX, SETUP_SENDS_MAX, SILENCE_PROBE,
+    CALL_ANEW_AFTER, CREATES_PER_LINK_PER_SECOND_MAX, LINK_IDLE_MAX, LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX,
+    PROOF_EVERY, SESSION_AGE_MAX, SETUP_SENDS_MAX, SILENCE_PROBE_EVERY,
 };
 use crate::membership::Record;
 use crate::node::context::Cx;
 use crate::rate::Bucket;
 use crate::refused::Refused;
-use crate::silence::{Patience, Pulse, Silence, retry_after};
+use crate::silence::{Patience, Pulse, RoundTrip, Silence, retry_after};
 use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::cell::CellHeader;
 use crate::wire::control::Control;
-
-/// How long a neighbour may be silent.
-const PATIENCE: Patience = Patience { ask_after: SILENCE_PROBE, dead_after: LINK_SILENCE_DEAD };
 
 /// One neighbour.
 pub(crate) struct Neighbour<S: Suite> {
@@ -53,6 +50,13 @@ pub(crate) struct Neighbour<S: Suite> {
     /// When it wanted a proof checked or a handshake done last.
     proved: Option<Time>,
     silence: Silence,
+    trip: RoundTrip,
+    /// The latest question: its number, and when it was sent.
+    question: (u32, Time),
+    /// When the latest question was sent that was answered.
+    answered_at: Time,
+    /// Whether circuits of our own know that it does not answer.
+    is_found_silent: bool,
     /// How much longer than elsewhere the neighbour may be silent.
     more_patience: Duration,
 }
@@ -158,6 +162,10 @@ impl<S: Suite> Neighbour<S> {
             keys: Keys { current: None, renewal: None },
             proved: None,
             silence: Silence::new(now),
+            trip: RoundTrip::default(),
+            question: (0, Time::NEVER),
+            answered_at: Time::ZERO,
+            is_found_silent: false,
             more_patience: Duration::ZERO,
         }
     }
@@ -192,6 +200,11 @@ impl<S: Suite> Neighbour<S> {
         self.keys.current.as_ref().is_none_or(Session::is_initiator)
     }
 
+    /// Whether a client's first hop is silent for so long that it may have been started anew, and knows us no more.
+    pub(super) fn may_know_us_no_more(&self, now: Time) -> bool {
+        self.is_up() && self.silent_since().is_some_and(|since| now - since >= CALL_ANEW_AFTER)
+    }
+
     /// Whether nothing runs here, and the neighbour may have forgotten us.
     pub(super) fn may_be_forgotten(&self, now: Time) -> bool {
         self.is_up() && self.is_unused() && now - self.silence.heard() >= LINK_IDLE_MAX / 2
@@ -214,6 +227,7 @@ impl<S: Suite> Neighbour<S> {
         let opened = self.keys.open(named, datagram, now)?;
         if opened.is_current {
             self.silence.hear(now);
+            self.is_found_silent = false;
         }
         Ok(opened)
     }
@@ -270,8 +284,8 @@ impl<S: Suite> Neighbour<S> {
         self.silence.speak(self.patience(), now)
     }
 
-    /// The link's time has come: what now?
-    pub(super) fn wish(&self, now: Time) -> Wish {
+    /// The link's time has come: what now? `is_cut_off`: silence may be that of a line, which is no death.
+    pub(super) fn wish(&self, is_cut_off: bool, now: Time) -> Wish {
         match &self.stage {
             Stage::Opening(opening) if opening.sends < SETUP_SENDS_MAX => return Wish::Offer,
             Stage::Opening(_) => return Wish::Dead,
@@ -287,10 +301,10 @@ impl<S: Suite> Neighbour<S> {
             return Wish::Forget;
         }
         let pulse = self.silence.pulse(self.patience(), now);
-        if pulse == Pulse::Dead {
+        if pulse == Pulse::Dead && !is_cut_off {
             return Wish::Dead;
         }
-        if pulse == Pulse::Ask {
+        if matches!(pulse, Pulse::Ask | Pulse::Dead) {
             return Wish::Ping; // before all else: whoever is dead must not be waited for
         }
         let introduce_at = match self.introduction {
@@ -324,13 +338,53 @@ impl<S: Suite> Neighbour<S> {
     pub(super) fn asked(&mut self, now: Time) -> Time {
         match &self.stage {
             Stage::Opening(opening) => now + retry_after(opening.sends) + self.more_patience / 2,
-            _ => self.silence.ask(now) + self.more_patience / 2,
+            _ => self.silence.ask(self.patience(), now) + self.more_patience / 2,
         }
     }
 
-    /// Whether an answer of the neighbour is due for longer than usual.
+    /// A question is sent. What comes back in its answer: an even number, since questions at other addresses have odd ones.
+    pub(super) fn question(&mut self, now: Time) -> u64 {
+        self.question = (self.question.0.wrapping_add(1), now);
+        u64::from(self.question.0) << 1
+    }
+
+    /// Whether the latest question may well be under way.
+    pub(super) fn was_just_asked(&self, now: Time) -> bool {
+        self.question.1 <= now && now - self.question.1 < SILENCE_PROBE_EVERY
+    }
+
+    /// A question was answered.
+    pub(super) fn answered(&mut self, token: u64, now: Time) {
+        let (number, sent) = self.question;
+        if token == u64::from(number) << 1 && sent <= now {
+            (self.question.1, self.answered_at) = (Time::NEVER, sent);
+            self.trip.note(now - sent);
+        }
+    }
+
+    /// Whether circuits of our own know that it does not answer.
+    pub(super) fn is_found_silent(&self) -> bool {
+        self.is_found_silent
+    }
+
+    /// They do from now on, until it is heard.
+    pub(super) fn find_silent(&mut self) {
+        self.is_found_silent = true;
+    }
+
+    /// When the latest question was sent that was answered.
+    pub(super) fn answered_at(&self) -> Time {
+        self.answered_at
+    }
+
+    /// Since when an answer is due.
+    pub(super) fn silent_since(&self) -> Option<Time> {
+        self.silence.since()
+    }
+
+    /// Whether the neighbour has not answered a question for longer than usual.
     pub(super) fn is_silent(&self, now: Time) -> bool {
-        self.silence.is_long(self.patience(), now)
+        self.silence.is_unanswered(self.patience(), self.trip, now)
     }
 
     /// Lets the neighbour be silent for longer.
@@ -343,9 +397,10 @@ impl<S: Suite> Neighbour<S> {
         self.silence.questions()
     }
 
-    fn patience(&self) -> Patience {
+    pub(super) fn patience(&self) -> Patience {
+        let Patience { ask_after, dead_after } = self.trip.patience(LINK_SILENCE_DEAD);
         let more = self.more_patience;
-        Patience { ask_after: PATIENCE.ask_after + more, dead_after: PATIENCE.dead_after + 2 * more }
+        Patience { ask_after: ask_after + more, dead_after: dead_after + 2 * more }
     }
 
     /// When something came last.

@@ -37,10 +37,18 @@ impl<S: Suite> Origins<S> {
         let resting = self.resting.as_deref().unwrap_or(&nobody);
         let (hops, first_hops) = (cx.design.route.hops(), cx.first_hops_in_use());
         let behind = self.cut.as_mut().and_then(|cut| cut.take(hops, port, (view, resting), cx.now));
-        let wanted = Wanted { hops, rules, port, resting, first_hops, proved, behind };
+        let common = self.common_first_hop().filter(|_| first_hops > 1);
+        let wanted = Wanted { hops, rules, port, resting, first_hops, proved, common, behind };
         let path = choose(view, &wanted, &mut self.first_hops, &mut cx.chance.route, cx.now);
         cx.chance.route.forget();
         path
+    }
+
+    /// The first hop of all circuits, if they have one in common.
+    fn common_first_hop(&self) -> Option<NodeId> {
+        let mut firsts = self.origins.values().filter_map(|origin| origin.first());
+        let first = firsts.next()?;
+        firsts.all(|other| other == first).then_some(first)
     }
 
     /// Begins a circuit that is built so, whose first hop is at the other end of `link`.

@@ -19,6 +19,7 @@ use slotmap::SlotMap;
 use self::cut::CutPaths;
 pub(super) use self::origin::Origin;
 use self::supply::Supply;
+pub(super) use self::watch::Look;
 pub(super) use self::way::Build;
 #[cfg(test)]
 pub(super) use self::way::Hop;
@@ -92,9 +93,9 @@ impl<S: Suite> Origins<S> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let origin = self.origins.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let was_doubtful = origin.is_doubtful(cx.now);
+        let was_doubted = origin.is_doubtful(cx.now);
         let (place, message) = origin.unwrap(header, body, cx.now)?;
-        let recovered = was_doubtful && origin.is_ready() && !origin.is_doubtful(cx.now);
+        let recovered = was_doubted && origin.is_ready() && !origin.is_doubtful(cx.now);
         let outcome = match message {
             Message::Piece(piece) if piece.part.of() > cx.design.geometry.message_parts() => {
                 Err(Refused::Malformed)
@@ -218,6 +219,20 @@ impl<S: Suite> Origins<S> {
     /// The sticky first hops.
     pub(super) fn first_hops(&self) -> &FirstHops {
         &self.first_hops
+    }
+
+    /// A first hop does not answer, or is heard again.
+    pub(super) fn link_silent(&mut self, link: NeighbourKey, is_silent: bool, cx: &mut Cx<'_>) {
+        let there = self.origins.values_mut().filter(|origin| origin.link == link);
+        for origin in there {
+            origin.is_cut_off = is_silent;
+            origin.excuse(cx.now);
+        }
+        if is_silent {
+            self.hurry_supply(cx);
+        } else {
+            self.serve_waiting(cx);
+        }
     }
 
     /// A first hop answered.

@@ -8,15 +8,15 @@ use core::time::Duration;
 use super::way::Build;
 use crate::cover::CircuitPace;
 use crate::crypto::{Initiation, Suite};
-use crate::id::NeighbourKey;
+use crate::id::{NeighbourKey, NodeId};
 use crate::layers::Layers;
 use crate::limits::{
-    BUILD_TIME_MAX, CIRCUIT_CELLS_MAX, CIRCUIT_WINDOW_CELLS, REPLY_WINDOW_CELLS, SILENCE_DEAD, SILENCE_PROBE,
-    SILENCE_PROBE_EVERY,
+    BUILD_SLOW, BUILD_TIME_MAX, CIRCUIT_CELLS_MAX, CIRCUIT_SILENCE_DEAD, CIRCUIT_WINDOW_CELLS,
+    REPLY_WINDOW_CELLS,
 };
 use crate::membership::Record;
 use crate::refused::Refused;
-use crate::silence::{Patience, Pulse, Silence};
+use crate::silence::{Patience, Pulse, RoundTrip, Silence};
 use crate::time::Time;
 use crate::timers::Due;
 use crate::window::Window;
@@ -43,16 +43,18 @@ pub(crate) struct Origin<S: Suite> {
     silence: Silence,
     /// An idle circuit is asked after this.
     idle: Duration,
-    /// Time to the last hop and back: as the set-up took it, or the shortest that an answered question took.
-    rtt: Duration,
+    /// To the last hop and back.
+    trip: RoundTrip,
     /// The latest question: its token, and when it was sent.
     question: (u32, Time),
     /// What mixing and cover add to a round trip: 99 of 100 take less.
     detour: Duration,
     /// None where the circuit speaks when there is something to say.
     pub(crate) pace: Option<Box<CircuitPace>>,
-    /// A circuit with a mix of this one died, and nothing was heard of this one since.
+    /// A circuit with a mix of this one died, or this one takes long to come up, and nothing was heard of this one since.
     doubted: bool,
+    /// Its first hop does not answer.
+    pub(crate) is_cut_off: bool,
 }
 
 /// How far the circuit is.
@@ -113,11 +115,12 @@ impl<S: Suite> Origin<S> {
             seen_reply: Window::new(),
             silence: Silence::new(now),
             idle,
-            rtt: Duration::ZERO,
+            trip: RoundTrip::default(),
             question: (0, Time::NEVER),
             detour,
             pace: None,
             doubted: false,
+            is_cut_off: false,
         }
     }
 
@@ -139,6 +142,15 @@ impl<S: Suite> Origin<S> {
         self.path.iter().cloned().chain(planned).collect()
     }
 
+    /// Its first mix.
+    pub(crate) fn first(&self) -> Option<NodeId> {
+        let planned = match &self.stage {
+            BuildStage::Building(building) => building.build.planned().next().flatten(),
+            BuildStage::Ready => None,
+        };
+        self.path.first().or(planned).map(|first| first.description().identity)
+    }
+
     /// Its last mix, if it is known which one that will be.
     pub(crate) fn exit(&self) -> Option<&Arc<Record>> {
         match &self.stage {
@@ -153,7 +165,7 @@ impl<S: Suite> Origin<S> {
         self.hops.push(layers);
         self.silence.hear(now);
         if let BuildStage::Building(building) = &self.stage {
-            self.rtt = now - building.asked_at;
+            self.trip = RoundTrip::guess(now - building.asked_at);
         }
     }
 
@@ -164,7 +176,7 @@ impl<S: Suite> Origin<S> {
 
     /// When it takes so long that another one is begun beside it.
     pub(crate) fn slow_at(&self) -> Time {
-        self.started + SILENCE_DEAD + 3 * self.detour
+        self.started + BUILD_SLOW + 3 * self.detour
     }
 
     /// What mixing and cover add to a round trip: 99 of 100 take less.
@@ -243,19 +255,44 @@ impl<S: Suite> Origin<S> {
         self.silence.speak(self.patience(), now)
     }
 
-    /// A circuit died that has a mix in common with this one.
+    /// No stream should begin here before it was heard again.
     pub(crate) fn doubt(&mut self) {
         self.doubted = true;
     }
 
-    /// Whether it may be dead: no stream should begin here before it was heard again.
+    /// Whether an answer of its last hop is overdue, or will not come: no stream should begin here before it was heard again.
     pub(crate) fn is_doubtful(&self, now: Time) -> bool {
-        self.doubted || self.silence.is_long(self.patience(), now)
+        self.is_suspected(now) || self.silence.is_long(self.patience(), now)
+    }
+
+    /// Whether it may be dead or is cut off, so that another one should be there in its place.
+    pub(crate) fn is_suspected(&self, now: Time) -> bool {
+        self.doubted || self.is_cut_off || self.is_unanswered(now)
+    }
+
+    /// The first hop is silent, too: whether the circuit lives, nobody can say.
+    pub(crate) fn excuse(&mut self, now: Time) {
+        self.silence.excuse(now);
+    }
+
+    /// Whether it is silent for so long, although its first hop answers, that hardly a queue is the reason.
+    pub(crate) fn is_probably_dead(&self, now: Time) -> bool {
+        self.silence.since().is_some_and(|since| now - since >= self.patience().dead_after / 3)
+    }
+
+    /// When something came last from its last hop.
+    pub(crate) fn heard(&self) -> Time {
+        self.silence.heard()
+    }
+
+    /// Since when an answer of its last hop is due.
+    pub(crate) fn silent_since(&self) -> Option<Time> {
+        self.silence.since()
     }
 
     /// Whether a question has been without an answer for longer than the way takes.
     pub(crate) fn is_unanswered(&self, now: Time) -> bool {
-        self.silence.is_unanswered(self.patience(), SILENCE_PROBE_EVERY.max(self.rtt * 3 / 2), now)
+        self.silence.is_unanswered(self.patience(), self.trip, now)
     }
 
     /// Whether the circuit lives; an idle one is asked from time to time.
@@ -270,20 +307,21 @@ impl<S: Suite> Origin<S> {
     /// Notes that it was asked, with a question that was sent then. When to look again.
     pub(crate) fn asked(&mut self, token: u32, sent: Time, now: Time) -> Time {
         self.question = (token, sent);
-        self.silence.ask(now)
+        self.silence.ask(self.patience(), now)
     }
 
     /// Notes that a question was answered.
     pub(crate) fn answered(&mut self, token: u32, now: Time) {
         let (question, asked) = self.question;
         if token == question && asked <= now {
-            self.rtt = self.rtt.min(now - asked);
+            self.question.1 = Time::NEVER; // an answer that comes twice measures nothing
+            self.trip.note(now - asked);
         }
     }
 
     /// A long way takes long.
     fn patience(&self) -> Patience {
-        let (ask_after, dead_after) = (SILENCE_PROBE.max(2 * self.rtt), SILENCE_DEAD.max(4 * self.rtt));
+        let Patience { ask_after, dead_after } = self.trip.patience(CIRCUIT_SILENCE_DEAD);
         Patience { ask_after: ask_after + self.detour, dead_after: dead_after + 2 * self.detour }
     }
 }

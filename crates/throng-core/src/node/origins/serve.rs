@@ -9,7 +9,10 @@ use super::origin::Origin;
 use super::supply::Need;
 use crate::crypto::Suite;
 use crate::id::{CircuitId, OriginKey};
-use crate::limits::{BUILDS_AT_ONCE_MAX, CIRCUIT_USE_MAX, OWN_CIRCUITS_MAX, STREAMS_PER_CIRCUIT_MAX};
+use crate::limits::{
+    BUILD_CELLS_EVERY, BUILDS_AT_ONCE_MAX, CIRCUIT_USE_MAX, OWN_CIRCUITS_MAX, SILENCE_PROBE_EVERY,
+    STREAMS_PER_CIRCUIT_MAX,
+};
 use crate::membership::View;
 use crate::node::context::Cx;
 use crate::output::{Event, NotAttached};
@@ -131,7 +134,9 @@ impl<S: Suite> Origins<S> {
         while let Some(need) = self.supply.overdue(cx.now) {
             cx.out.events.push(Event::NotAttached { stream: need.stream, why: NotAttached::TimedOut });
         }
-        self.client.map(|_| Round { without_route: BTreeSet::new(), next: self.supply.patience() })
+        self.client?;
+        self.doubt_slow_builds(cx);
+        Some(Round { without_route: BTreeSet::new(), next: self.supply.patience() })
     }
 
     /// Which port the exit of the circuit must serve that is to be begun next, if one is.
@@ -160,6 +165,11 @@ impl<S: Suite> Origins<S> {
         round.without_route.insert(port);
     }
 
+    /// Nothing is heard on our line, or nothing was: nothing is begun before more is known.
+    pub(in crate::node) fn postpone(&mut self, round: Round, cx: &mut Cx<'_>) {
+        cx.timers.set(&mut self.supply.due, round.next.min(cx.now + SILENCE_PROBE_EVERY), Timer::Supply);
+    }
+
     pub(in crate::node) fn end_round(&mut self, round: Round, cx: &mut Cx<'_>) {
         let mut next = round.next;
         if !round.without_route.is_empty() {
@@ -177,12 +187,13 @@ impl<S: Suite> Origins<S> {
         let now = cx.now;
         let origins = || self.origins.values().map(Box::as_ref);
         let building = origins().filter(|origin| !origin.is_ready());
-        if building.clone().count() >= BUILDS_AT_ONCE_MAX {
+        if building.clone().count() >= builds_at_once(cx) {
             return None;
         }
         let fresh = building.filter(|origin| now < origin.slow_at());
         let unused = origins().filter(|origin| origin.is_ready() && origin.use_.isolation.is_none());
-        let coming: Vec<&Origin<S>> = fresh.chain(unused.filter(|origin| !origin.is_doubtful(now))).collect();
+        let coming: Vec<&Origin<S>> =
+            fresh.chain(unused.filter(|origin| !origin.is_suspected(now))).collect();
 
         // Every isolation that waits needs a circuit to a fitting exit; and some are kept in store.
         let groups: BTreeMap<[u8; 32], Option<u16>> =
@@ -202,6 +213,14 @@ impl<S: Suite> Origins<S> {
         let enough = coming.len() >= self.spare_wanted(cx) + groups.len() + more;
         (!enough && !without_route.contains(&wanted)).then_some(wanted)
     }
+}
+
+/// Circuits under construction at once: where slots are few, more would only be in each other's way, and in that of what users
+/// have to say.
+fn builds_at_once(cx: &Cx<'_>) -> usize {
+    let Some(gap) = cx.design.cover.widest_gap(cx.design.geometry) else { return BUILDS_AT_ONCE_MAX };
+    let fit = BUILD_CELLS_EVERY.as_nanos() / gap.as_nanos().max(1);
+    (fit as usize).clamp(1, BUILDS_AT_ONCE_MAX)
 }
 
 fn exit_serves<S: Suite>(origin: &Origin<S>, port: Option<u16>) -> bool {

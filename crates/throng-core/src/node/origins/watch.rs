@@ -10,10 +10,11 @@ use crate::effect::Effect;
 use crate::id::{CircuitId, OriginKey};
 use crate::limits::{
     CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, CIRCUIT_YOUNG, IDLE_PROBE, OWN_CIRCUITS_MAX,
-    SETUP_SENDS_MAX,
+    SETUP_SENDS_MAX, SILENCE_PROBE_EVERY,
 };
 use crate::membership::{Record, View};
 use crate::node::context::Cx;
+use crate::node::neighbours::Heard;
 use crate::output::Event;
 use crate::silence::Pulse;
 use crate::time::Time;
@@ -21,45 +22,77 @@ use crate::timers::Timer;
 use crate::wire::control::Ended;
 use crate::wire::message::Message;
 
+/// What a look at a circuit came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::node) enum Look {
+    /// Nothing more is to be done.
+    Done,
+    /// Whether it is dead, only its first hop can show, by an answer.
+    FirstHopIsToBeAsked,
+}
+
 impl<S: Suite> Origins<S> {
-    /// A circuit's time has come. `is_heard`: whether its first link answers.
-    pub(in crate::node) fn look(&mut self, key: OriginKey, is_heard: bool, cx: &mut Cx<'_>) {
-        let Some(origin) = self.origins.get_mut(key) else { return };
+    /// A circuit's time has come. `first`: how its first hop is heard.
+    pub(in crate::node) fn look(&mut self, key: OriginKey, first: Heard, cx: &mut Cx<'_>) -> Look {
+        let Some(origin) = self.origins.get_mut(key) else { return Look::Done };
         cx.timers.unset(&mut origin.due, Timer::Origin(key));
-        match &origin.stage {
-            BuildStage::Building(building) => {
-                if cx.now >= origin.given_up_at() || building.sends >= SETUP_SENDS_MAX {
-                    self.end_silent(key, Ended::NotBuilt, is_heard, cx);
-                } else {
-                    self.request_hop(key, cx);
-                }
+        if let BuildStage::Building(building) = &origin.stage {
+            if cx.now >= origin.given_up_at() || building.sends >= SETUP_SENDS_MAX {
+                self.end_silent(key, Ended::NotBuilt, first, cx);
+            } else {
+                self.request_hop(key, cx);
             }
-            BuildStage::Ready => self.watch(key, is_heard, cx),
+            return Look::Done;
         }
+        if self.is_of_use(key, cx) { self.watch(key, first, cx) } else { Look::Done }
     }
 
-    /// Looks after a circuit that is ready: whether it is still of use, and whether it lives.
-    fn watch(&mut self, key: OriginKey, is_heard: bool, cx: &mut Cx<'_>) {
-        let origin = &mut self.origins[key];
+    /// Whether a circuit that is ready is still of use. If not, it ends.
+    fn is_of_use(&mut self, key: OriginKey, cx: &mut Cx<'_>) -> bool {
+        let origin = &self.origins[key];
         let used_up = match origin.use_.since {
             Some(since) => {
                 origin.use_.streams == 0 && (origin.use_.retired || cx.now - since >= CIRCUIT_USE_MAX)
             }
             None => cx.now - origin.started >= CIRCUIT_SPARE_MAX,
         };
-        if used_up {
-            return self.end(key, Ended::Finished, cx);
+        let is_old = cx.now - origin.started >= CIRCUIT_AGE_MAX || origin.is_exhausted();
+        if used_up || is_old {
+            self.end(key, if used_up { Ended::Finished } else { Ended::Old }, cx);
         }
-        if cx.now - origin.started >= CIRCUIT_AGE_MAX || origin.is_exhausted() {
-            return self.end(key, Ended::Old, cx);
-        }
-        let next = match origin.pulse(cx.now) {
-            Pulse::Look(at) => at,
-            Pulse::Calm => cx.now + IDLE_PROBE,
-            Pulse::Dead => return self.end_silent(key, Ended::Silent, is_heard, cx),
-            Pulse::Ask => {
-                if origin.is_unanswered(cx.now) {
-                    self.suspect(key, is_heard, cx);
+        !used_up && !is_old
+    }
+
+    /// Looks whether a circuit lives. While its first hop is silent, too, nobody can say; and only if the first hop has answered a
+    /// question that was sent since the circuit is silent, its silence counts: whoever holds up what we send must not make us draw
+    /// another path.
+    fn watch(&mut self, key: OriginKey, first: Heard, cx: &mut Cx<'_>) -> Look {
+        let origin = &mut self.origins[key];
+        let mut look = Look::Done;
+        let next = match (origin.pulse(cx.now), first) {
+            (Pulse::Look(at), _) => at,
+            (Pulse::Calm, _) => cx.now + IDLE_PROBE,
+            (Pulse::Ask | Pulse::Dead, Heard::Nothing | Heard::NotFirstHop) => {
+                origin.excuse(cx.now);
+                if first == Heard::NotFirstHop {
+                    self.suspect(key, false, cx);
+                }
+                cx.now + SILENCE_PROBE_EVERY
+            }
+            (pulse, Heard::Well(asked_at)) => {
+                let is_proved = origin.silent_since().is_none_or(|since| asked_at > since);
+                if is_proved && pulse == Pulse::Dead {
+                    self.end_silent(key, Ended::Silent, first, cx);
+                    return Look::Done;
+                }
+                if !is_proved {
+                    look = Look::FirstHopIsToBeAsked;
+                } else if origin.is_unanswered(cx.now) {
+                    origin.doubt();
+                    let dead = origin.silent_since().filter(|_| origin.is_probably_dead(cx.now));
+                    let dead = dead.map(|since| (origin.path.clone(), since));
+                    self.suspect(key, true, cx);
+                    dead.iter().for_each(|(path, since)| self.doubt_others(path, *since));
                 }
                 self.ask(key, cx)
             }
@@ -67,6 +100,7 @@ impl<S: Suite> Origins<S> {
         if let Some(origin) = self.origins.get_mut(key) {
             cx.timers.set(&mut origin.due, next, Timer::Origin(key));
         }
+        look
     }
 
     /// Asks the last hop whether it is there. When to look again.
@@ -119,8 +153,11 @@ impl<S: Suite> Origins<S> {
 
     /// Ends a circuit that does not answer. If its first hop is silent as well, our own line may be cut, and whoever can cut it must
     /// not have us look for other mixes.
-    fn end_silent(&mut self, key: OriginKey, why: Ended, is_heard: bool, cx: &mut Cx<'_>) {
-        if is_heard { self.let_down(key, why, cx) } else { self.end(key, why, cx) }
+    fn end_silent(&mut self, key: OriginKey, why: Ended, first: Heard, cx: &mut Cx<'_>) {
+        match first {
+            Heard::Well(_) => self.let_down(key, why, cx),
+            Heard::NotFirstHop | Heard::Nothing => self.end(key, why, cx),
+        }
     }
 
     /// Ends a circuit that somebody on it broke, whatever he says.
@@ -130,10 +167,10 @@ impl<S: Suite> Origins<S> {
         if ready.is_some_and(|origin| why != Ended::Silent && cx.now - origin.started < CIRCUIT_YOUNG) {
             self.supply.ended_young(cx.now);
         }
-        let silent = ready.filter(|_| why == Ended::Silent);
-        if let Some(path) = silent.map(|origin| origin.path.clone()) {
+        let silent = ready.filter(|_| why == Ended::Silent); // a neighbour of the dead mix says so
+        if let Some((path, since)) = silent.map(|origin| (origin.path.clone(), origin.silent_since())) {
             self.let_rest(path.iter().skip(1), cx.now);
-            self.doubt_others(&path);
+            self.doubt_others(&path, since.unwrap_or(cx.now));
         }
         self.take_down(key, why, cx);
     }
@@ -186,6 +223,21 @@ impl<S: Suite> Origins<S> {
         self.hurry_supply(cx);
     }
 
+    /// Mixes of circuits rest that take long to come up behind their first hops. These rest as well, if others of ours are in use: one
+    /// may be cut off from all mixes but not from us. (With cover there is one first hop, and which one must not follow the load.)
+    pub(super) fn doubt_slow_builds(&mut self, cx: &Cx<'_>) {
+        let mut slow = Vec::new();
+        for origin in self.origins.values_mut() {
+            let is_slow = origin.hops_done() > 0 && !origin.is_ready() && cx.now >= origin.slow_at();
+            if is_slow && !origin.is_doubtful(cx.now) {
+                origin.doubt();
+                slow.push(origin.mixes().into_iter().take(origin.hops_done() + 1).collect::<Vec<_>>());
+            }
+        }
+        let kept = usize::from(cx.first_hops_in_use() == 1);
+        slow.iter().for_each(|path| self.let_rest(path.iter().skip(kept), cx.now));
+    }
+
     /// Lets mixes rest.
     fn let_rest<'r>(&mut self, mixes: impl Iterator<Item = &'r Arc<Record>>, now: Time) {
         let resting = self.resting.get_or_insert_default();
@@ -200,16 +252,16 @@ impl<S: Suite> Origins<S> {
         !origin.path.iter().any(rests)
     }
 
-    /// A circuit died: those in store that go through its mixes too are not given to streams before they were heard
-    /// again.
+    /// A circuit died, or is about to, silent `since` then: those in store that go through its mixes too are not given to streams before they were
+    /// heard again.
     ///
     /// They are *not* asked now: whoever lets one circuit of a client die, on purpose, would see the question on
     /// another one and know that it is the same client's. (A dead first hop is noticed by its link.)
-    fn doubt_others(&mut self, dead: &[Arc<Record>]) {
+    fn doubt_others(&mut self, dead: &[Arc<Record>], since: Time) {
         let dead: Vec<_> = dead.iter().skip(1).map(|record| record.description().identity).collect();
         let in_store =
             |origin: &&mut alloc::boxed::Box<Origin<S>>| origin.is_ready() && origin.use_.isolation.is_none();
-        for origin in self.origins.values_mut().filter(in_store) {
+        for origin in self.origins.values_mut().filter(in_store).filter(|origin| origin.heard() < since) {
             if origin.path.iter().any(|record| dead.contains(&record.description().identity)) {
                 origin.doubt();
             }

@@ -1,0 +1,137 @@
+//! Whether a client's own line works, or everything is silent because of it.
+//!
+//! Whoever can cut a user's line for a while must gain nothing by it: so nothing that is silent then is taken for dead, nothing
+//! new is begun, and mixes keep what a silent client has there.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Neighbours;
+use super::neighbour::{Neighbour, Who};
+use crate::crypto::Suite;
+use crate::effect::Effect;
+use crate::id::NeighbourKey;
+use crate::limits::{
+    CALL_ANEW_AFTER, FIRST_HOPS, LINE_SILENCE_MAX, SILENCE_PROBE, SILENCE_PROBE_EVERY,
+    SILENCE_PROBE_EVERY_MAX,
+};
+use crate::node::context::Cx;
+use crate::time::Time;
+use crate::wire::control::Control;
+
+/// So long after a line came back, whoever is silent was asked once more.
+const LINE_BACK: Duration = SILENCE_PROBE_EVERY_MAX.saturating_add(SILENCE_PROBE_EVERY);
+
+/// How a client hears its first hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::node) enum Heard {
+    /// It answers: the latest question that it answered was asked then.
+    Well(Time),
+    /// It does not, and the line works; or, with the only first hop, nobody can say.
+    NotFirstHop,
+    /// Nothing is heard on the line.
+    Nothing,
+}
+
+impl<S: Suite> Neighbours<S> {
+    /// How the first hop at the other end of a link is heard.
+    pub(in crate::node) fn heard(&self, key: NeighbourKey, cx: &Cx<'_>) -> Heard {
+        match self.links.get(key) {
+            Some(link) if !link.is_silent(cx.now) => Heard::Well(link.answered_at()),
+            _ if self.is_line_silent(cx) => Heard::Nothing,
+            _ => Heard::NotFirstHop,
+        }
+    }
+
+    /// Whether nothing is heard on a client's line, although answers are due.
+    pub(in crate::node) fn is_line_silent(&self, cx: &Cx<'_>) -> bool {
+        if cx.me.relays_for_others {
+            return false;
+        }
+        let up = || self.links.iter().map(|(_, link)| link).filter(|link| link.is_up());
+        let silent = || up().filter(|link| link.is_silent(cx.now));
+        let Some(since) = silent().filter_map(Neighbour::silent_since).max() else { return false };
+        // Of one first hop, nobody can say; if there are others, they are called. With cover there are not: so that this shows nothing.
+        let may_ask_others = up().count() == 1 && cx.first_hops_in_use() > 1;
+        if may_ask_others || cx.now - since >= CALL_ANEW_AFTER {
+            return false;
+        }
+        !silent().any(|link| link.shows(self.line_heard)) || self.has_just_come_back(cx.now)
+    }
+
+    /// A neighbour that was found silent is heard again. If all others were silent, too, the line is back. (Not after a moment: one
+    /// answer may have got lost.)
+    pub(super) fn heard_again(&mut self, key: NeighbourKey, since: Time, cx: &mut Cx<'_>) {
+        if cx.now - since >= 2 * SILENCE_PROBE && self.others_are_silent(key) {
+            self.line_back_at = cx.now;
+        }
+        cx.tell(Effect::LinkSilent { link: key, is_silent: false });
+    }
+
+    /// A handshake of ours was answered.
+    pub(super) fn heard_anew(&mut self, key: NeighbourKey, cx: &Cx<'_>) {
+        self.line_heard = cx.now;
+        let is_long =
+            |link: &Neighbour<S>| link.silent_since().is_some_and(|since| cx.now - since >= CALL_ANEW_AFTER);
+        if self.others_are_silent(key) && self.links.iter().any(|(_, link)| is_long(link)) {
+            self.line_back_at = cx.now;
+        }
+    }
+
+    fn others_are_silent(&self, key: NeighbourKey) -> bool {
+        let mut others = self.links.iter().filter(|(other, link)| *other != key && link.is_up());
+        others.all(|(_, link)| link.is_found_silent())
+    }
+
+    /// Whether the line was silent until just now: what is still silent may not have been asked since.
+    fn has_just_come_back(&self, now: Time) -> bool {
+        self.line_back_at != Time::ZERO && now - self.line_back_at < LINE_BACK
+    }
+
+    /// Whether the silence of a neighbour may be that of a user's line, which we or it have.
+    pub(super) fn is_cut_off(&self, key: NeighbourKey, cx: &Cx<'_>) -> bool {
+        let Some(link) = self.links.get(key) else { return false };
+        match link.silent_since() {
+            Some(since) if cx.now - since < LINE_SILENCE_MAX => {}
+            _ => return false,
+        }
+        match cx.me.relays_for_others {
+            true => link.who == Who::Client,
+            false => !link.shows(self.line_heard) || self.has_just_come_back(cx.now),
+        }
+    }
+
+    /// A neighbour does not answer: what a client has there is not for new streams.
+    pub(super) fn find_silent(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get_mut(key).filter(|_| !cx.me.relays_for_others) else { return };
+        if link.is_silent(cx.now) && !link.is_found_silent() {
+            link.find_silent();
+            cx.tell(Effect::LinkSilent { link: key, is_silent: true });
+        }
+    }
+
+    /// A client's neighbour is silent: the others are asked, so as to know whether the line works.
+    pub(super) fn ask_others(&mut self, silent: NeighbourKey, cx: &mut Cx<'_>) {
+        if cx.me.relays_for_others || self.links.get(silent).is_none_or(|link| link.shows(self.line_heard)) {
+            return;
+        }
+        let others = self.links.iter().map(|(key, _)| key).filter(|key| *key != silent);
+        let others: Vec<NeighbourKey> = others.take(FIRST_HOPS).collect();
+        others.into_iter().for_each(|other| self.ask(other, cx));
+    }
+
+    /// Asks a neighbour whether it is there, unless it was asked just now.
+    pub(in crate::node) fn ask(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
+        let may_ask = |link: &&mut Neighbour<S>| link.is_up() && !link.was_just_asked(cx.now);
+        let Some(link) = self.links.get_mut(key).filter(may_ask) else { return };
+        let token = link.question(cx.now);
+        cx.say_at_once(key, &Control::Ping { token });
+    }
+}
+
+impl<S: Suite> Neighbour<S> {
+    /// Whether what was heard last on a client's line came when an answer of this neighbour was overdue: then the line works.
+    fn shows(&self, line_heard: Time) -> bool {
+        self.silent_since().is_some_and(|since| line_heard > since + self.patience().ask_after)
+    }
+}
