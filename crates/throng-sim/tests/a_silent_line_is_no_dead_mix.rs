@@ -179,6 +179,24 @@ fn a_line_that_is_cut_in_one_direction_only_loses_no_circuit() {
     }
 }
 
+/// As on one machine that was suspended, or whose firewall was set up anew: nobody hears anybody.
+#[test]
+fn circuits_outlive_a_network_in_which_everything_is_silent_at_once() {
+    for (seed, seconds) in (1..).zip([1, 2, 5, 20, 60]) {
+        let mut story = story(seed, "none", Duration::from_millis(1));
+        let is_silent = Rc::new(Cell::new(true));
+        let silent = Rc::clone(&is_silent);
+        story.network.world.tap(move |_: &OnWire| if silent.get() { Verdict::Drop } else { Verdict::Pass });
+        let (client, circuit) = (story.network.client, story.circuit);
+        for _ in 0..seconds * 2 {
+            story.network.world.command(client, Command::Send { circuit, payload: b"into the void" });
+            story.network.world.run_for(Duration::from_millis(500));
+        }
+        is_silent.set(false);
+        assert!(story.network.echo(circuit, b"on", Duration::from_secs(3)), "{seconds} s");
+    }
+}
+
 #[test]
 fn a_first_hop_that_dies_is_told_from_a_silent_line_within_two_seconds() {
     for seed in 1..=8 {

@@ -43,11 +43,8 @@ impl<S: Suite> Neighbours<S> {
         }
     }
 
-    /// Whether nothing is heard on a client's line, although answers are due.
+    /// Whether nothing is heard on a node's line, although answers are due.
     pub(in crate::node) fn is_line_silent(&self, cx: &Cx<'_>) -> bool {
-        if cx.me.relays_for_others {
-            return false;
-        }
         let up = || self.links.iter().map(|(_, link)| link).filter(|link| link.is_up());
         let silent = || up().filter(|link| link.is_silent(cx.now));
         let Some(since) = silent().filter_map(Neighbour::silent_since).max() else { return false };
@@ -95,28 +92,30 @@ impl<S: Suite> Neighbours<S> {
             Some(since) if cx.now - since < LINE_SILENCE_MAX => {}
             _ => return false,
         }
-        match cx.me.relays_for_others {
-            true => link.who == Who::Client,
-            false => !link.shows(self.line_heard) || self.has_just_come_back(cx.now),
-        }
+        let may_be_ours = !link.shows(self.line_heard) || self.has_just_come_back(cx.now);
+        may_be_ours || link.who == Who::Client
     }
 
     /// A neighbour does not answer: what a client has there is not for new streams.
     pub(super) fn find_silent(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
-        let Some(link) = self.links.get_mut(key).filter(|_| !cx.me.relays_for_others) else { return };
+        let Some(link) = self.links.get_mut(key) else { return };
         if link.is_silent(cx.now) && !link.is_found_silent() {
             link.find_silent();
             cx.tell(Effect::LinkSilent { link: key, is_silent: true });
         }
     }
 
-    /// A client's neighbour is silent: the others are asked, so as to know whether the line works.
+    /// A neighbour is silent: others are asked, so as to know whether the line works. Much is heard on a mix's; a client asks at
+    /// once, since it has to look for another first hop.
     pub(super) fn ask_others(&mut self, silent: NeighbourKey, cx: &mut Cx<'_>) {
-        if cx.me.relays_for_others || self.links.get(silent).is_none_or(|link| link.shows(self.line_heard)) {
+        let is_unclear = |link: &Neighbour<S>| {
+            !link.shows(self.line_heard) && (!cx.me.relays_for_others || link.is_silent(cx.now))
+        };
+        if !self.links.get(silent).is_some_and(is_unclear) {
             return;
         }
-        let others = self.links.iter().map(|(key, _)| key).filter(|key| *key != silent);
-        let others: Vec<NeighbourKey> = others.take(FIRST_HOPS).collect();
+        let mixes = self.links.iter().filter(|(key, link)| *key != silent && link.peer().is_some());
+        let others: Vec<NeighbourKey> = mixes.take(FIRST_HOPS).map(|(key, _)| key).collect();
         others.into_iter().for_each(|other| self.ask(other, cx));
     }
 
@@ -130,7 +129,7 @@ impl<S: Suite> Neighbours<S> {
 }
 
 impl<S: Suite> Neighbour<S> {
-    /// Whether what was heard last on a client's line came when an answer of this neighbour was overdue: then the line works.
+    /// Whether what was heard last on a node's line came when an answer of this neighbour was overdue: then the line works.
     fn shows(&self, line_heard: Time) -> bool {
         self.silent_since().is_some_and(|since| line_heard > since + self.patience().ask_after)
     }
