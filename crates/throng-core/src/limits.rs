@@ -144,9 +144,9 @@ pub const SILENCE_PROBE_EVERY: Duration = Duration::from_millis(200);
 pub const SILENCE_PROBE_EVERY_MAX: Duration = Duration::from_secs(1);
 /// Silence after which a circuit is dead whose first hop answers; longer where round trips take longer. New streams do not wait
 /// for that, and a neighbour of a dead mix says so before: what is left is a queue that grew within a second or two.
-pub const CIRCUIT_SILENCE_DEAD: Duration = Duration::from_secs(3);
+pub const CIRCUIT_SILENCE_DEAD: Duration = Duration::from_secs(4);
 /// The same for a link: sooner, since its round trips are shorter, and whoever has it tells the ends of all circuits there.
-pub const LINK_SILENCE_DEAD: Duration = Duration::from_millis(1500);
+pub const LINK_SILENCE_DEAD: Duration = Duration::from_secs(3);
 /// However long round trips take, silence of this length is death where the line works.
 pub const SILENCE_DEAD_MAX: Duration = Duration::from_secs(30);
 /// Questions that must have stayed without an answer before something is dead.
@@ -287,6 +287,10 @@ pub const CUT_PATHS_MAX: usize = 32;
 pub const CUT_PATHS_KEPT: Duration = Duration::from_secs(600);
 /// A first hop that did not answer is left alone for this long.
 pub const FIRST_HOP_REST: Duration = Duration::from_secs(30);
+/// When more builds than this failed in a row, fewer are tried at once, half as many with each further one.
+pub const BUILDS_FAILED_CALM: u32 = 3;
+/// More are not counted.
+pub const BUILDS_FAILED_MAX: u32 = 16;
 /// After a failed build the next one waits up to this long.
 pub const BUILD_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The first such pause.

@@ -50,7 +50,7 @@ impl RoundTrip {
         let limit = self.limit();
         Patience {
             ask_after: SILENCE_PROBE.max(limit.min(SILENCE_DEAD_MAX / 3)),
-            dead_after: dead_after.max((2 * limit).min(SILENCE_DEAD_MAX)),
+            dead_after: dead_after.max((3 * limit).min(SILENCE_DEAD_MAX)),
         }
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Tally {
     pub(crate) took: u128,
     pub(crate) up: u64,
     pub(crate) down: u64,
+    /// Bytes of answers that came, also of those that did not become whole.
+    pub(crate) came: u64,
     pub(crate) circuits: u64,
     pub(crate) circuits_took: u128,
     pub(crate) circuits_failed: u64,
@@ -309,8 +311,8 @@ impl<'p> Apps<'p> {
         let Some(asked) = one.exchanges.get_mut(&exchange) else { return };
         let Some(circuit) = asked.circuit else { return };
         let now = world.now();
-        let numbers: Vec<u32> = asked.question.go().chain(asked.question.repeat(now)).collect();
-        for number in numbers {
+        asked.question.repeat(now);
+        for number in asked.question.go(now) {
             let segment = question_segment(user, exchange, asked, number);
             world.command(one.host, Command::Send { circuit, payload: &segment.write() });
         }
@@ -376,7 +378,10 @@ impl<'p> Apps<'p> {
             _ => {
                 asked.question.acknowledged(asked.question.of, 0, now);
                 let answer = asked.answer.get_or_insert_with(|| Receiver::new(segment.of));
-                if answer.take(segment) {
+                let before = answer.bytes;
+                let is_acknowledged = answer.take(segment);
+                self.tally.came += answer.bytes - before;
+                if is_acknowledged {
                     let (number, more) = (answer.came, answer.beyond);
                     let came = Segment { kind: SegmentKind::AnswerCame, useful: 0, number, more, ..*segment };
                     world.command(host, Command::Send { circuit, payload: &came.write() });
@@ -518,13 +523,14 @@ impl<'p> Apps<'p> {
             user,
             exchange: key.1,
             kind: SegmentKind::Answer,
+            asks: false,
             useful: 0,
             number: 0,
             of: 0,
             more: 0,
         };
-        let numbers: Vec<u32> = sender.go().chain(sender.repeat(now)).collect();
-        for number in numbers {
+        sender.repeat(now);
+        for number in sender.go(now) {
             let segment = answer_segment(&of, sender, number);
             world.command(host, Command::Send { circuit: key.0, payload: &segment.write() });
         }
@@ -558,6 +564,7 @@ fn question_segment(user: usize, exchange: u32, asked: &UnderWay, number: u32) -
         user: user as u32,
         exchange,
         kind: SegmentKind::Question,
+        asks: asked.question.asks(number),
         useful: asked.question.useful(number),
         number,
         of: asked.question.of,
@@ -568,6 +575,7 @@ fn question_segment(user: usize, exchange: u32, asked: &UnderWay, number: u32) -
 fn answer_segment(of: &Segment, sender: &Sender, number: u32) -> Segment {
     Segment {
         kind: SegmentKind::Answer,
+        asks: sender.asks(number),
         useful: sender.useful(number),
         number,
         of: sender.of,

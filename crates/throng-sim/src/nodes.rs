@@ -395,6 +395,7 @@ impl<'p, S: Suite> Run<'p, S> {
             Metric::new("time of an exchange, mean", "ms", mean_ms(tally.took, tally.done)),
             Metric::new("users sent", "bytes", tally.up as f64),
             Metric::new("users received", "bytes", tally.down as f64),
+            Metric::new("users received, parts included", "bytes", tally.came as f64),
             Metric::new("circuits completed", "", tally.circuits as f64),
             Metric::new(
                 "time of a circuit's set-up, mean",

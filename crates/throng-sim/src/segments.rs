@@ -12,7 +12,7 @@ pub(crate) const fn segment_bytes(geometry: Geometry) -> u64 {
 }
 /// The header of a segment, bytes.
 pub(crate) const HEADER_BYTES: usize = 32;
-/// A receiver acknowledges so many segments at once (and the last one, and one that is out of order).
+/// A receiver acknowledges so many segments at once (and the last one, one that is out of order, and one that asks for it).
 pub(crate) const ACKNOWLEDGE_EVERY: u64 = 16;
 
 /// Cells for so many bytes, `each` with so many: one at least.
@@ -42,7 +42,7 @@ pub(crate) enum SegmentKind {
 /// The header of a segment. Its content is never looked at, so none is sent: the cell is padded anyway.
 ///
 /// ```text
-/// mark u32 · user u32 · exchange u32 · kind u8 · 0 · useful u16 · number u32 · of u32 · more u64
+/// mark u32 · user u32 · exchange u32 · kind u8 · asks u8 · useful u16 · number u32 · of u32 · more u64
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
@@ -52,6 +52,8 @@ pub(crate) struct Segment {
     pub exchange: u32,
     /// What it is.
     pub kind: SegmentKind,
+    /// Whether it is to be acknowledged at once.
+    pub asks: bool,
     /// Bytes of the question or the answer that it stands for.
     pub useful: u16,
     /// Which one, from 0; of an acknowledgement: all below this came.
@@ -69,6 +71,7 @@ impl Segment {
         out[4..8].copy_from_slice(&self.user.to_le_bytes());
         out[8..12].copy_from_slice(&self.exchange.to_le_bytes());
         out[12] = self.kind as u8;
+        out[13] = self.asks.into();
         out[14..16].copy_from_slice(&self.useful.to_le_bytes());
         out[16..20].copy_from_slice(&self.number.to_le_bytes());
         out[20..24].copy_from_slice(&self.of.to_le_bytes());
@@ -91,6 +94,7 @@ impl Segment {
             user: word(4),
             exchange: word(8),
             kind,
+            asks: bytes[13] == 1,
             useful: u16::from_le_bytes([bytes[14], bytes[15]]),
             number: word(16),
             of: word(20),
@@ -105,7 +109,7 @@ impl Segment {
             u64::from(self.user) << 32 | u64::from(self.exchange),
             u64::from(self.number) << 32 | u64::from(self.of),
             self.more,
-            u64::from(self.useful) << 8 | self.kind as u64,
+            u64::from(self.asks) << 24 | u64::from(self.useful) << 8 | self.kind as u64,
         ];
         let mixed = words.iter().fold(0x5eed_0001_2345_6789u64, |mark, word| {
             (mark ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
@@ -115,6 +119,9 @@ impl Segment {
 }
 
 /// One direction of an exchange, where it is sent: a window of segments, what came repeated where it did not.
+///
+/// The window shrinks where segments get lost, as TCP's does (RFC 5681), and waits follow round trips (RFC 6298): users who share a
+/// line that is too slow for them share what it carries, and do not fill it with repetitions.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
     manner: Manner,
@@ -122,13 +129,48 @@ pub(crate) struct Sender {
     pub(crate) of: u32,
     /// All below came.
     came: u32,
-    /// The next one that was never sent.
+    /// Which of the 64 behind came, too, as far as is known.
+    beyond: u64,
+    /// The next one to be sent; those from here on were never sent, or all are sent again.
     next: u32,
+    /// Those from here on were never sent.
+    unsent: u32,
+    /// The last one of those that were sent together.
+    last: u32,
+    /// How many may be under way.
+    window: u32,
+    /// Below it, the window doubles with each round trip; above it, it grows by one.
+    threshold: u32,
+    /// How many came since the window grew.
+    grown: u32,
+    /// What was lost of segments below this was counted.
+    counted: u32,
+    /// Holes below this were filled, once.
+    filled: u32,
     /// When something new came last, or everything was sent again.
     progress: Time,
     repeats: u32,
-    /// The hole that was filled at once, so that it is filled once.
-    filled: Option<u32>,
+    /// A segment that was sent once, and when: how long it takes until it came.
+    timed: Option<(u32, Time)>,
+    round_trip: Option<SmoothedTrip>,
+}
+
+/// How long round trips take, and how far they are from that.
+#[derive(Clone, Copy, Debug)]
+struct SmoothedTrip {
+    mean: Duration,
+    deviation: Duration,
+}
+
+impl SmoothedTrip {
+    fn with(before: Option<Self>, took: Duration) -> Self {
+        match before {
+            None => Self { mean: took, deviation: took / 2 },
+            Some(Self { mean, deviation }) => {
+                Self { mean: (7 * mean + took) / 8, deviation: (3 * deviation + mean.abs_diff(took)) / 4 }
+            }
+        }
+    }
 }
 
 /// How eagerly applications send.
@@ -158,8 +200,7 @@ const WINDOW: u32 = 32;
 /// An acknowledgement comes after so many: with fewer under way, none would.
 const WINDOW_MIN: u32 = ACKNOWLEDGE_EVERY as u32;
 const REPEAT_AFTER: Duration = Duration::from_millis(1500);
-/// Segments that are sent again at once.
-const REPEAT: u32 = 4;
+const REPEAT_AFTER_MAX: Duration = Duration::from_secs(10);
 
 impl Sender {
     pub(crate) fn new(bytes: u64, manner: Manner, now: Time) -> Self {
@@ -168,19 +209,42 @@ impl Sender {
             bytes,
             of: segments_of(bytes, manner.segment_bytes) as u32,
             came: 0,
+            beyond: 0,
             next: 0,
+            unsent: 0,
+            last: 0,
+            window: manner.window,
+            threshold: manner.window,
+            grown: 0,
+            counted: 0,
+            filled: 0,
             progress: now,
             repeats: 0,
-            filled: None,
+            timed: None,
+            round_trip: None,
         }
     }
 
     /// Numbers of the segments that may go now.
-    pub(crate) fn go(&mut self) -> std::ops::Range<u32> {
-        let end = (self.came + self.manner.window).min(self.of);
-        let range = self.next..end.max(self.next);
-        self.next = range.end;
-        range
+    pub(crate) fn go(&mut self, now: Time) -> Vec<u32> {
+        let end = (self.came + self.window).min(self.of);
+        let numbers = (self.next..end).filter(|number| !self.has_come(*number)).collect::<Vec<u32>>();
+        self.next = self.next.max(end);
+        if let Some(fresh) = numbers.iter().find(|number| **number >= self.unsent) {
+            self.timed.get_or_insert((*fresh, now));
+        }
+        self.unsent = self.unsent.max(self.next);
+        self.last = numbers.last().copied().unwrap_or(self.last);
+        numbers
+    }
+
+    fn has_come(&self, number: u32) -> bool {
+        number < self.came || (number - self.came < 64 && self.beyond & 1 << (number - self.came) != 0)
+    }
+
+    /// Whether a segment that goes now is to be acknowledged at once: with few under way, no other acknowledgement would come.
+    pub(crate) fn asks(&self, number: u32) -> bool {
+        self.window < self.manner.window && (number == self.last || number + 1 == self.filled)
     }
 
     /// Notes an acknowledgement. A number that should be sent again, if there is a hole.
@@ -189,33 +253,67 @@ impl Sender {
             return None;
         }
         if came > self.came {
-            self.came = came;
-            self.next = self.next.max(came);
-            self.progress = now;
-            self.repeats = 0;
+            self.progressed(came, now);
         }
-        let hole = came == self.came && beyond.count_ones() >= 3 && self.filled != Some(came);
-        hole.then(|| {
-            self.filled = Some(came);
-            came
-        })
+        if came < self.came {
+            return None;
+        }
+        self.beyond = beyond;
+        // The highest that came shows what is missing below it, if that is not only late.
+        let highest = came + 64 - beyond.leading_zeros();
+        let is_missing = |number: &u32| !self.has_come(*number);
+        let hole = (came.max(self.filled)..highest.saturating_sub(3)).find(is_missing);
+        if let Some(hole) = hole {
+            self.lost(now);
+            self.filled = hole + 1;
+        }
+        hole
     }
 
-    /// What is to be sent again now, if nothing came for long.
-    pub(crate) fn repeat(&mut self, now: Time) -> std::ops::Range<u32> {
-        if now < self.due() || self.is_done() {
-            return 0..0;
+    fn progressed(&mut self, came: u32, now: Time) {
+        let new = came - self.came;
+        (self.came, self.beyond) = (came, 0);
+        self.next = self.next.max(came);
+        (self.progress, self.repeats) = (now, 0);
+        if let Some((_, sent)) = self.timed.take_if(|(number, _)| *number < came) {
+            self.round_trip = Some(SmoothedTrip::with(self.round_trip, now - sent));
         }
-        self.progress = now;
+        if self.window < self.threshold {
+            self.window += new;
+        } else {
+            self.grown += new;
+            self.window += self.grown / self.window;
+            self.grown %= self.window;
+        }
+        self.window = self.window.min(self.manner.window);
+    }
+
+    /// Something of what is under way got lost. It counts once.
+    fn lost(&mut self, now: Time) {
+        self.timed = self.timed.filter(|(_, sent)| *sent == now); // what is sent again measures nothing (Karn)
+        if self.came >= self.counted {
+            self.threshold = (self.window / 2).max(1);
+            (self.window, self.grown, self.counted) = (self.threshold, 0, self.next);
+        }
+    }
+
+    /// If nothing came for long, everything that is not known to have come is sent again, one at first.
+    pub(crate) fn repeat(&mut self, now: Time) {
+        if now < self.due() || self.is_done() || self.next == self.came {
+            return;
+        }
+        self.counted = self.counted.min(self.came);
+        self.lost(now);
+        (self.window, self.progress, self.next) = (1, now, self.came);
         self.repeats += 1;
-        self.filled = None;
-        self.came..self.next.min(self.came + REPEAT)
+        self.filled = self.came;
     }
 
     /// When to look again.
     pub(crate) fn due(&self) -> Time {
-        self.progress
-            + self.manner.repeat_after * 3u32.pow(self.repeats.min(6)) / 2u32.pow(self.repeats.min(6))
+        let longest = self.round_trip.map_or(Duration::ZERO, |trip| trip.mean + 4 * trip.deviation);
+        let after = self.manner.repeat_after.max(longest.min(REPEAT_AFTER_MAX));
+        self.progress + after * 3u32.pow(self.repeats.min(6)) / 2u32.pow(self.repeats.min(6))
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -260,7 +358,7 @@ impl Receiver {
         self.came += in_order;
         self.beyond = self.beyond.checked_shr(in_order).unwrap_or(0);
         self.since += 1;
-        let now = ahead > 0 || self.since >= ACKNOWLEDGE_EVERY || self.is_done();
+        let now = ahead > 0 || self.since >= ACKNOWLEDGE_EVERY || self.is_done() || segment.asks;
         if now {
             self.since = 0;
         }
@@ -290,8 +388,8 @@ mod tests {
             if sender.is_done() {
                 break;
             }
-            let out: Vec<u32> = sender.go().chain(sender.repeat(now)).collect();
-            under_way.extend(out);
+            sender.repeat(now);
+            under_way.extend(sender.go(now));
             if under_way.is_empty() {
                 now = now.max(sender.due());
                 continue;
@@ -309,7 +407,8 @@ mod tests {
             *tries = 0;
             let kind = SegmentKind::Question;
             let useful = sender.useful(number);
-            let segment = Segment { user: 1, exchange: 2, kind, useful, number, of: sender.of, more: 0 };
+            let (of, asks) = (sender.of, sender.asks(number));
+            let segment = Segment { user: 1, exchange: 2, kind, asks, useful, number, of, more: 0 };
             let read = Segment::parse(&segment.write()).unwrap();
             assert_eq!(read, segment);
             if receiver.take(&read) {
@@ -341,14 +440,81 @@ mod tests {
         comes(72_713, &[11], false);
     }
 
+    /// So many senders share a line that carries a segment each 25 ms, and a queue of a second: seconds until all is there, and how
+    /// many segments went over the line.
+    fn over_a_slow_line(senders: usize, bytes: u64) -> (f64, u64) {
+        const EACH: Duration = Duration::from_millis(25);
+        const WAY: Duration = Duration::from_millis(40);
+        let manner = Manner::of(&Design::default());
+        let mut now = Time::from_secs(1);
+        let mut flows: Vec<_> =
+            (0..senders).map(|_| (Sender::new(bytes, manner, now), Receiver::new(0))).collect();
+        let (mut free_at, mut carried) = (now, 0);
+        let mut at_receiver: BTreeMap<(Time, u64), (usize, Segment)> = BTreeMap::new();
+        let mut at_sender: BTreeMap<(Time, u64), (usize, u32, u64)> = BTreeMap::new();
+        let begin = now;
+        while flows.iter().any(|(sender, _)| !sender.is_done()) {
+            let arrived: Vec<_> = at_sender.extract_if(..=(now, u64::MAX), |_, _| true).collect();
+            let mut out = Vec::new();
+            for (_, (flow, came, beyond)) in arrived {
+                out.extend(flows[flow].0.acknowledged(came, beyond, now).map(|number| (flow, number)));
+            }
+            for (flow, (sender, _)) in flows.iter_mut().enumerate() {
+                sender.repeat(now);
+                out.extend(sender.go(now).into_iter().map(|number| (flow, number)));
+            }
+            for (flow, number) in out {
+                let sender = &flows[flow].0;
+                let segment = Segment {
+                    user: 1,
+                    exchange: 1,
+                    kind: SegmentKind::Answer,
+                    asks: sender.asks(number),
+                    useful: sender.useful(number),
+                    number,
+                    of: sender.of,
+                    more: 0,
+                };
+                free_at = free_at.max(now);
+                if free_at - now < Duration::from_secs(1) {
+                    free_at = free_at + EACH;
+                    carried += 1;
+                    at_receiver.insert((free_at + WAY, carried), (flow, segment));
+                }
+            }
+            let arrived: Vec<_> = at_receiver.extract_if(..=(now, u64::MAX), |_, _| true).collect();
+            for ((_, name), (flow, segment)) in arrived {
+                let receiver = &mut flows[flow].1;
+                receiver.of = segment.of;
+                if receiver.take(&segment) {
+                    at_sender.insert((now + WAY, name), (flow, receiver.came, receiver.beyond));
+                }
+            }
+            now = now + Duration::from_millis(5);
+            assert!(now - begin < Duration::from_secs(1000), "it ends");
+        }
+        ((now - begin).as_secs_f64(), carried)
+    }
+
+    #[test]
+    fn senders_that_share_a_slow_line_carry_nearly_as_much_as_it_can() {
+        for senders in [1, 2, 5, 10, 20] {
+            let (took, carried) = over_a_slow_line(senders, 100_000);
+            let least = senders as f64 * 100_000.0 / segment_bytes(Geometry::DEFAULT) as f64;
+            assert!(took < 1.25 * least / 40.0 + 1.0, "{senders} senders: {took} s");
+            assert!((carried as f64) < 1.2 * least + 1.0, "{senders} senders: {carried} of {least} segments");
+        }
+    }
+
     #[test]
     fn a_changed_header_is_not_read() {
+        let kind = SegmentKind::Answer;
         let segment =
-            Segment { user: 1, exchange: 2, kind: SegmentKind::Answer, useful: 7, number: 3, of: 9, more: 1 };
+            Segment { user: 1, exchange: 2, kind, asks: false, useful: 7, number: 3, of: 9, more: 1 };
         for at in 0..HEADER_BYTES {
             let mut bytes = segment.write();
             bytes[at] ^= 1;
-            assert!(at == 13 || Segment::parse(&bytes) != Some(segment), "{at}");
+            assert!(Segment::parse(&bytes) != Some(segment), "{at}");
         }
     }
 }
