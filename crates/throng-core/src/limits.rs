@@ -142,6 +142,9 @@ pub const SILENCE_PROBE: Duration = Duration::from_millis(400);
 pub const SILENCE_PROBE_EVERY: Duration = Duration::from_millis(200);
 /// up to this.
 pub const SILENCE_PROBE_EVERY_MAX: Duration = Duration::from_secs(1);
+/// What was asked so shortly after one another was asked together: of two such questions on one line, that only one was answered
+/// says something about the other.
+pub const ASKED_TOGETHER: Duration = Duration::from_millis(100);
 /// Silence after which a circuit is dead whose first hop answers; longer where round trips take longer. New streams do not wait
 /// for that, and a neighbour of a dead mix says so before: what is left is a queue that grew within a second or two.
 pub const CIRCUIT_SILENCE_DEAD: Duration = Duration::from_secs(4);
@@ -159,9 +162,11 @@ const _: () = assert!(
 pub const LINE_SILENCE_MAX: Duration = Duration::from_secs(120);
 const _: () =
     assert!(LINE_SILENCE_MAX.as_secs() < RELAY_IDLE_MAX.as_secs(), "or the hops behind would forget first");
+/// Neighbours that are asked, too, when one is silent: so as to know whether the line is.
+pub const ASKED_TOO_MAX: usize = 16;
 /// When it was silent for so long, a client calls its first hops anew, those that it has and if need be the next: they may have been
 /// started anew, and know it no more. Before, a silent line shows nothing but that.
-pub const CALL_ANEW_AFTER: Duration = Duration::from_secs(10);
+pub const CALL_ANEW_AFTER: Duration = Duration::from_secs(6);
 
 /// An idle circuit of our own is asked about this often whether it lives (up to a quarter more or less).
 pub const IDLE_PROBE: Duration = Duration::from_secs(20);
@@ -279,6 +284,11 @@ pub const FIRST_HOP_FORGIVEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600
 pub const FIRST_HOP_TRIALS_KEPT: u16 = 128;
 /// First hops that a client has ever tried before it begins again with its oldest.
 pub const FIRST_HOPS_MAX: usize = 12;
+/// So many circuits that fell silent, or take long to come up, may have other mixes drawn in place of theirs at once, where only their
+/// client knows of it,
+pub const REDRAWS_MAX: u32 = 8;
+/// and one more so often. The others go on behind their first hops as they did.
+pub const REDRAW_EVERY: Duration = Duration::from_secs(20);
 /// When no circuit came up for so long, another first hop joins, if that may help.
 pub const FIRST_HOPS_LOST_MAX: Duration = Duration::from_secs(60);
 /// Paths that were cut at their first hop, to go on behind another one as they did.

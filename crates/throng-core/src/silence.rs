@@ -200,7 +200,7 @@ mod tests {
         let mut trip = RoundTrip::default();
         assert_eq!(trip.patience(ms(1500)), Patience { ask_after: ms(400), dead_after: ms(1500) });
         trip = RoundTrip::guess(ms(2000));
-        assert_eq!(dead_after(trip), ms(8000));
+        assert_eq!(dead_after(trip), ms(12_000));
         (0..20).for_each(|_| trip.note(ms(50)));
         assert_eq!(dead_after(trip), ms(1500), "the set-up was slow, not the way");
         trip.note(ms(1050));

@@ -78,25 +78,25 @@ impl Story {
 
 #[test]
 fn circuits_outlive_a_line_that_is_silent_for_up_to_a_minute_and_more() {
-    for (seed, seconds) in (1..).zip([0.3, 0.9, 1.6, 3.0, 9.0, 30.0, 60.0, 110.0]) {
+    for (seed, seconds) in (1..).zip([0.3, 0.9, 1.6, 3.0, 5.0, 12.0, 60.0, 110.0]) {
         for (is_busy, cover) in [(false, "none"), (true, "none"), (true, "user-link=256kbps")] {
             let mut story = story(seed, cover, Duration::from_millis(20));
             let (came, went) = story.silence(Duration::from_secs_f64(seconds), is_busy);
             let what = format!("{seconds} s, busy: {is_busy}, {cover}");
             assert_eq!(went, 0, "{what}: circuits end");
             assert!(story.network.echo(story.circuit, b"on", Duration::from_secs(2)), "{what}");
-            assert!(seconds > 9.0 || came == 0, "{what}: {came} circuits are new");
+            assert!(seconds > 5.0 || came == 0, "{what}: {came} circuits are new");
         }
     }
 }
 
 #[test]
-fn a_silent_line_shows_no_handshakes_for_ten_seconds_whatever_its_user_does() {
+fn a_silent_line_shows_no_handshakes_for_five_seconds_whatever_its_user_does() {
     for (seed, cover) in
         (1..9).zip(["none", "user-link=64kbps", "user-link=64kbps,links=64kbps"].into_iter().cycle())
     {
         for is_busy in [false, true] {
-            for seconds in [1, 4, 9] {
+            for seconds in [1, 3, 5] {
                 let mut story = story(seed, cover, Duration::from_millis(20));
                 let before = story.handshakes();
                 story.silence(Duration::from_secs(seconds), is_busy);
@@ -116,14 +116,14 @@ fn a_covered_client_sends_the_same_while_its_line_is_silent_as_if_it_were_not() 
         let mut story = story(3, "user-link=64kbps,links=64kbps", Duration::from_millis(20));
         story.network.world.run_for(Duration::from_secs(1));
         if is_cut {
-            story.silence(Duration::from_secs(9), is_busy);
+            story.silence(Duration::from_secs(5), is_busy);
         } else {
-            story.network.world.run_for(Duration::from_secs(14));
+            story.network.world.run_for(Duration::from_secs(10));
         }
         story.sent.borrow().clone()
     };
     let undisturbed = sent(false, false);
-    assert!(undisturbed.len() > 150, "{}", undisturbed.len());
+    assert!(undisturbed.len() > 120, "{}", undisturbed.len());
     for is_busy in [false, true] {
         assert_eq!(sent(true, is_busy), undisturbed, "busy: {is_busy}");
     }

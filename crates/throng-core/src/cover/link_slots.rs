@@ -223,6 +223,11 @@ impl Pace {
         LinkTurn { at, content }
     }
 
+    /// The neighbour may have forgotten our schedule: it is told of it as at first.
+    pub(crate) fn may_be_forgotten(&mut self) {
+        self.is_heard = false;
+    }
+
     /// The neighbour told us how far apart its slots are.
     pub(crate) fn hear(&mut self, gap: Duration) {
         let gap = gap.as_nanos() as u64;

@@ -179,6 +179,7 @@ impl<S: Suite> Rooms<S> {
         if self.neighbours.is_line_silent(cx) {
             return self.origins.postpone(round, cx);
         }
+        self.origins.doubt_slow_builds(cx);
         while let Some(port) = self.origins.next_to_begin(&mut round, cx) {
             self.route_effects(cx);
             if let Err(why) = self.begin_circuit(port, cx) {
@@ -203,7 +204,8 @@ impl<S: Suite> Rooms<S> {
             return Err(why);
         }
         let proved = |first| self.neighbours.proved_at(first);
-        let path = self.origins.draw_path(port, &self.members.view, &proved, cx)?;
+        let is_line_silent = self.neighbours.does_nobody_answer(cx);
+        let path = self.origins.draw_path(port, &self.members.view, (&proved, is_line_silent), cx)?;
         let first = Arc::clone(&path[0]);
         self.build(Build::telescope(path, self.members.admits_strangers()), &first, cx)
     }

@@ -26,9 +26,11 @@ pub(crate) struct Wanted<'r> {
     /// Where a first hop answered us, if it did. Of those that stand in a record, none is proved: a first hop that could
     /// make up its networks would keep honest exits in them out of our paths.
     pub(crate) proved: &'r dyn Fn(NodeId) -> Option<IpAddr>,
-    /// The first hop of all circuits that there are, if they have one in common: another one is drawn where there is one, since with
-    /// links to two a client knows its line from its first hop.
-    pub(crate) common: Option<NodeId>,
+    /// How many circuits there are behind a first hop: one with fewest is drawn, since with links to all of its first hops a client
+    /// knows a silent one from a silent line.
+    pub(crate) behind_first: &'r dyn Fn(NodeId) -> usize,
+    /// Whether nobody answers on our line: then none of our first hops is to blame.
+    pub(crate) is_line_silent: bool,
     /// How it shall go on behind the first hop, where the rules permit it.
     pub(crate) behind: Option<Vec<Arc<Record>>>,
 }
@@ -60,12 +62,14 @@ pub(crate) fn choose(
             |exit: &Description| answering.iter().all(|first| is_of_one_hand(exit, first.description()));
         exits.any(|exit| exit.until > now && exit.serves(wanted.port) && is_shut(exit))
     };
-    first_hops.join_if_lost(view, may_help, rng, now);
+    if !wanted.is_line_silent {
+        first_hops.join_if_lost(view, may_help, rng, now);
+    }
     let mut firsts = first_hops.in_order(view, wanted.first_hops, rng, now);
     // Silent ones last. That adds no others: whoever can make them silent for a moment must not choose our first hops.
     firsts.sort_by_key(|first| {
         let id = first.description().identity;
-        (first_hops.is_mistrusted(id, now), wanted.resting.has(id, now), wanted.common == Some(id))
+        (first_hops.is_mistrusted(id, now), wanted.resting.has(id, now), (wanted.behind_first)(id))
     });
     for first in firsts {
         let first = PlacedMix::first(first, wanted.proved);
@@ -204,7 +208,8 @@ mod tests {
             resting: &Resting::default(),
             first_hops: 3,
             proved: &|_| None,
-            common: None,
+            behind_first: &|_| 0,
+            is_line_silent: false,
             behind: None,
         };
         choose(view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO)
@@ -280,7 +285,8 @@ mod tests {
                 resting,
                 first_hops: 1,
                 proved: &proved,
-                common: None,
+                behind_first: &|_| 0,
+                is_line_silent: false,
                 behind: None,
             };
             let exits: BTreeSet<_> = (0..200)
@@ -317,7 +323,8 @@ mod tests {
                 resting,
                 first_hops: 3,
                 proved: &|_| None,
-                common: None,
+                behind_first: &|_| 0,
+                is_line_silent: false,
                 behind: None,
             };
             let draw = |_| choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap()[1].clone();
@@ -347,7 +354,8 @@ mod tests {
                 resting: &Resting::default(),
                 first_hops: in_use,
                 proved: &|_| None,
-                common: None,
+                behind_first: &|_| 0,
+                is_line_silent: false,
                 behind: None,
             };
             let path = choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap();
@@ -403,7 +411,8 @@ mod tests {
             resting: &Resting::default(),
             first_hops: 3,
             proved: &|_| None,
-            common: None,
+            behind_first: &|_| 0,
+            is_line_silent: false,
             behind: None,
         };
         let mut exits: BTreeMap<String, u32> = BTreeMap::new();

@@ -23,6 +23,11 @@ impl Resting {
         self.0.push((mix, now + MIX_REST));
     }
 
+    /// A mix was heard again.
+    pub(crate) fn wake(&mut self, mix: NodeId) {
+        self.0.retain(|(other, _)| *other != mix);
+    }
+
     /// Whether any mix rests.
     pub(crate) fn any(&self, now: Time) -> bool {
         self.0.iter().any(|(_, until)| *until > now)

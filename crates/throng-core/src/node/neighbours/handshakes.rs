@@ -170,8 +170,8 @@ impl<S: Suite> Neighbours<S> {
             link.paths.choose(from);
         }
         link.establish(Session::new((initiator, responder), Self::our_side(cx), &secret, cx.now), cx.now);
-        let waiting = core::mem::take(&mut link.waiting);
-        self.heard_anew(key, cx);
+        let (waiting, offered_at) = (core::mem::take(&mut link.waiting), link.begun);
+        self.heard_anew(key, offered_at, cx);
         cx.tell(Effect::LinkUp(LinkUp { link: key, peer, waiting }));
         Ok(())
     }

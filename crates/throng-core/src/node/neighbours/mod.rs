@@ -39,7 +39,9 @@ use crate::crypto::Suite;
 use crate::departure::Departure;
 use crate::effect::{Effect, LinkGone};
 use crate::id::{End, NeighbourKey, NodeId};
-use crate::limits::{GATHERED_CONTROLS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY, WAITING_CREATES_MAX};
+use crate::limits::{
+    GATHERED_CONTROLS_MAX, MESH_AT_ONCE_MAX, MESH_EVERY, SILENCE_PROBE, WAITING_CREATES_MAX,
+};
 use crate::membership::{Record, View};
 use crate::refused::Refused;
 use crate::rng::Rng;
@@ -60,10 +62,10 @@ pub(super) struct Neighbours<S: Suite> {
     demand: Option<Box<CommonRate>>,
     defences: Option<Arc<dyn Defences>>,
     mesh: Due,
-    /// When something authentic came last, from whichever neighbour.
-    line_heard: Time,
+    /// When our line worked, as far as is known: a question that was sent then, to whichever neighbour, was answered.
+    line_proved: Time,
     /// When a client's line was heard again on which all neighbours had been silent.
-    line_back_at: Time,
+    line_back_at: Option<Time>,
     /// Messages longer than a cell of which some parts are there.
     parts: Gathering<NeighbourKey, GATHERED_CONTROLS_MAX>,
 }
@@ -112,8 +114,8 @@ impl<S: Suite> Neighbours<S> {
             demand: None,
             defences,
             mesh,
-            line_heard: Time::ZERO,
-            line_back_at: Time::ZERO,
+            line_proved: Time::ZERO,
+            line_back_at: None,
             parts: Gathering::new(),
         }
     }
@@ -133,7 +135,11 @@ impl<S: Suite> Neighbours<S> {
         let Opened { cell, is_newest, .. } = link.open((session, counter), datagram, cx.now)?;
         let heard_again = found_silent.filter(|_| !link.is_found_silent());
         cx.counts.datagrams_in += 1;
-        self.line_heard = cx.now;
+        if cx.me.relays_for_others {
+            // Much comes to a mix that it did not ask for. What does was under way a moment ago.
+            self.line_proved =
+                self.line_proved.max(Time::ZERO + (cx.now - Time::ZERO).saturating_sub(SILENCE_PROBE));
+        }
         let header = CellHeader::parse(cell)?;
         let end = link.circuits.get(header.circuit);
         let body = &mut cell[CELL_HEADER_BYTES..];
@@ -264,8 +270,10 @@ impl<S: Suite> Neighbours<S> {
     /// The neighbour answered a question.
     pub(super) fn receive_pong(&mut self, key: NeighbourKey, token: u64, now: Time) {
         let Some(link) = self.links.get_mut(key) else { return };
-        link.answered(token, now);
-        if link.paths.prove(token) {
+        let asked_at = link.answered(token, now);
+        let has_moved = link.paths.prove(token);
+        asked_at.into_iter().for_each(|asked_at| self.prove_line(asked_at));
+        if has_moved {
             self.moved(key);
         }
     }

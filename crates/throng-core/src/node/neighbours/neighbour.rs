@@ -16,8 +16,8 @@ use crate::cover::{Guard, Pace};
 use crate::crypto::{ANSWER_BYTES, Initiation, Suite};
 use crate::id::{End, NeighbourKey, NodeId};
 use crate::limits::{
-    CALL_ANEW_AFTER, CREATES_PER_LINK_PER_SECOND_MAX, LINK_IDLE_MAX, LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX,
-    PROOF_EVERY, SESSION_AGE_MAX, SETUP_SENDS_MAX, SILENCE_PROBE_EVERY,
+    ASKED_TOGETHER, CALL_ANEW_AFTER, CREATES_PER_LINK_PER_SECOND_MAX, LINK_IDLE_MAX, LINK_SILENCE_DEAD,
+    LINK_UNCONFIRMED_MAX, PROOF_EVERY, SESSION_AGE_MAX, SETUP_SENDS_MAX,
 };
 use crate::membership::Record;
 use crate::node::context::Cx;
@@ -350,16 +350,18 @@ impl<S: Suite> Neighbour<S> {
 
     /// Whether the latest question may well be under way.
     pub(super) fn was_just_asked(&self, now: Time) -> bool {
-        self.question.1 <= now && now - self.question.1 < SILENCE_PROBE_EVERY
+        self.question.1 <= now && now - self.question.1 < ASKED_TOGETHER
     }
 
-    /// A question was answered.
-    pub(super) fn answered(&mut self, token: u64, now: Time) {
+    /// A question was answered. When it was sent, if it is the latest.
+    pub(super) fn answered(&mut self, token: u64, now: Time) -> Option<Time> {
         let (number, sent) = self.question;
-        if token == u64::from(number) << 1 && sent <= now {
+        let is_latest = token == u64::from(number) << 1 && sent <= now;
+        is_latest.then(|| {
             (self.question.1, self.answered_at) = (Time::NEVER, sent);
             self.trip.note(now - sent);
-        }
+            sent
+        })
     }
 
     /// Whether circuits of our own know that it does not answer.

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::keys::Renewal;
-use super::neighbour::{Neighbour, Stage, Who};
+use super::neighbour::{Introduction, Neighbour, Stage, Who};
 use super::sessions::Sessions;
 use crate::crypto::Suite;
 use crate::id::NeighbourKey;
@@ -78,6 +78,12 @@ impl<S: Suite> Links<S> {
         let link = self.links.remove(key)?;
         if let Some(peer) = link.peer().filter(|peer| self.peers.get(peer) == Some(&key)) {
             self.peers.remove(&peer);
+            // A client may have called it anew while it was silent.
+            if link.introduction != Introduction::Needless
+                && let Some((other, _)) = self.links.iter().find(|(_, other)| other.peer() == Some(peer))
+            {
+                self.peers.insert(peer, other);
+            }
         }
         if let Stage::Answered(unconfirmed) = &link.stage
             && let Some(answered) = &mut self.answered

@@ -24,12 +24,12 @@ use crate::wire::control::{Control, Ended};
 use crate::wire::message::{Message, request_name};
 
 impl<S: Suite> Origins<S> {
-    /// Draws the path of a circuit whose exit serves `port`. `proved`: where a mix answered us.
+    /// Draws the path of a circuit whose exit serves `port`. `proved`: where a mix answered us; and whether none does now.
     pub(in crate::node) fn draw_path(
         &mut self,
         port: Option<u16>,
         view: &View,
-        proved: &dyn Fn(NodeId) -> Option<IpAddr>,
+        (proved, is_line_silent): (&dyn Fn(NodeId) -> Option<IpAddr>, bool),
         cx: &mut Cx<'_>,
     ) -> Result<Vec<Arc<Record>>, NoRoute> {
         let Some(rules) = self.client else { return Err(NoRoute::NoExit(None)) };
@@ -37,18 +37,16 @@ impl<S: Suite> Origins<S> {
         let resting = self.resting.as_deref().unwrap_or(&nobody);
         let (hops, first_hops) = (cx.design.route.hops(), cx.first_hops_in_use());
         let behind = self.cut.as_mut().and_then(|cut| cut.take(hops, port, (view, resting), cx.now));
-        let common = self.common_first_hop().filter(|_| first_hops > 1);
-        let wanted = Wanted { hops, rules, port, resting, first_hops, proved, common, behind };
+        let behind_first = |id| {
+            let there = self.origins.values().filter(|origin| origin.first() == Some(id));
+            if first_hops > 1 { there.count() } else { 0 }
+        };
+        let behind_first = &behind_first;
+        let wanted =
+            Wanted { hops, rules, port, resting, first_hops, proved, behind_first, is_line_silent, behind };
         let path = choose(view, &wanted, &mut self.first_hops, &mut cx.chance.route, cx.now);
         cx.chance.route.forget();
         path
-    }
-
-    /// The first hop of all circuits, if they have one in common.
-    fn common_first_hop(&self) -> Option<NodeId> {
-        let mut firsts = self.origins.values().filter_map(|origin| origin.first());
-        let first = firsts.next()?;
-        firsts.all(|other| other == first).then_some(first)
     }
 
     /// Begins a circuit that is built so, whose first hop is at the other end of `link`.

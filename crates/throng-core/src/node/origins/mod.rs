@@ -29,7 +29,7 @@ use crate::crypto::Suite;
 use crate::departure::{Departure, Source};
 use crate::effect::Effect;
 use crate::id::{CircuitId, End, NeighbourKey, NodeId, OriginKey};
-use crate::limits::GATHERED_MESSAGES_MAX;
+use crate::limits::{GATHERED_MESSAGES_MAX, SILENCE_PROBE_EVERY_MAX};
 use crate::membership::{Record, View};
 use crate::refused::Refused;
 use crate::route::{FirstHops, PathRules, Resting};
@@ -225,8 +225,12 @@ impl<S: Suite> Origins<S> {
     pub(super) fn link_silent(&mut self, link: NeighbourKey, is_silent: bool, cx: &mut Cx<'_>) {
         let there = self.origins.values_mut().filter(|origin| origin.link == link);
         for origin in there {
+            if let (false, Some(resting), Some(first)) = (is_silent, &mut self.resting, origin.first()) {
+                resting.wake(first);
+            }
             origin.is_cut_off = is_silent;
-            origin.excuse(cx.now);
+            // Each is asked at another time: their exits must not see that they are one client's.
+            origin.excuse(cx.now + SILENCE_PROBE_EVERY_MAX.mul_f64(cx.chance.timing.unit()));
         }
         if is_silent {
             self.hurry_supply(cx);

@@ -260,14 +260,19 @@ impl<S: Suite> Origin<S> {
         self.doubted = true;
     }
 
+    /// Whether it was doubted, and not heard since.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.doubted
+    }
+
     /// Whether an answer of its last hop is overdue, or will not come: no stream should begin here before it was heard again.
     pub(crate) fn is_doubtful(&self, now: Time) -> bool {
-        self.is_suspected(now) || self.silence.is_long(self.patience(), now)
+        self.is_suspected() || self.silence.is_long(self.patience(), now)
     }
 
     /// Whether it may be dead or is cut off, so that another one should be there in its place.
-    pub(crate) fn is_suspected(&self, now: Time) -> bool {
-        self.doubted || self.is_cut_off || self.is_unanswered(now)
+    pub(crate) fn is_suspected(&self) -> bool {
+        self.doubted || self.is_cut_off
     }
 
     /// The first hop is silent, too: whether the circuit lives, nobody can say.
@@ -278,6 +283,12 @@ impl<S: Suite> Origin<S> {
     /// Whether it is silent for so long, although its first hop answers, that hardly a queue is the reason.
     pub(crate) fn is_probably_dead(&self, now: Time) -> bool {
         self.silence.since().is_some_and(|since| now - since >= self.patience().dead_after / 3)
+    }
+
+    /// When the latest question to its last hop was sent; on a covered circuit, since when one would have been.
+    pub(crate) fn asked_at(&self) -> Time {
+        let sent = Some(self.question.1).filter(|sent| *sent != Time::NEVER);
+        sent.max(self.silence.since()).unwrap_or_default()
     }
 
     /// When something came last from its last hop.

@@ -134,9 +134,7 @@ impl<S: Suite> Origins<S> {
         while let Some(need) = self.supply.overdue(cx.now) {
             cx.out.events.push(Event::NotAttached { stream: need.stream, why: NotAttached::TimedOut });
         }
-        self.client?;
-        self.doubt_slow_builds(cx);
-        Some(Round { without_route: BTreeSet::new(), next: self.supply.patience() })
+        self.client.map(|_| Round { without_route: BTreeSet::new(), next: self.supply.patience() })
     }
 
     /// Which port the exit of the circuit must serve that is to be begun next, if one is.
@@ -190,10 +188,9 @@ impl<S: Suite> Origins<S> {
         if building.clone().count() >= self.supply.builds_at_once(builds_at_once(cx)) {
             return None;
         }
-        let fresh = building.filter(|origin| now < origin.slow_at());
+        let fresh = building.filter(|origin| !origin.is_suspected());
         let unused = origins().filter(|origin| origin.is_ready() && origin.use_.isolation.is_none());
-        let coming: Vec<&Origin<S>> =
-            fresh.chain(unused.filter(|origin| !origin.is_suspected(now))).collect();
+        let coming: Vec<&Origin<S>> = fresh.chain(unused.filter(|origin| !origin.is_suspected())).collect();
 
         // Every isolation that waits needs a circuit to a fitting exit; and some are kept in store.
         let groups: BTreeMap<[u8; 32], Option<u16>> =

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 
 use crate::limits::{
     BUILD_PAUSE_FIRST, BUILD_PAUSE_MAX, BUILDS_FAILED_CALM, BUILDS_FAILED_MAX, CIRCUIT_YOUNG_FORGOTTEN,
-    STREAM_WAIT_MAX, WAITING_STREAMS_MAX,
+    REDRAW_EVERY, REDRAWS_MAX, STREAM_WAIT_MAX, WAITING_STREAMS_MAX,
 };
 use crate::time::Time;
 use crate::timers::Due;
@@ -33,6 +33,9 @@ pub(crate) struct Supply {
     not_before: Time,
     /// None before others ended a circuit that had just been completed.
     young: Option<Box<EndedYoung>>,
+    /// Paths that may be drawn anew, because circuits fell silent and nobody but us says so, until `redraws_at`.
+    redraws: u32,
+    redraws_at: Time,
 }
 
 /// Circuits that others ended when they had just been completed.
@@ -53,7 +56,23 @@ impl Supply {
             failures: 0,
             not_before: Time::ZERO,
             young: None,
+            redraws: REDRAWS_MAX,
+            redraws_at: Time::ZERO,
         }
+    }
+
+    /// Whether a circuit that fell silent may have other mixes drawn in place of its own. A mix that died is told by its neighbours, and
+    /// few circuits fall silent at once otherwise: but whoever can hold up by choice what we send would have us draw without end.
+    pub(crate) fn may_redraw(&mut self, now: Time) -> bool {
+        let earned =
+            ((now - self.redraws_at).as_nanos() / REDRAW_EVERY.as_nanos()).min(REDRAWS_MAX.into()) as u32;
+        if earned > 0 {
+            self.redraws = (self.redraws + earned).min(REDRAWS_MAX);
+            self.redraws_at = now;
+        }
+        let may = self.redraws > 0;
+        self.redraws -= u32::from(may);
+        may
     }
 
     /// Lets a stream wait; whether there is room.

@@ -9,8 +9,8 @@ use crate::crypto::Suite;
 use crate::effect::Effect;
 use crate::id::{CircuitId, OriginKey};
 use crate::limits::{
-    CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, CIRCUIT_YOUNG, IDLE_PROBE, OWN_CIRCUITS_MAX,
-    SETUP_SENDS_MAX, SILENCE_PROBE_EVERY,
+    ASKED_TOGETHER, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, CIRCUIT_YOUNG, IDLE_PROBE,
+    OWN_CIRCUITS_MAX, SETUP_SENDS_MAX, SILENCE_PROBE_EVERY,
 };
 use crate::membership::{Record, View};
 use crate::node::context::Cx;
@@ -64,8 +64,8 @@ impl<S: Suite> Origins<S> {
     }
 
     /// Looks whether a circuit lives. While its first hop is silent, too, nobody can say; and only if the first hop has answered a
-    /// question that was sent since the circuit is silent, its silence counts: whoever holds up what we send must not make us draw
-    /// another path.
+    /// question that was sent with the latest one to the circuit, its silence counts: whoever holds up for a moment what we send must
+    /// not make us draw another path.
     fn watch(&mut self, key: OriginKey, first: Heard, cx: &mut Cx<'_>) -> Look {
         let origin = &mut self.origins[key];
         let mut look = Look::Done;
@@ -80,14 +80,17 @@ impl<S: Suite> Origins<S> {
                 cx.now + SILENCE_PROBE_EVERY
             }
             (pulse, Heard::Well(asked_at)) => {
-                let is_proved = origin.silent_since().is_none_or(|since| asked_at > since);
+                let apart = (asked_at - origin.asked_at()).max(origin.asked_at() - asked_at);
+                let is_proved = origin.silent_since().is_none() || apart <= ASKED_TOGETHER;
                 if is_proved && pulse == Pulse::Dead {
                     self.end_silent(key, Ended::Silent, first, cx);
                     return Look::Done;
                 }
                 if !is_proved {
                     look = Look::FirstHopIsToBeAsked;
-                } else if origin.is_unanswered(cx.now) {
+                } else if origin.is_unanswered(cx.now)
+                    && (origin.is_doubted() || self.supply.may_redraw(cx.now))
+                {
                     origin.doubt();
                     let dead = origin.silent_since().filter(|_| origin.is_probably_dead(cx.now));
                     let dead = dead.map(|since| (origin.path.clone(), since));
@@ -141,7 +144,9 @@ impl<S: Suite> Origins<S> {
         } else {
             cx.counts.circuits_failed += 1;
             self.supply.failed(cx.now);
+            // Whoever holds up what we send must not have a covered client call another one.
             if origin.hops_done() == 0
+                && (why != Ended::NotBuilt || cx.first_hops_in_use() > 1)
                 && let Some(first) = origin.mixes().first()
             {
                 self.first_hops.failed(first.description().identity, cx.now);
@@ -155,8 +160,8 @@ impl<S: Suite> Origins<S> {
     /// not have us look for other mixes.
     fn end_silent(&mut self, key: OriginKey, why: Ended, first: Heard, cx: &mut Cx<'_>) {
         match first {
-            Heard::Well(_) => self.let_down(key, why, cx),
-            Heard::NotFirstHop | Heard::Nothing => self.end(key, why, cx),
+            Heard::Well(_) if self.supply.may_redraw(cx.now) => self.let_down(key, why, cx),
+            Heard::Well(_) | Heard::NotFirstHop | Heard::Nothing => self.end(key, why, cx),
         }
     }
 
@@ -223,19 +228,21 @@ impl<S: Suite> Origins<S> {
         self.hurry_supply(cx);
     }
 
-    /// Mixes of circuits rest that take long to come up behind their first hops. These rest as well, if others of ours are in use: one
-    /// may be cut off from all mixes but not from us. (With cover there is one first hop, and which one must not follow the load.)
-    pub(super) fn doubt_slow_builds(&mut self, cx: &Cx<'_>) {
-        let mut slow = Vec::new();
+    /// Circuits that take long to come up get company. Where their first hops answered, it goes elsewhere; also past these, if others
+    /// of ours are in use: one may be cut off from all mixes but not from us. (With cover there is one first hop, and which one must
+    /// not follow the load.)
+    pub(in crate::node) fn doubt_slow_builds(&mut self, cx: &Cx<'_>) {
+        let kept = usize::from(cx.first_hops_in_use() == 1);
+        let mut stuck = Vec::new();
         for origin in self.origins.values_mut() {
-            let is_slow = origin.hops_done() > 0 && !origin.is_ready() && cx.now >= origin.slow_at();
-            if is_slow && !origin.is_doubtful(cx.now) {
+            let is_slow = !origin.is_ready() && cx.now >= origin.slow_at() && !origin.is_suspected();
+            if is_slow && self.supply.may_redraw(cx.now) {
                 origin.doubt();
-                slow.push(origin.mixes().into_iter().take(origin.hops_done() + 1).collect::<Vec<_>>());
+                let asked = if origin.hops_done() > 0 { origin.hops_done() + 1 } else { 0 };
+                stuck.extend(origin.mixes().into_iter().take(asked).skip(kept));
             }
         }
-        let kept = usize::from(cx.first_hops_in_use() == 1);
-        slow.iter().for_each(|path| self.let_rest(path.iter().skip(kept), cx.now));
+        self.let_rest(stuck.iter(), cx.now);
     }
 
     /// Lets mixes rest.
