@@ -167,6 +167,8 @@ pub const ASKED_TOO_MAX: usize = 16;
 /// When it was silent for so long, a client calls its first hops anew, those that it has and if need be the next: they may have been
 /// started anew, and know it no more. Before, a silent line shows nothing but that.
 pub const CALL_ANEW_AFTER: Duration = Duration::from_secs(6);
+/// Questions that must have stayed without an answer before that.
+pub const CALL_ANEW_QUESTIONS: u32 = 5;
 
 /// An idle circuit of our own is asked about this often whether it lives (up to a quarter more or less).
 pub const IDLE_PROBE: Duration = Duration::from_secs(20);

@@ -1,17 +1,17 @@
 //! A user's line falls silent for seconds or a minute: what runs over it goes on afterwards, and whoever cut it learned
 //! and gained nothing.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use common::{Network, Plan};
 use throng_core::cover::{Cover, DEFAULT_RATE};
-use throng_core::{CircuitId, Command, Event, Time};
+use throng_core::{CircuitId, Command, Event, NodeId, Time};
 use throng_sim::{OnWire, Verdict, Wire};
 
 /// What a client sends: when, how much, and whether it is part of a handshake, which everybody sees.
@@ -26,10 +26,14 @@ struct Story {
 }
 
 fn story(seed: u8, cover: &str, latency: Duration) -> Story {
+    story_among((9, 6), seed, cover, latency)
+}
+
+/// Among so many mixes, and exits among these.
+fn story_among((mixes, exits): (u8, u8), seed: u8, cover: &str, latency: Duration) -> Story {
     let cover = Cover::parse(cover, DEFAULT_RATE).unwrap();
     let wire = Wire { latency, ..Wire::default() };
-    let mut network =
-        Network::new(Plan { seed, mixes: 9, exits: 6, spare: 3, cover, wire, ..Plan::default() });
+    let mut network = Network::new(Plan { seed, mixes, exits, spare: 3, cover, wire, ..Plan::default() });
     network.world.run_for(Duration::from_secs(5));
     let circuit = network.attach(1, 7).expect("a circuit");
     let (is_cut, sent) = (Rc::new(Cell::new(false)), Sent::default());
@@ -177,6 +181,98 @@ fn a_line_that_is_cut_in_one_direction_only_loses_no_circuit() {
             .collect();
         assert!(ended.is_empty(), "to the client: {to_client}: {ended:?}");
     }
+}
+
+/// A cut that is long enough has a client call other mixes. Once it is over, a covered one has its first hop again, and that only.
+#[test]
+fn a_covered_client_speaks_to_one_mix_again_after_a_cut_of_any_length() {
+    for (seed, seconds) in (1..).zip([8, 12, 30, 70]) {
+        for is_busy in [false, true] {
+            let mut story = story(seed, "user-link=64kbps", Duration::from_millis(20));
+            let rounds = if seconds == 12 { 6 } else { 1 };
+            (0..rounds).for_each(|_| _ = story.silence(Duration::from_secs(seconds), is_busy));
+            story.network.world.run_for(Duration::from_secs(30));
+            story.sent.borrow_mut().clear();
+            story.network.world.run_for(Duration::from_secs(10));
+            let sent = story.sent.borrow().len();
+            assert!((60..=63).contains(&sent), "{seconds} s, busy: {is_busy}: {sent} datagrams in 10 s");
+            let links = story.network.world.node(story.network.client).sizes().links;
+            assert_eq!(links, 1, "{seconds} s, busy: {is_busy}");
+        }
+    }
+}
+
+/// Who lets through what he likes of a line, the first of two at once, every second or third, has a client draw few other exits.
+#[test]
+fn whoever_drops_by_a_pattern_has_a_client_meet_few_other_exits() {
+    for pattern in ["first of a burst", "every second", "every third", "one in 300 ms"] {
+        for seed in 1..=3 {
+            let mut story = story_among((24, 20), seed, "none", Duration::from_millis(20));
+            let client = story.network.client;
+            let before = exits(&story.network);
+            let (mut count, mut last) = (0, Time::ZERO);
+            story.network.world.tap(move |datagram: &OnWire| {
+                if datagram.from != client {
+                    return Verdict::Pass;
+                }
+                count += 1;
+                let passes = match pattern {
+                    "first of a burst" => datagram.at - last > Duration::from_millis(5),
+                    "every second" => count % 2 == 0,
+                    "every third" => count % 3 == 0,
+                    _ => datagram.at - last > Duration::from_millis(300),
+                };
+                if passes || pattern == "first of a burst" {
+                    last = datagram.at;
+                }
+                if passes { Verdict::Pass } else { Verdict::Drop }
+            });
+            let mut all = before.clone();
+            for stream in 2..120 {
+                let circuit = story.circuit;
+                story
+                    .network
+                    .world
+                    .command(client, Command::Attach { stream, isolation: [7; 32], port: Some(443) });
+                story.network.world.command(client, Command::Send { circuit, payload: b"on and on" });
+                story.network.world.run_for(Duration::from_millis(500));
+                all.extend(exits(&story.network));
+            }
+            let met = all.difference(&before).count();
+            println!("{pattern}: {met} new exits of 20 in a minute");
+            assert!(met <= 11, "{pattern}: {met} new exits of 20 in a minute"); // as `limits::REDRAWS_MAX` says
+        }
+    }
+}
+
+/// Where the circuits of a network's client end.
+fn exits(network: &Network) -> BTreeSet<NodeId> {
+    let own = network.world.node(network.client).own_circuits(network.world.now());
+    own.into_iter().filter_map(|circuit| circuit.path.last().copied()).collect()
+}
+
+/// Their exits could tell that they are one client's.
+#[test]
+fn circuits_are_not_asked_together_when_a_line_is_back() {
+    let mut story = story(4, "none", Duration::from_millis(20));
+    let (client, mut used) = (story.network.client, vec![story.circuit]);
+    for isolation in 10..20 {
+        used.extend(story.network.attach(isolation.into(), isolation));
+    }
+    story.network.world.run_for(Duration::from_secs(5));
+    story.is_cut.set(true);
+    for circuit in &used {
+        story.network.world.command(client, Command::Send { circuit: *circuit, payload: b"into the void" });
+    }
+    story.network.world.run_for(Duration::from_secs(4));
+    story.is_cut.set(false);
+    story.sent.borrow_mut().clear();
+    story.network.world.run_for(Duration::from_secs(3));
+    let mut at_once = BTreeMap::<Time, usize>::new();
+    story.sent.borrow().iter().for_each(|(at, _, _)| *at_once.entry(*at).or_default() += 1);
+    let most = at_once.values().max().copied().unwrap_or(0);
+    assert!(at_once.values().sum::<usize>() >= used.len(), "all are asked");
+    assert!(most <= 4, "{most} at once"); // a question to the first hop each, and one to a circuit
 }
 
 /// As on one machine that was suspended, or whose firewall was set up anew: nobody hears anybody.

@@ -26,6 +26,10 @@
 //! **Why does a circuit's origin, and not its neighbours, notice that a hop is dead?** Both do. Links ask a silent
 //! neighbour; but only the origin can tell a mix that forwards nothing from one that has nothing to forward.
 //!
+//! **Why does a covered client wait so long for a dead first hop?** It has one, and cannot know whether that or its own line is silent
+//! without calling another one, which everybody on the line sees. So it waits six seconds, and is served after eight to fourteen;
+//! clients with three first hops know within a second or two.
+//!
 //! **Why are keys of a link renewed by messages under the old ones, and not by a new link?** A link is a neighbour: its
 //! circuits, its slots and what is known of its silence would have to move from one to the other, and whoever watches would
 //! see handshakes where there are cells otherwise. Who holds the old keys could answer in the neighbour's name only with the

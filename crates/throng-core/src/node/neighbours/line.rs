@@ -47,10 +47,12 @@ impl<S: Suite> Neighbours<S> {
     pub(in crate::node) fn is_line_silent(&self, cx: &Cx<'_>) -> bool {
         let up = || self.links.iter().map(|(_, link)| link).filter(|link| link.is_up());
         let silent = || up().filter(|link| link.is_silent(cx.now));
-        let Some(since) = silent().filter_map(Neighbour::silent_since).max() else { return false };
+        if silent().next().is_none() {
+            return false;
+        }
         // Of one first hop, nobody can say; if there are others, they are called. With cover there are not: so that this shows nothing.
         let may_ask_others = up().count() == 1 && cx.first_hops_in_use() > 1;
-        if may_ask_others || cx.now - since >= CALL_ANEW_AFTER {
+        if may_ask_others || silent().all(|link| link.may_know_us_no_more(cx.now)) {
             return false;
         }
         !silent().any(|link| link.is_outlived_by(self.line_proved)) || self.has_just_come_back(cx.now)

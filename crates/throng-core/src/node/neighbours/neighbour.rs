@@ -16,8 +16,8 @@ use crate::cover::{Guard, Pace};
 use crate::crypto::{ANSWER_BYTES, Initiation, Suite};
 use crate::id::{End, NeighbourKey, NodeId};
 use crate::limits::{
-    ASKED_TOGETHER, CALL_ANEW_AFTER, CREATES_PER_LINK_PER_SECOND_MAX, LINK_IDLE_MAX, LINK_SILENCE_DEAD,
-    LINK_UNCONFIRMED_MAX, PROOF_EVERY, SESSION_AGE_MAX, SETUP_SENDS_MAX,
+    ASKED_TOGETHER, CALL_ANEW_AFTER, CALL_ANEW_QUESTIONS, CREATES_PER_LINK_PER_SECOND_MAX, LINK_IDLE_MAX,
+    LINK_SILENCE_DEAD, LINK_UNCONFIRMED_MAX, PROOF_EVERY, SESSION_AGE_MAX, SETUP_SENDS_MAX,
 };
 use crate::membership::Record;
 use crate::node::context::Cx;
@@ -200,9 +200,11 @@ impl<S: Suite> Neighbour<S> {
         self.keys.current.as_ref().is_none_or(Session::is_initiator)
     }
 
-    /// Whether a client's first hop is silent for so long that it may have been started anew, and knows us no more.
+    /// Whether a client's first hop is silent for so long that it may have been started anew, and knows us no more. (Not because we
+    /// were asleep.)
     pub(super) fn may_know_us_no_more(&self, now: Time) -> bool {
-        self.is_up() && self.silent_since().is_some_and(|since| now - since >= CALL_ANEW_AFTER)
+        let is_long = self.silent_since().is_some_and(|since| now - since >= CALL_ANEW_AFTER);
+        self.is_up() && is_long && self.unanswered() >= CALL_ANEW_QUESTIONS
     }
 
     /// Whether nothing runs here, and the neighbour may have forgotten us.

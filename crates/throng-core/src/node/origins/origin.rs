@@ -291,6 +291,11 @@ impl<S: Suite> Origin<S> {
         sent.max(self.silence.since()).unwrap_or_default()
     }
 
+    /// Questions to its last hop since an answer is due.
+    pub(crate) fn questions(&self) -> u32 {
+        self.silence.questions()
+    }
+
     /// When something came last from its last hop.
     pub(crate) fn heard(&self) -> Time {
         self.silence.heard()

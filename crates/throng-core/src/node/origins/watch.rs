@@ -10,7 +10,7 @@ use crate::effect::Effect;
 use crate::id::{CircuitId, OriginKey};
 use crate::limits::{
     ASKED_TOGETHER, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, CIRCUIT_YOUNG, IDLE_PROBE,
-    OWN_CIRCUITS_MAX, SETUP_SENDS_MAX, SILENCE_PROBE_EVERY,
+    OWN_CIRCUITS_MAX, QUESTIONS_MIN, SETUP_SENDS_MAX, SILENCE_PROBE_EVERY,
 };
 use crate::membership::{Record, View};
 use crate::node::context::Cx;
@@ -82,6 +82,7 @@ impl<S: Suite> Origins<S> {
             (pulse, Heard::Well(asked_at)) => {
                 let apart = (asked_at - origin.asked_at()).max(origin.asked_at() - asked_at);
                 let is_proved = origin.silent_since().is_none() || apart <= ASKED_TOGETHER;
+                let is_early = origin.questions() < QUESTIONS_MIN;
                 if is_proved && pulse == Pulse::Dead {
                     self.end_silent(key, Ended::Silent, first, cx);
                     return Look::Done;
@@ -97,7 +98,11 @@ impl<S: Suite> Origins<S> {
                     self.suspect(key, true, cx);
                     dead.iter().for_each(|(path, since)| self.doubt_others(path, *since));
                 }
-                self.ask(key, cx)
+                let next = self.ask(key, cx);
+                match look {
+                    Look::FirstHopIsToBeAsked if is_early => next.min(cx.now + SILENCE_PROBE_EVERY),
+                    _ => next,
+                }
             }
         };
         if let Some(origin) = self.origins.get_mut(key) {
