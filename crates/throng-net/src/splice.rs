@@ -20,6 +20,9 @@ pub(crate) const COPY_BUFFER_BYTES: usize = 32 * 1024;
 /// What it holds before it was full once: most streams are short or silent, and there are thousands.
 const COPY_BUFFER_FIRST_BYTES: usize = 2 * 1024;
 
+/// How long the kernel gets to deliver what was said before a reset.
+const LAST_WORDS_TIME: Duration = Duration::from_millis(300);
+
 /// How long we still read, and throw away, what a side sends after all is said: closing with unread bytes
 /// would make the kernel send a reset, which can overtake our last words.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
@@ -53,6 +56,8 @@ where
 {
     let ended = copy_both(tcp, recv, send, early, idle, lost).await;
     if !ended.to_tcp {
+        // A reset overtakes what the kernel still has to send. How much that is, it does not tell us.
+        sleep(LAST_WORDS_TIME).await;
         // Whoever reads this connection must not take what it got so far for everything. If the option
         // cannot be set the connection is already dead.
         let _ = tcp.set_zero_linger();
@@ -102,10 +107,12 @@ where
             }
             copied = &mut inward, if to_tcp.is_none() => {
                 to_tcp = Some(copied);
-                if copied != Copied::All {
-                    break;
+                match copied {
+                    Copied::All => said.store(true, Relaxed),
+                    // Whoever wants no more may have said why: an answer to half a question.
+                    Copied::WriteFailed => {}
+                    Copied::ReadFailed => break,
                 }
-                said.store(true, Relaxed);
                 if from_tcp.is_none() && unwanted.load(Relaxed) {
                     from_tcp = timeout(DRAIN_TIME, &mut outward).await.ok().or(Some(Copied::WriteFailed));
                 }

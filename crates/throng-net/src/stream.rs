@@ -1,22 +1,44 @@
-//! The two halves of a QUIC stream, which know whether they came to a clean end.
+//! The two halves of a stream through a circuit, which know whether they came to a clean end.
+//!
+//! QUIC gives up what was not delivered when a stream is reset: an error would overtake what was said before it. So bytes go
+//! in frames, and what ends a stream stands behind them, whether it is its end or an error:
+//!
+//! ```text
+//! length u16 (not 0) · bytes …, and so on; at last: 0 u16 · 0 u8 (the end) or 1 u8 (it was cut off here)
+//! ```
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use quinn::{RecvStream, SendStream, VarInt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
 
 use crate::pipe::memory::Portion;
 use crate::request::Abort;
 
-/// What the far end is told when a stream is cut off.
+/// What the far end is told when a stream is cut off in the middle of a frame.
 const CUT_OFF: VarInt = VarInt::from_u32(1);
+/// Most bytes of a frame.
+const FRAME_BYTES_MAX: usize = 32 * 1024;
+/// What stands behind the last frame of a stream that came to its end,
+const END: [u8; 3] = [0, 0, 0];
+/// and of one that did not.
+const CUT: [u8; 3] = [0, 0, 1];
+/// How long what was said before an error may take to be sent.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(10);
 
 /// What we send on a stream.
 pub(crate) struct Sending {
-    stream: SendStream,
+    /// None once it is left to its last words.
+    stream: Option<SendStream>,
+    /// What is to be sent before the next bytes: a frame's length, or the end.
+    head: ([u8; 3], usize, usize),
+    /// Bytes of the frame that are still to come.
+    left: usize,
     finished: bool,
     /// Its circuit's.
     portion: Arc<Portion>,
@@ -25,6 +47,10 @@ pub(crate) struct Sending {
 /// What we receive on a stream.
 pub(crate) struct Receiving {
     stream: RecvStream,
+    /// The head of the next frame, as far as it came.
+    head: ([u8; 3], usize),
+    /// Bytes of the frame that are still to come.
+    left: usize,
     ended: bool,
     /// Its circuit's.
     portion: Arc<Portion>,
@@ -33,7 +59,26 @@ pub(crate) struct Receiving {
 impl Sending {
     pub(crate) fn new(stream: SendStream, portion: Arc<Portion>) -> Self {
         portion.opened();
-        Self { stream, finished: false, portion }
+        Self { stream: Some(stream), head: ([0; 3], 0, 0), left: 0, finished: false, portion }
+    }
+
+    fn poll_raw(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let length = ready!(AsyncWrite::poll_write(Pin::new(stream), cx, bytes))?;
+        self.portion.wrote(length);
+        Poll::Ready(Ok(length))
+    }
+
+    /// Sends what is to be sent before the next bytes.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.head.1 < self.head.2 {
+            let head = self.head.0;
+            let length = ready!(self.poll_raw(cx, &head[self.head.1..self.head.2]))?;
+            self.head.1 += length;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -46,7 +91,38 @@ impl Drop for Sending {
 impl Receiving {
     pub(crate) fn new(stream: RecvStream, portion: Arc<Portion>) -> Self {
         portion.opened();
-        Self { stream, ended: false, portion }
+        Self { stream, head: ([0; 3], 0), left: 0, ended: false, portion }
+    }
+
+    /// So many bytes; none if nothing more comes.
+    fn poll_raw(&mut self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+        let length = ready!(self.stream.poll_read(cx, out)).map_err(io::Error::from)?;
+        if length > 0 {
+            self.portion.took(length);
+        }
+        Poll::Ready(Ok(length))
+    }
+
+    /// Reads the head of the next frame. Whether there is one.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            let (head, got) = self.head;
+            let wanted = if got >= 2 && head[..2] == [0, 0] { 3 } else { 2 };
+            if got == wanted {
+                self.head.1 = 0;
+                self.left = u16::from_be_bytes([head[0], head[1]]).into();
+                return Poll::Ready(match (self.left, head[2]) {
+                    (1.., _) => Ok(true),
+                    (0, 0) => Ok(false),
+                    (0, _) => Err(io::ErrorKind::ConnectionReset.into()),
+                });
+            }
+            let mut head = head;
+            match ready!(self.poll_raw(cx, &mut head[got..wanted]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                length => self.head = (head, got + length),
+            }
+        }
     }
 }
 
@@ -57,10 +133,21 @@ impl Drop for Receiving {
 }
 
 impl Abort for Sending {
+    /// What was said before arrives before the error, unless it is in the middle of a frame, or takes too long.
     fn abort(&mut self) {
-        if !self.finished {
-            let _ = self.stream.reset(CUT_OFF); // it may be closed already
-            self.finished = true;
+        let Some(mut stream) = self.stream.take().filter(|_| !self.finished) else { return };
+        self.finished = true;
+        let is_whole = self.left == 0 && self.head.1 == self.head.2;
+        match tokio::runtime::Handle::try_current().ok().filter(|_| is_whole) {
+            Some(runtime) => drop(runtime.spawn(async move {
+                let said = timeout(LAST_WORDS_TIME, stream.write_all(&CUT)).await;
+                if !matches!(said, Ok(Ok(()))) || stream.finish().is_err() {
+                    let _ = stream.reset(CUT_OFF); // it may be closed already
+                }
+            })),
+            None => {
+                let _ = stream.reset(CUT_OFF);
+            }
         }
     }
 }
@@ -76,19 +163,41 @@ impl Abort for Receiving {
 
 impl AsyncWrite for Sending {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, bytes);
-        if let Poll::Ready(Ok(length)) = written {
-            self.portion.wrote(length);
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
         }
-        written
+        // What was promised and not said yet may be promised anew: nobody has to come again with the same bytes.
+        if self.left == 0 || self.head.1 == 0 {
+            self.left = bytes.len().min(FRAME_BYTES_MAX);
+            let [high, low] = (self.left as u16).to_be_bytes();
+            self.head = ([high, low, 0], 0, 2);
+        }
+        ready!(self.poll_head(cx))?;
+        let some = bytes.len().min(self.left);
+        let length = ready!(self.poll_raw(cx, &bytes[..some]))?;
+        self.left -= length;
+        Poll::Ready(Ok(length))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.stream {
+            Some(stream) => Pin::new(stream).poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let done = Pin::new(&mut self.stream).poll_shutdown(cx);
+        if self.left > 0 {
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into())); // a frame was promised more
+        }
+        if self.head.2 != END.len() {
+            self.head = (END, 0, END.len());
+        }
+        ready!(self.poll_head(cx))?;
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let done = Pin::new(stream).poll_shutdown(cx);
         self.finished |= matches!(done, Poll::Ready(Ok(())));
         done
     }
@@ -100,13 +209,20 @@ impl AsyncRead for Receiving {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = out.filled().len();
-        let done = Pin::new(&mut self.stream).poll_read(cx, out);
-        let length = out.filled().len() - before;
-        if length > 0 {
-            self.portion.took(length);
+        if out.remaining() == 0 || self.ended {
+            return Poll::Ready(Ok(()));
         }
-        self.ended |= length == 0 && out.remaining() > 0 && matches!(done, Poll::Ready(Ok(())));
-        done
+        if self.left == 0 && !ready!(self.poll_head(cx))? {
+            self.ended = true;
+            return Poll::Ready(Ok(()));
+        }
+        let some = out.remaining().min(self.left);
+        let length = ready!(self.poll_raw(cx, out.initialize_unfilled_to(some)))?;
+        if length == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        out.advance(length);
+        self.left -= length;
+        Poll::Ready(Ok(()))
     }
 }
