@@ -9,6 +9,7 @@ use std::future::pending;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
@@ -19,60 +20,91 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::{Dial, HTTP_HEADER_MAX_LINES, Isolation, ProxyLimits, within};
+use super::expecting::Expecting;
+use super::listener::Listener;
+use super::{
+    Dial, HTTP_EXPECT_TIME_MS, HTTP_HEADER_MAX_LINES, HTTP_KEEP_ALIVE_TIMES, Isolation, ProxyLimits, within,
+};
 use crate::request::{Abort, Host, Refusal, Target};
 use crate::splice::{Guarded, splice};
 
 type ReplyBody = Either<Carried, Full<Bytes>>;
-/// Where a CONNECT leaves its stream for when the answer is written and the connection is handed over.
-type Tunnel<S> = Arc<Mutex<Option<(OnUpgrade, Guarded<S>)>>>;
+/// Where the far end waits for when the answer is written and the application's connection is handed over.
+type Tunnel<S> = Arc<Mutex<Option<(OnUpgrade, FarEnd<S>)>>>;
+
+/// What an application's connection is joined with.
+enum FarEnd<S: Abort> {
+    /// The stream of a CONNECT.
+    Stream(Guarded<S>),
+    /// The connection of a request after which both sides speak another protocol (RFC 9110 §7.8), and who drives it.
+    Upgraded(OnUpgrade, CutWithOwner),
+}
 
 /// Serves one application connection, to its end.
 pub(crate) async fn serve<D: Dial>(tcp: TcpStream, dial: Arc<D>, limits: ProxyLimits) {
     let tunnel: Tunnel<D::Stream> = Arc::default();
+    let (listener, listening) = Listener::new(tcp);
     let service = service_fn(|request| {
         let (dial, tunnel) = (dial.clone(), tunnel.clone());
         async move { Ok::<_, Infallible>(answer(request, dial, limits, tunnel).await) }
     });
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake_time)
+        // Also between two requests, as peers do.
+        .header_read_timeout(limits.handshake_time * HTTP_KEEP_ALIVE_TIMES)
         .max_buf_size(limits.http_header_max_bytes)
         .max_headers(HTTP_HEADER_MAX_LINES)
         .preserve_header_case(true)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(tcp), service)
+        // Who has said everything may still listen.
+        .half_close(true)
+        .serve_connection(TokioIo::new(listener), service)
         .with_upgrades();
-    let served = (&mut connection).await;
-    if served.is_err_and(|error| error.is_user()) {
-        // A body that we passed on was cut off: it must not look complete.
-        if let Some(parts) = connection.into_parts() {
-            let _ = parts.io.inner().set_zero_linger();
-        }
-        return;
+    let is_cut = tokio::select! {
+        // A body that we passed on was cut off.
+        served = &mut connection => served.is_err_and(|error| error.is_user()),
+        () = listening.is_over(limits.http_half_closed_time) => true,
+    };
+    if is_cut {
+        return listening.reset(); // it must not look complete
     }
+    drop(listening);
     drop(connection);
     let left = tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some((upgrade, stream)) = left {
-        join(upgrade, stream, limits).await;
+    if let Some((upgrade, far)) = left {
+        join(upgrade, far, limits).await;
     }
 }
 
-/// Joins the connection of an answered CONNECT with its stream.
-async fn join<S>(upgrade: OnUpgrade, stream: Guarded<S>, limits: ProxyLimits)
+/// Joins the connection of an application with its far end.
+async fn join<S>(upgrade: OnUpgrade, far: FarEnd<S>, limits: ProxyLimits)
 where
-    S: AsyncRead + AsyncWrite + Abort + Unpin,
+    S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
     let Ok(upgraded) = upgrade.await else { return };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-    let mut tcp = parts.io.into_inner();
+    let Ok(parts) = upgraded.downcast::<TokioIo<Listener>>() else { return };
+    let (Some(mut tcp), early) = (parts.io.into_inner().into_inner(), parts.read_buf) else { return };
+    let (stream, said, _driver) = match far {
+        FarEnd::Stream(stream) => (stream, Bytes::new(), None),
+        FarEnd::Upgraded(upgrade, driver) => {
+            let upgraded = upgrade.await.ok().and_then(|far| far.downcast::<TokioIo<Guarded<S>>>().ok());
+            let Some(parts) = upgraded else {
+                let _ = tcp.set_zero_linger();
+                return;
+            };
+            (parts.io.into_inner(), parts.read_buf, Some(driver))
+        }
+    };
+    if tcp.write_all(&said).await.is_err() {
+        return;
+    }
     let (mut recv, mut send) = tokio::io::split(stream);
     // No `lost`: an application that reads slowly may have what has arrived, also when the circuit is gone.
-    splice(&mut tcp, &mut recv, &mut send, &parts.read_buf, limits.idle_time, pending()).await;
+    splice(&mut tcp, &mut recv, &mut send, &early, limits.idle_time, pending()).await;
 }
 
 async fn answer<D: Dial>(
@@ -93,7 +125,7 @@ async fn answer<D: Dial>(
             Ok(stream) => {
                 let upgrade = hyper::upgrade::on(&mut request);
                 *tunnel.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some((upgrade, Guarded::new(stream)));
+                    Some((upgrade, FarEnd::Stream(Guarded::new(stream))));
                 Response::new(Either::Right(Full::default()))
             }
             Err(refusal) => refuse(refusal),
@@ -101,7 +133,7 @@ async fn answer<D: Dial>(
     }
     match (request.uri().scheme(), request.uri().authority()) {
         (Some(scheme), Some(authority)) if *scheme == Scheme::HTTP => match target_of(authority, Some(80)) {
-            Some(target) => pass_on(request, dial, isolation, target, limits).await,
+            Some(target) => pass_on(request, dial, (isolation, target), limits, tunnel).await,
             None => refuse(Refusal::Malformed),
         },
         (Some(_), _) => say(StatusCode::NOT_IMPLEMENTED, HTTP_ONLY),
@@ -128,11 +160,13 @@ fn target_of(authority: &Authority, default_port: Option<u16>) -> Option<Target>
 async fn pass_on<D: Dial>(
     mut request: Request<Incoming>,
     dial: Arc<D>,
-    isolation: Isolation,
-    target: Target,
+    (isolation, target): (Isolation, Target),
     limits: ProxyLimits,
+    tunnel: Tunnel<D::Stream>,
 ) -> Response<ReplyBody> {
-    if !to_origin_form(&mut request) {
+    let wants_upgrade = wants_upgrade(&request);
+    let application = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
+    if !to_origin_form(&mut request, wants_upgrade) {
         return refuse(Refusal::Malformed);
     }
     let stream = match within(limits.dial_time, dial.connect(isolation, target)).await {
@@ -151,20 +185,43 @@ async fn pass_on<D: Dial>(
         .await;
     let Ok((mut sender, connection)) = shaken else { return refuse(Refusal::CircuitLost) };
     let driver = CutWithOwner(Some(tokio::spawn(async move {
-        let _ = connection.await;
+        let _ = connection.with_upgrades().await;
     })));
-    match sender.send_request(request).await {
+    let (request, expectation) = Expecting::body_of(request, Duration::from_millis(HTTP_EXPECT_TIME_MS));
+    let mut response = match sender.send_request(request).await {
+        Ok(response) => response,
+        Err(error) => return refuse(refusal_of(&error)),
+    };
+    let is_other_protocol = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let upgraded = is_other_protocol.then(|| hyper::upgrade::on(&mut response));
+    strip_hop_by_hop(response.headers_mut(), is_other_protocol);
+    *response.version_mut() = Version::HTTP_11;
+    match (upgraded, application) {
+        (Some(upgraded), Some(application)) => {
+            let far = FarEnd::Upgraded(upgraded, driver);
+            *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some((application, far));
+            response.map(|_| Either::Right(Full::default()))
+        }
         // We asked for no upgrade; who upgrades anyway does not speak HTTP.
-        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            refuse(Refusal::AnswerMalformed)
+        (Some(_), None) => refuse(Refusal::AnswerMalformed),
+        (None, _) => {
+            let is_cut_short = expectation.is_some_and(|expectation| expectation.is_needless());
+            if is_cut_short {
+                // The application may send the body that nobody wants, or another request: nobody can know.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response.map(|body| Either::Left(Carried { body, ended: false, is_cut_short, driver }))
         }
-        Ok(mut response) => {
-            strip_hop_by_hop(response.headers_mut());
-            *response.version_mut() = Version::HTTP_11;
-            response.map(|body| Either::Left(Carried { body, ended: false, driver }))
-        }
-        Err(error) => refuse(refusal_of(&error)),
     }
+}
+
+/// Whether a request asks for another protocol, as for a WebSocket (RFC 6455 §4.1).
+fn wants_upgrade(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let asks =
+        named.flat_map(|value| value.split(',')).any(|name| name.trim().eq_ignore_ascii_case("upgrade"));
+    request.version() == Version::HTTP_11 && asks && headers.contains_key(header::UPGRADE)
 }
 
 /// Whose fault it is that there is no answer.
@@ -179,7 +236,7 @@ fn refusal_of(error: &hyper::Error) -> Refusal {
 }
 
 /// Makes of a request to a proxy one to the origin; `false` if that cannot be done.
-fn to_origin_form(request: &mut Request<Incoming>) -> bool {
+fn to_origin_form(request: &mut Request<Incoming>, wants_upgrade: bool) -> bool {
     let uri = request.uri();
     // RFC 9112 §3.2.2: the target decides, whatever the Host header says.
     let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
@@ -193,13 +250,14 @@ fn to_origin_form(request: &mut Request<Incoming>) -> bool {
     let (Some(host), Ok(path)) = (host, path) else { return false };
     *request.uri_mut() = path;
     *request.version_mut() = Version::HTTP_11;
-    strip_hop_by_hop(request.headers_mut());
+    strip_hop_by_hop(request.headers_mut(), wants_upgrade);
     request.headers_mut().insert(header::HOST, host);
     true
 }
 
-/// Takes out what is meant for the next hop only (RFC 9110 §7.6.1). Framing is redone by hyper.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+/// Takes out what is meant for the next hop only (RFC 9110 §7.6.1), but for the wish for another protocol, if that is passed on.
+/// Framing is redone by hyper.
+fn strip_hop_by_hop(headers: &mut HeaderMap, is_upgrade: bool) {
     // A set: a server may name thousands.
     let named: HashSet<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -214,6 +272,12 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for (name, value) in std::mem::take(headers) {
         current = name.or(current);
         match &current {
+            Some(name) if is_upgrade && *name == header::UPGRADE => {
+                headers.append(name, value);
+            }
+            Some(name) if is_upgrade && *name == header::CONNECTION => {
+                headers.insert(name, HeaderValue::from_static("Upgrade"));
+            }
             Some(name) if !HOP_BY_HOP.contains(name) && !named.contains(name) => {
                 headers.append(name, value);
             }
@@ -265,12 +329,14 @@ A plain proxy request can only be for an http:// address. For https:// a program
 struct Carried {
     body: Incoming,
     ended: bool,
+    /// The request's body was never asked for: its connection ends with the answer.
+    is_cut_short: bool,
     driver: CutWithOwner,
 }
 
 impl Drop for Carried {
     fn drop(&mut self) {
-        if self.ended || self.body.is_end_stream() {
+        if !self.is_cut_short && (self.ended || self.body.is_end_stream()) {
             // Nothing is missing: the connection may end by itself, and cleanly.
             self.driver.0 = None;
         }

@@ -18,7 +18,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::request::{Abort, Host, Refusal, Target};
 
-pub(crate) mod http;
+mod expecting;
+mod http;
+mod listener;
 pub(crate) mod socks;
 #[cfg(test)]
 pub(crate) mod wire;
@@ -35,6 +37,12 @@ pub const IDLE_TIME_S: u64 = 2 * 3600;
 pub const HTTP_HEADER_MAX_BYTES: usize = 256 * 1024;
 /// Most lines of one.
 pub const HTTP_HEADER_MAX_LINES: usize = 2048;
+/// So many times as long it may take over HTTP, since it may also say nothing before its next request.
+pub const HTTP_KEEP_ALIVE_TIMES: u32 = 6;
+/// An application of the HTTP proxy that has said everything and takes nothing for so long (at most twice that) is taken for gone.
+pub const HTTP_HALF_CLOSED_TIME_S: u64 = 10;
+/// How long a server may take to say whether it wants a request's body, for an application that asks.
+pub const HTTP_EXPECT_TIME_MS: u64 = 3000;
 /// How long we wait when no connection can be accepted (too many open files, as a rule).
 const ACCEPT_PAUSE_MS: u64 = 50;
 
@@ -119,6 +127,8 @@ pub struct ProxyLimits {
     pub dial_time: Duration,
     /// See [`IDLE_TIME_S`].
     pub idle_time: Duration,
+    /// See [`HTTP_HALF_CLOSED_TIME_S`].
+    pub http_half_closed_time: Duration,
     /// See [`HTTP_HEADER_MAX_BYTES`]; at least 8192.
     pub http_header_max_bytes: usize,
 }
@@ -130,6 +140,7 @@ impl Default for ProxyLimits {
             handshake_time: Duration::from_secs(HANDSHAKE_TIME_S),
             dial_time: Duration::from_secs(DIAL_TIME_S),
             idle_time: Duration::from_secs(IDLE_TIME_S),
+            http_half_closed_time: Duration::from_secs(HTTP_HALF_CLOSED_TIME_S),
             http_header_max_bytes: HTTP_HEADER_MAX_BYTES,
         }
     }

@@ -162,6 +162,8 @@ fn nothing_here_opens_a_direct_connection() {
         ("mod.rs", include_str!("mod.rs")),
         ("socks.rs", include_str!("socks.rs")),
         ("http.rs", include_str!("http.rs")),
+        ("expecting.rs", include_str!("expecting.rs")),
+        ("listener.rs", include_str!("listener.rs")),
         ("splice.rs", include_str!("../splice.rs")),
     ];
     let banned = [
@@ -507,6 +509,88 @@ async fn an_origin_that_says_nothing_is_a_bad_gateway() {
         .await
         .unwrap();
     assert_eq!(status_of(&rest_of(app).await.unwrap()), 502);
+}
+
+#[tokio::test]
+async fn who_has_said_everything_gets_the_answer_to_a_plain_request() {
+    let mut world = World::new().await;
+    for version in ["1.0", "1.1"] {
+        let get = format!("GET http://a.test/ HTTP/{version}\r\nHost: a.test\r\n\r\n");
+        let mut app = world.say(get.as_bytes()).await;
+        app.shutdown().await.unwrap();
+        let mut far = world.far().await.far.pipe;
+        read_head(&mut far).await;
+        sleep(Duration::from_millis(100)).await; // the answer is not there at once
+        far.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await.unwrap();
+        assert!(rest_of(app).await.unwrap().ends_with(b"\r\n\r\nhello"), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_said_everything_and_takes_nothing_is_let_go() {
+    let http_half_closed_time = Duration::from_millis(50);
+    let mut world = World::with(ProxyLimits { http_half_closed_time, ..Default::default() }).await;
+    let mut app = world.say(&http_get("a.test")).await;
+    let mut far = world.far().await.far;
+    read_head(&mut far.pipe).await;
+    app.shutdown().await.unwrap();
+    drop(app);
+    // Nothing comes from the server either: without a bound, this would last for ever.
+    assert_eq!(rest_of(far.pipe).await.unwrap_or_default(), b"");
+}
+
+#[tokio::test]
+async fn whether_an_upload_goes_on_is_for_the_server_to_say() {
+    let mut world = World::new().await;
+    let put = |more: &str| {
+        format!(
+            "PUT http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n{more}"
+        )
+    };
+    // It takes it: then the application hears so, and not before.
+    let mut app = world.say(put("").as_bytes()).await;
+    let mut far = world.far().await.far.pipe;
+    assert!(read_head(&mut far).await.contains("100-continue"));
+    far.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
+    assert_eq!(read_head(&mut app).await, "HTTP/1.1 100 Continue\r\n\r\n");
+    app.write_all(b"body").await.unwrap();
+    assert_eq!(read(&mut far, 4).await, b"body");
+    far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    assert!(read_head(&mut app).await.starts_with("HTTP/1.1 204"));
+    // It does not: then the application hears only that, and what it says afterwards goes nowhere, a body or another request.
+    let app = world.say(put("GET http://b.test/ HTTP/1.1\r\nHost: b.test\r\n\r\n").as_bytes()).await;
+    let mut far = world.far().await.far.pipe;
+    read_head(&mut far).await;
+    far.write_all(b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno").await.unwrap();
+    let answer = rest_of(app).await.unwrap_or_default();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("onnection: close"), "{answer}");
+    assert_eq!(rest_of(far).await.unwrap_or_default(), b"", "nothing of it goes to the first server");
+    assert!(world.dialled.try_recv().is_err(), "nor to another one");
+}
+
+#[tokio::test]
+async fn a_web_socket_in_absolute_form_is_joined() {
+    let mut world = World::new().await;
+    let ask = "GET http://a.test/chat HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive, Upgrade\r\n";
+    let ask = [ask, "Upgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n"].concat();
+    let mut app = world.say(ask.as_bytes()).await;
+    let mut far = world.far().await.far;
+    let asked = read_head(&mut far.pipe).await;
+    assert!(asked.contains("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k"), "{asked}");
+    let answer =
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nat once";
+    far.pipe.write_all(answer).await.unwrap();
+    assert!(read_head(&mut app).await.starts_with("HTTP/1.1 101"));
+    assert_eq!(read(&mut app, 7).await, b"at once");
+    app.write_all(b"said").await.unwrap();
+    assert_eq!(read(&mut far.pipe, 4).await, b"said");
+    far.cut();
+    assert_eq!(
+        rest_of(app).await.unwrap_err().kind(),
+        io::ErrorKind::ConnectionReset,
+        "a cut does not look complete"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,130 @@
+//! The connection of an application that may have said everything and still listen.
+//!
+//! TCP does not tell who shut its sending side from who is gone, before something is written to it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+/// An application's connection. While somebody else reads and writes it, its [`Listening`] says whether the application is there.
+pub(super) struct Listener {
+    tcp: Arc<TcpStream>,
+    written: Arc<AtomicU64>,
+}
+
+/// Whether an application still listens, as far as can be known.
+pub(super) struct Listening {
+    tcp: Arc<TcpStream>,
+    written: Arc<AtomicU64>,
+}
+
+/// So often it is looked for within the time after which it counts as gone.
+const LOOKS: u32 = 10;
+
+impl Listener {
+    pub(super) fn new(tcp: TcpStream) -> (Self, Listening) {
+        let (tcp, written) = (Arc::new(tcp), Arc::<AtomicU64>::default());
+        let listening = Listening { tcp: Arc::clone(&tcp), written: Arc::clone(&written) };
+        (Self { tcp, written }, listening)
+    }
+
+    /// The connection as such, when nobody asks any more whether the application listens.
+    pub(super) fn into_inner(self) -> Option<TcpStream> {
+        Arc::into_inner(self.tcp)
+    }
+}
+
+impl Listening {
+    /// Returns when the application broke its connection off, or has said everything and took nothing for `span`.
+    pub(super) async fn is_over(&self, span: Duration) {
+        let (mut silent_for, mut before) = (0, self.written.load(Relaxed));
+        loop {
+            sleep(span / LOOKS).await;
+            let has_said_all = match timeout(Duration::from_millis(1), self.tcp.peek(&mut [0])).await {
+                Ok(Ok(length)) => length == 0,
+                Ok(Err(_)) => return,
+                Err(_) => false, // nothing is there to be read
+            };
+            let now = self.written.load(Relaxed);
+            silent_for = if has_said_all && now == before { silent_for + 1 } else { 0 };
+            before = now;
+            if silent_for >= LOOKS {
+                return;
+            }
+        }
+    }
+
+    /// Has the connection end with a reset: what was passed on must not look complete.
+    pub(super) fn reset(&self) {
+        let _ = self.tcp.set_zero_linger();
+    }
+}
+
+impl AsyncRead for Listener {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.tcp.poll_read_ready(cx))?;
+            match self.tcp.try_read(out.initialize_unfilled()) {
+                Ok(length) => {
+                    out.advance(length);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Listener {
+    fn poll_written(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp.poll_write_ready(cx))?;
+            match write(&self.tcp) {
+                Ok(length) => {
+                    self.written.fetch_add(length as u64, Relaxed);
+                    return Poll::Ready(Ok(length));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Listener {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_written(cx, |tcp| tcp.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_written(cx, |tcp| tcp.try_write_vectored(slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(())) // it is closed by who drops it last
+    }
+}
