@@ -21,7 +21,7 @@ pub(crate) const COPY_BUFFER_BYTES: usize = 32 * 1024;
 const COPY_BUFFER_FIRST_BYTES: usize = 2 * 1024;
 
 /// How long the kernel gets to deliver what was said before a reset.
-const LAST_WORDS_TIME: Duration = Duration::from_millis(300);
+pub(crate) const LAST_WORDS_TIME: Duration = Duration::from_millis(300);
 
 /// How long we still read, and throw away, what a side sends after all is said: closing with unread bytes
 /// would make the kernel send a reset, which can overtake our last words.
@@ -81,9 +81,10 @@ where
     let moved = AtomicU64::new(0);
     let unwanted = AtomicBool::new(false);
     let said = AtomicBool::new(false);
+    let is_broken = AtomicBool::new(false);
 
     let outward = async {
-        let copied = copy(&mut tcp_in, send, early, &moved).await;
+        let copied = copy(&mut tcp_in, send, early, &moved, &is_broken).await;
         if copied == Copied::WriteFailed {
             // The far end wants no more, which says nothing about what it still sends.
             unwanted.store(true, Relaxed);
@@ -91,7 +92,8 @@ where
         }
         copied
     };
-    let inward = copy(recv, &mut tcp_out, &[], &moved);
+    let sound = AtomicBool::new(false);
+    let inward = copy(recv, &mut tcp_out, &[], &moved, &sound);
     let silence = silence(&moved, idle);
     tokio::pin!(outward, inward, silence, lost);
 
@@ -110,7 +112,8 @@ where
                 match copied {
                     Copied::All => said.store(true, Relaxed),
                     // Whoever wants no more may have said why: an answer to half a question.
-                    Copied::WriteFailed => {}
+                    // The kernel tells of a reset once: what was readable is read on, but its end is none.
+                    Copied::WriteFailed => is_broken.store(true, Relaxed),
                     Copied::ReadFailed => break,
                 }
                 if from_tcp.is_none() && unwanted.load(Relaxed) {
@@ -131,7 +134,14 @@ enum Copied {
     WriteFailed,
 }
 
-async fn copy<R, W>(from: &mut R, to: &mut W, early: &[u8], moved: &AtomicU64) -> Copied
+/// `is_broken`: whether an end of `from` is none.
+async fn copy<R, W>(
+    from: &mut R,
+    to: &mut W,
+    early: &[u8],
+    moved: &AtomicU64,
+    is_broken: &AtomicBool,
+) -> Copied
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -143,6 +153,7 @@ where
     loop {
         match from.read(&mut buffer).await {
             Err(_) => return Copied::ReadFailed,
+            Ok(0) if is_broken.load(Relaxed) => return Copied::ReadFailed,
             Ok(0) => return if to.shutdown().await.is_ok() { Copied::All } else { Copied::WriteFailed },
             Ok(length) => {
                 moved.fetch_add(1, Relaxed);

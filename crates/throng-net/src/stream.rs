@@ -52,6 +52,7 @@ pub(crate) struct Receiving {
     /// Bytes of the frame that are still to come.
     left: usize,
     ended: bool,
+    aborted: bool,
     /// Its circuit's.
     portion: Arc<Portion>,
 }
@@ -69,6 +70,13 @@ impl Sending {
         let length = ready!(AsyncWrite::poll_write(Pin::new(stream), cx, bytes))?;
         self.portion.wrote(length);
         Poll::Ready(Ok(length))
+    }
+
+    /// A frame of which nothing was said yet was not promised.
+    fn retract(&mut self) {
+        if self.head.1 == 0 {
+            (self.left, self.head.2) = (0, 0);
+        }
     }
 
     /// Sends what is to be sent before the next bytes.
@@ -91,7 +99,7 @@ impl Drop for Sending {
 impl Receiving {
     pub(crate) fn new(stream: RecvStream, portion: Arc<Portion>) -> Self {
         portion.opened();
-        Self { stream, head: ([0; 3], 0), left: 0, ended: false, portion }
+        Self { stream, head: ([0; 3], 0), left: 0, ended: false, aborted: false, portion }
     }
 
     /// So many bytes; none if nothing more comes.
@@ -135,6 +143,7 @@ impl Drop for Receiving {
 impl Abort for Sending {
     /// What was said before arrives before the error, unless it is in the middle of a frame, or takes too long.
     fn abort(&mut self) {
+        self.retract();
         let Some(mut stream) = self.stream.take().filter(|_| !self.finished) else { return };
         self.finished = true;
         let is_whole = self.left == 0 && self.head.1 == self.head.2;
@@ -154,9 +163,9 @@ impl Abort for Sending {
 
 impl Abort for Receiving {
     fn abort(&mut self) {
-        if !self.ended {
+        if !self.ended && !self.aborted {
             let _ = self.stream.stop(CUT_OFF);
-            self.ended = true;
+            self.aborted = true;
         }
     }
 }
@@ -187,10 +196,11 @@ impl AsyncWrite for Sending {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.left > 0 {
-            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into())); // a frame was promised more
-        }
         if self.head.2 != END.len() {
+            self.retract();
+            if self.left > 0 {
+                return Poll::Ready(Err(io::ErrorKind::InvalidInput.into())); // a frame was promised more
+            }
             self.head = (END, 0, END.len());
         }
         ready!(self.poll_head(cx))?;
@@ -209,6 +219,9 @@ impl AsyncRead for Receiving {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.aborted {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         if out.remaining() == 0 || self.ended {
             return Poll::Ready(Ok(()));
         }

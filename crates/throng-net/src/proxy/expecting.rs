@@ -5,14 +5,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header;
-use hyper::{Request, StatusCode, Version};
+use hyper::{Request, StatusCode};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -27,26 +27,31 @@ pub(super) struct Expecting {
 /// What became of an application's wish to hear first.
 #[derive(Clone, Default)]
 pub(super) struct Expectation {
-    is_answered: Arc<AtomicBool>,
-    has_begun: Arc<AtomicBool>,
+    fate: Arc<AtomicU8>,
 }
+
+/// Nothing was decided; the body is asked for; there was an answer without it.
+const OPEN: u8 = 0;
+const BEGUN: u8 = 1;
+const ANSWERED: u8 = 2;
 
 impl Expectation {
     /// The server answered. Whether the body was never asked for, and will not be.
     pub(super) fn is_needless(&self) -> bool {
-        self.is_answered.store(true, Relaxed);
-        !self.has_begun.load(Relaxed)
+        self.fate.compare_exchange(OPEN, ANSWERED, SeqCst, SeqCst).is_ok()
     }
 }
 
 impl Expecting {
-    /// The request, and its expectation if it has one. `at_most`: how long a silent server is waited for.
+    /// The request, and its expectation if it has one. `is_current`: whether it came as HTTP/1.1; `at_most`: how long a silent server is waited for.
     pub(super) fn body_of(
         mut request: Request<Incoming>,
+        is_current: bool,
         at_most: Duration,
     ) -> (Request<Self>, Option<Expectation>) {
         let value = request.headers().get(header::EXPECT).map(|value| value.as_bytes());
-        let expects = request.version() == Version::HTTP_11
+        let expects = is_current
+            && !request.body().is_end_stream()
             && value.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
         let expectation = Expectation::default();
         let awaits = expects.then(|| {
@@ -75,10 +80,9 @@ impl Body for Expecting {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         if let Some(awaits) = &mut self.awaits {
             ready!(awaits.as_mut().poll(cx));
-            if self.expectation.is_answered.load(Relaxed) {
+            if self.expectation.fate.compare_exchange(OPEN, BEGUN, SeqCst, SeqCst).is_err() {
                 return Poll::Pending; // its connection ends with the answer
             }
-            self.expectation.has_begun.store(true, Relaxed);
             self.awaits = None;
         }
         Pin::new(&mut self.body).poll_frame(cx)

@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::expecting::Expecting;
 use super::listener::Listener;
@@ -30,7 +31,7 @@ use super::{
     Dial, HTTP_EXPECT_TIME_MS, HTTP_HEADER_MAX_LINES, HTTP_KEEP_ALIVE_TIMES, Isolation, ProxyLimits, within,
 };
 use crate::request::{Abort, Host, Refusal, Target};
-use crate::splice::{Guarded, splice};
+use crate::splice::{Guarded, LAST_WORDS_TIME, close, splice};
 
 type ReplyBody = Either<Carried, Full<Bytes>>;
 /// Where the far end waits for when the answer is written and the application's connection is handed over.
@@ -70,13 +71,17 @@ pub(crate) async fn serve<D: Dial>(tcp: TcpStream, dial: Arc<D>, limits: ProxyLi
         () = listening.is_over(limits.http_half_closed_time) => true,
     };
     if is_cut {
+        sleep(LAST_WORDS_TIME).await;
         return listening.reset(); // it must not look complete
     }
     drop(listening);
-    drop(connection);
+    let parts = connection.into_parts();
     let left = tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some((upgrade, far)) = left {
-        join(upgrade, far, limits).await;
+    match (left, parts.and_then(|parts| parts.io.into_inner().into_inner())) {
+        (Some((upgrade, far)), _) => join(upgrade, far, limits).await,
+        // What it still sends, and nobody reads, must not have the kernel break off our last words.
+        (None, Some(mut tcp)) => close(&mut tcp).await,
+        (None, None) => {}
     }
 }
 
@@ -164,7 +169,7 @@ async fn pass_on<D: Dial>(
     limits: ProxyLimits,
     tunnel: Tunnel<D::Stream>,
 ) -> Response<ReplyBody> {
-    let wants_upgrade = wants_upgrade(&request);
+    let (wants_upgrade, is_current) = (wants_upgrade(&request), request.version() == Version::HTTP_11);
     let application = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
     if !to_origin_form(&mut request, wants_upgrade) {
         return refuse(Refusal::Malformed);
@@ -187,7 +192,8 @@ async fn pass_on<D: Dial>(
     let driver = CutWithOwner(Some(tokio::spawn(async move {
         let _ = connection.with_upgrades().await;
     })));
-    let (request, expectation) = Expecting::body_of(request, Duration::from_millis(HTTP_EXPECT_TIME_MS));
+    let (request, expectation) =
+        Expecting::body_of(request, is_current, Duration::from_millis(HTTP_EXPECT_TIME_MS));
     let mut response = match sender.send_request(request).await {
         Ok(response) => response,
         Err(error) => return refuse(refusal_of(&error)),
@@ -210,7 +216,8 @@ async fn pass_on<D: Dial>(
                 // The application may send the body that nobody wants, or another request: nobody can know.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            response.map(|body| Either::Left(Carried { body, ended: false, is_cut_short, driver }))
+            response
+                .map(|body| Either::Left(Carried { body, ended: false, is_cut_short, failed: None, driver }))
         }
     }
 }
@@ -331,6 +338,7 @@ struct Carried {
     ended: bool,
     /// The request's body was never asked for: its connection ends with the answer.
     is_cut_short: bool,
+    failed: Option<hyper::Error>,
     driver: CutWithOwner,
 }
 
@@ -351,8 +359,17 @@ impl Body for Carried {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         self.ended |= frame.is_none();
+        if let Some(Err(error)) = frame {
+            // What came before it is written first.
+            self.failed = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(frame)
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -47,11 +47,14 @@ impl Listening {
         let (mut silent_for, mut before) = (0, self.written.load(Relaxed));
         loop {
             sleep(span / LOOKS).await;
-            let has_said_all = match timeout(Duration::from_millis(1), self.tcp.peek(&mut [0])).await {
-                Ok(Ok(length)) => length == 0,
-                Ok(Err(_)) => return,
-                Err(_) => false, // nothing is there to be read
-            };
+            // Not by looking at what is there to be read: nobody may read it any more.
+            let ready =
+                timeout(Duration::from_millis(1), self.tcp.ready(Interest::READABLE | Interest::WRITABLE));
+            let ready = ready.await.ok().and_then(Result::ok);
+            if ready.is_some_and(|ready| ready.is_write_closed()) {
+                return;
+            }
+            let has_said_all = ready.is_some_and(|ready| ready.is_read_closed());
             let now = self.written.load(Relaxed);
             silent_for = if has_said_all && now == before { silent_for + 1 } else { 0 };
             before = now;

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use crate::request::{Abort, Host, Refusal, Target};
 
 mod expecting;
-mod http;
+pub(crate) mod http;
 mod listener;
 pub(crate) mod socks;
 #[cfg(test)]
@@ -39,8 +39,8 @@ pub const HTTP_HEADER_MAX_BYTES: usize = 256 * 1024;
 pub const HTTP_HEADER_MAX_LINES: usize = 2048;
 /// So many times as long it may take over HTTP, since it may also say nothing before its next request.
 pub const HTTP_KEEP_ALIVE_TIMES: u32 = 6;
-/// An application of the HTTP proxy that has said everything and takes nothing for so long (at most twice that) is taken for gone.
-pub const HTTP_HALF_CLOSED_TIME_S: u64 = 10;
+/// An application of the HTTP proxy that has said everything and takes nothing for so long is taken for gone.
+pub const HTTP_HALF_CLOSED_TIME_S: u64 = 30;
 /// How long a server may take to say whether it wants a request's body, for an application that asks.
 pub const HTTP_EXPECT_TIME_MS: u64 = 3000;
 /// How long we wait when no connection can be accepted (too many open files, as a rule).

@@ -570,6 +570,63 @@ async fn whether_an_upload_goes_on_is_for_the_server_to_say() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_no_upload_is_heard_although_it_was_begun() {
+    let mut world = World::new().await;
+    let put = "PUT http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3000000\r\nExpect: 100-continue\r\n\r\n";
+    let mut app = world.say(put.as_bytes()).await;
+    let mut far = world.far().await.far.pipe;
+    read_head(&mut far).await;
+    // An application that waits a second and no longer sends its body all the same.
+    let _ = timeout(Duration::from_millis(200), app.write_all(&vec![7; 3_000_000])).await;
+    let answer = [&b"HTTP/1.1 401 No\r\nContent-Length: 300000\r\n\r\n"[..], &vec![b'n'; 300_000]].concat();
+    let writing = tokio::spawn(async move { far.write_all(&answer).await });
+    assert!(read_head(&mut app).await.starts_with("HTTP/1.1 401"));
+    assert_eq!(read(&mut app, 300_000).await, vec![b'n'; 300_000]);
+    writing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_reset_in_the_middle_of_an_upload_is_no_end_whoever_notices_it_first() {
+    let mut world = World::new().await;
+    for _ in 0..20 {
+        let (mut app, mut far) = world.connected().await;
+        app.set_zero_linger().unwrap();
+        let _ = timeout(Duration::from_millis(20), app.write_all(&vec![7; 3_000_000])).await;
+        drop(app);
+        sleep(Duration::from_millis(5)).await;
+        // Who writes to it first hears of the reset; who reads then sees an end.
+        let _ = far.pipe.write_all(b"news").await;
+        let mut rest = vec![0; 1 << 16];
+        while soon(far.pipe.read(&mut rest)).await.is_ok_and(|length| length > 0) {}
+        for _ in 0..100 {
+            if far.aborted() {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert!(far.aborted(), "it looks like an end");
+    }
+}
+
+#[tokio::test]
+async fn an_application_that_broke_off_is_noticed_although_something_of_it_is_unread() {
+    let http_half_closed_time = Duration::from_millis(100);
+    let mut world = World::with(ProxyLimits { http_half_closed_time, ..Default::default() }).await;
+    for breaks_off in [false, true] {
+        let mut app = world.say(&[http_get("a.test"), http_get("b.test")].concat()).await;
+        let mut far = world.far().await.far;
+        read_head(&mut far.pipe).await;
+        if breaks_off {
+            app.set_zero_linger().unwrap();
+        } else {
+            app.shutdown().await.unwrap();
+        }
+        drop(app);
+        assert_eq!(rest_of(far.pipe).await.unwrap_or_default(), b"", "{breaks_off}");
+    }
+}
+
+#[tokio::test]
 async fn a_web_socket_in_absolute_form_is_joined() {
     let mut world = World::new().await;
     let ask = "GET http://a.test/chat HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive, Upgrade\r\n";
