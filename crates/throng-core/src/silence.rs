@@ -10,13 +10,13 @@ use crate::time::Time;
 
 /// How long round trips take: their mean, and how far they are from it (RFC 6298, section 2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RoundTrip {
+pub(crate) struct TripTime {
     mean_us: u32,
     /// Zero as long as none was measured, but guessed at most.
     deviation_us: u32,
 }
 
-impl RoundTrip {
+impl TripTime {
     /// What a set-up took, which is not only the way: the first that is measured counts instead.
     pub(crate) fn guess(took: Duration) -> Self {
         Self { mean_us: micros(took), deviation_us: 0 }
@@ -80,6 +80,17 @@ pub(crate) struct Silence {
     awaiting: Option<Time>,
     /// Questions since then. A machine that slept must ask before it judges.
     asked: u32,
+}
+
+/// How a client hears the first hop of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hearing {
+    /// It answers: the latest question that it answered was asked then.
+    Well(Time),
+    /// It does not, and the line works; or, with the only first hop, nobody can say.
+    NotFirstHop,
+    /// Nothing is heard on the line.
+    Nothing,
 }
 
 /// What to do about silence.
@@ -150,7 +161,7 @@ impl Silence {
     }
 
     /// Whether the question after [`Patience::ask_after`] has been without an answer for longer than a round trip takes.
-    pub(crate) fn is_unanswered(&self, patience: Patience, trip: RoundTrip, now: Time) -> bool {
+    pub(crate) fn is_unanswered(&self, patience: Patience, trip: TripTime, now: Time) -> bool {
         let waits = |since| now - since >= patience.ask_after + SILENCE_PROBE_EVERY.max(trip.mean() * 3 / 2);
         self.asked > 0 && self.awaiting.is_some_and(waits)
     }
@@ -196,10 +207,10 @@ mod tests {
     #[test]
     fn patience_grows_with_round_trips_and_shrinks_again() {
         let ms = Duration::from_millis;
-        let dead_after = |trip: RoundTrip| trip.patience(ms(1500)).dead_after;
-        let mut trip = RoundTrip::default();
+        let dead_after = |trip: TripTime| trip.patience(ms(1500)).dead_after;
+        let mut trip = TripTime::default();
         assert_eq!(trip.patience(ms(1500)), Patience { ask_after: ms(400), dead_after: ms(1500) });
-        trip = RoundTrip::guess(ms(2000));
+        trip = TripTime::guess(ms(2000));
         assert_eq!(dead_after(trip), ms(12_000));
         (0..20).for_each(|_| trip.note(ms(50)));
         assert_eq!(dead_after(trip), ms(1500), "the set-up was slow, not the way");

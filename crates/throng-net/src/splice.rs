@@ -266,3 +266,34 @@ impl<S: AsyncWrite + Abort + Unpin> AsyncWrite for Guarded<S> {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// The kernel tells of a reset once. Told while it was written to, the connection then looks as if it had come to its end.
+    #[tokio::test]
+    async fn a_reset_that_one_direction_hears_of_is_no_end_for_the_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for _ in 0..10 {
+            let mut app = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let (near, mut far) = tokio::io::duplex(1 << 16);
+            let joined = tokio::spawn(async move {
+                let (mut recv, mut send) = tokio::io::split(near);
+                splice(&mut tcp, &mut recv, &mut send, &[], Duration::from_secs(60), pending()).await
+            });
+            app.write_all(b"part").await.unwrap();
+            far.read_exact(&mut [0; 4]).await.unwrap();
+            app.set_zero_linger().unwrap();
+            drop(app);
+            std::thread::sleep(Duration::from_millis(2)); // the kernel knows, and we have not looked
+            far.write_all(b"news").await.unwrap();
+            let ended = joined.await.unwrap();
+            assert!(!ended.from_tcp && !ended.to_tcp, "{ended:?}");
+        }
+    }
+}

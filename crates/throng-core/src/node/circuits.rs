@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use super::context::Cx;
-use super::neighbours::{Asked, Heard, Owed, Reach};
+use super::neighbours::{Asked, Owed, Reach};
 use super::origins::{Build, Look};
 use super::relays::{ExtendRequest, Extension, To};
 use super::rooms::Rooms;
@@ -15,6 +15,7 @@ use crate::membership::Record;
 use crate::mixing::{Company, WITHIN};
 use crate::refused::Refused;
 use crate::route::NoRoute;
+use crate::silence::Hearing;
 use crate::time::Time;
 use crate::wire::control::{Control, Ended};
 
@@ -192,7 +193,7 @@ impl<S: Suite> Rooms<S> {
     /// Looks after a circuit of our own, which may be silent because its first hop is.
     pub(super) fn look_at_origin(&mut self, origin: OriginKey, cx: &mut Cx<'_>) {
         let link = self.origins.link_of(origin);
-        let first = link.map_or(Heard::NotFirstHop, |link| self.neighbours.heard(link, cx));
+        let first = link.map_or(Hearing::NotFirstHop, |link| self.neighbours.heard(link, cx));
         if self.origins.look(origin, first, cx) == Look::FirstHopIsToBeAsked {
             link.into_iter().for_each(|link| self.neighbours.ask(link, cx));
         }

@@ -16,30 +16,20 @@ use crate::limits::{
     SILENCE_PROBE_EVERY_MAX,
 };
 use crate::node::context::Cx;
+use crate::silence::Hearing;
 use crate::time::Time;
 use crate::wire::control::{Control, Ended};
 
 /// So long after a line came back, whoever is silent was asked once more.
 const LINE_BACK: Duration = SILENCE_PROBE_EVERY_MAX.saturating_add(SILENCE_PROBE_EVERY);
 
-/// How a client hears its first hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::node) enum Heard {
-    /// It answers: the latest question that it answered was asked then.
-    Well(Time),
-    /// It does not, and the line works; or, with the only first hop, nobody can say.
-    NotFirstHop,
-    /// Nothing is heard on the line.
-    Nothing,
-}
-
 impl<S: Suite> Neighbours<S> {
     /// How the first hop at the other end of a link is heard.
-    pub(in crate::node) fn heard(&self, key: NeighbourKey, cx: &Cx<'_>) -> Heard {
+    pub(in crate::node) fn heard(&self, key: NeighbourKey, cx: &Cx<'_>) -> Hearing {
         match self.links.get(key) {
-            Some(link) if !link.is_silent(cx.now) => Heard::Well(link.answered_at()),
-            _ if self.is_line_silent(cx) => Heard::Nothing,
-            _ => Heard::NotFirstHop,
+            Some(link) if !link.is_silent(cx.now) => Hearing::Well(link.answered_at()),
+            _ if self.is_line_silent(cx) => Hearing::Nothing,
+            _ => Hearing::NotFirstHop,
         }
     }
 

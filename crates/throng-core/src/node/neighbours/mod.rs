@@ -28,7 +28,6 @@ pub(super) use self::admittance::Owed;
 use self::demand::CommonRate;
 use self::greeting::Greeter;
 use self::keys::Opened;
-pub(super) use self::line::Heard;
 use self::neighbour::{Neighbour, Wish};
 use self::slots::Leaves;
 use self::table::Links;

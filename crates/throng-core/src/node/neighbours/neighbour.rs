@@ -23,7 +23,7 @@ use crate::membership::Record;
 use crate::node::context::Cx;
 use crate::rate::Bucket;
 use crate::refused::Refused;
-use crate::silence::{Patience, Pulse, RoundTrip, Silence, retry_after};
+use crate::silence::{Patience, Pulse, Silence, TripTime, retry_after};
 use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::cell::CellHeader;
@@ -50,7 +50,7 @@ pub(crate) struct Neighbour<S: Suite> {
     /// When it wanted a proof checked or a handshake done last.
     proved: Option<Time>,
     silence: Silence,
-    trip: RoundTrip,
+    trip: TripTime,
     /// The latest question: its number, and when it was sent.
     question: (u32, Time),
     /// When the latest question was sent that was answered.
@@ -162,7 +162,7 @@ impl<S: Suite> Neighbour<S> {
             keys: Keys { current: None, renewal: None },
             proved: None,
             silence: Silence::new(now),
-            trip: RoundTrip::default(),
+            trip: TripTime::default(),
             question: (0, Time::NEVER),
             answered_at: Time::ZERO,
             is_found_silent: false,

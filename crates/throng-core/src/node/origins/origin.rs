@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::membership::Record;
 use crate::refused::Refused;
-use crate::silence::{Patience, Pulse, RoundTrip, Silence};
+use crate::silence::{Patience, Pulse, Silence, TripTime};
 use crate::time::Time;
 use crate::timers::Due;
 use crate::window::Window;
@@ -44,7 +44,7 @@ pub(crate) struct Origin<S: Suite> {
     /// An idle circuit is asked after this.
     idle: Duration,
     /// To the last hop and back.
-    trip: RoundTrip,
+    trip: TripTime,
     /// The latest question: its token, and when it was sent.
     question: (u32, Time),
     /// What mixing and cover add to a round trip: 99 of 100 take less.
@@ -115,7 +115,7 @@ impl<S: Suite> Origin<S> {
             seen_reply: Window::new(),
             silence: Silence::new(now),
             idle,
-            trip: RoundTrip::default(),
+            trip: TripTime::default(),
             question: (0, Time::NEVER),
             detour,
             pace: None,
@@ -165,7 +165,7 @@ impl<S: Suite> Origin<S> {
         self.hops.push(layers);
         self.silence.hear(now);
         if let BuildStage::Building(building) = &self.stage {
-            self.trip = RoundTrip::guess(now - building.asked_at);
+            self.trip = TripTime::guess(now - building.asked_at);
         }
     }
 

@@ -14,9 +14,8 @@ use crate::limits::{
 };
 use crate::membership::{Record, View};
 use crate::node::context::Cx;
-use crate::node::neighbours::Heard;
 use crate::output::Event;
-use crate::silence::Pulse;
+use crate::silence::{Hearing, Pulse};
 use crate::time::Time;
 use crate::timers::Timer;
 use crate::wire::control::Ended;
@@ -33,7 +32,7 @@ pub(in crate::node) enum Look {
 
 impl<S: Suite> Origins<S> {
     /// A circuit's time has come. `first`: how its first hop is heard.
-    pub(in crate::node) fn look(&mut self, key: OriginKey, first: Heard, cx: &mut Cx<'_>) -> Look {
+    pub(in crate::node) fn look(&mut self, key: OriginKey, first: Hearing, cx: &mut Cx<'_>) -> Look {
         let Some(origin) = self.origins.get_mut(key) else { return Look::Done };
         cx.timers.unset(&mut origin.due, Timer::Origin(key));
         if let BuildStage::Building(building) = &origin.stage {
@@ -66,20 +65,20 @@ impl<S: Suite> Origins<S> {
     /// Looks whether a circuit lives. While its first hop is silent, too, nobody can say; and only if the first hop has answered a
     /// question that was sent with the latest one to the circuit, its silence counts: whoever holds up for a moment what we send must
     /// not make us draw another path.
-    fn watch(&mut self, key: OriginKey, first: Heard, cx: &mut Cx<'_>) -> Look {
+    fn watch(&mut self, key: OriginKey, first: Hearing, cx: &mut Cx<'_>) -> Look {
         let origin = &mut self.origins[key];
         let mut look = Look::Done;
         let next = match (origin.pulse(cx.now), first) {
             (Pulse::Look(at), _) => at,
             (Pulse::Calm, _) => cx.now + IDLE_PROBE,
-            (Pulse::Ask | Pulse::Dead, Heard::Nothing | Heard::NotFirstHop) => {
+            (Pulse::Ask | Pulse::Dead, Hearing::Nothing | Hearing::NotFirstHop) => {
                 origin.excuse(cx.now);
-                if first == Heard::NotFirstHop {
+                if first == Hearing::NotFirstHop {
                     self.suspect(key, false, cx);
                 }
                 cx.now + SILENCE_PROBE_EVERY
             }
-            (pulse, Heard::Well(asked_at)) => {
+            (pulse, Hearing::Well(asked_at)) => {
                 let apart = (asked_at - origin.asked_at()).max(origin.asked_at() - asked_at);
                 let is_proved = origin.silent_since().is_none() || apart <= ASKED_TOGETHER;
                 let is_early = origin.questions() < QUESTIONS_MIN;
@@ -163,10 +162,10 @@ impl<S: Suite> Origins<S> {
 
     /// Ends a circuit that does not answer. If its first hop is silent as well, our own line may be cut, and whoever can cut it must
     /// not have us look for other mixes.
-    fn end_silent(&mut self, key: OriginKey, why: Ended, first: Heard, cx: &mut Cx<'_>) {
+    fn end_silent(&mut self, key: OriginKey, why: Ended, first: Hearing, cx: &mut Cx<'_>) {
         match first {
-            Heard::Well(_) if self.supply.may_redraw(cx.now) => self.let_down(key, why, cx),
-            Heard::Well(_) | Heard::NotFirstHop | Heard::Nothing => self.end(key, why, cx),
+            Hearing::Well(_) if self.supply.may_redraw(cx.now) => self.let_down(key, why, cx),
+            Hearing::Well(_) | Hearing::NotFirstHop | Hearing::Nothing => self.end(key, why, cx),
         }
     }
 
