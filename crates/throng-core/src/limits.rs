@@ -265,6 +265,8 @@ pub const MIXES_RESTING_MAX: usize = 64;
 
 // --- Own circuits --------------------------------------------------------------------------------------
 
+/// Exits that a stream may ask to avoid.
+pub const EXITS_AVOIDED_MAX: usize = 4;
 /// Circuits under construction at once.
 pub const BUILDS_AT_ONCE_MAX: usize = 8;
 /// Where links have slots, so many of them at once that each has a cell this often: with three at once on 64 kbit/s, answers came

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use quinn::{Connecting, Connection, Endpoint, VarInt};
+use throng_core::cover::CircuitCover;
 use throng_core::output::NotAttached;
 use throng_core::route::NoRoute;
 use throng_core::{CircuitId, Design, Event, NodeId};
@@ -39,12 +40,20 @@ pub struct Client {
     orders: mpsc::Sender<Order>,
     shared: Arc<Shared>,
     next_stream: AtomicU64,
+    /// Whether a stream may have another circuit because of its exit.
+    may_change_exit: bool,
 }
 
 struct Shared {
     waiting: Mutex<HashMap<u64, oneshot::Sender<Result<UsedCircuit, NotAttached>>>>,
-    circuits: Mutex<HashMap<CircuitId, watch::Sender<Pipeline>>>,
+    circuits: Mutex<HashMap<CircuitId, ReadyCircuit>>,
     supply: watch::Sender<SupplyState>,
+}
+
+/// A circuit that is ready.
+struct ReadyCircuit {
+    exit: NodeId,
+    pipeline: watch::Sender<Pipeline>,
 }
 
 /// How far QUIC over a circuit is.
@@ -104,6 +113,7 @@ impl Client {
             supply: watch::Sender::default(),
         });
         let memory = Memory::new(MemoryTerms::CLIENT);
+        let may_change_exit = design.cover.circuits == CircuitCover::None;
         let watcher =
             CircuitWatcher { shared: Arc::clone(&shared), orders: orders.clone(), endpoint, design, memory };
         tokio::spawn(async move {
@@ -112,7 +122,7 @@ impl Client {
             }
             watcher.end_all();
         });
-        Self { orders, shared, next_stream: AtomicU64::new(0) }
+        Self { orders, shared, next_stream: AtomicU64::new(0), may_change_exit }
     }
 
     /// How the circuits are, and how that changes.
@@ -128,12 +138,24 @@ impl Client {
         request: &Request,
     ) -> Result<(CircuitStream, Reply), Refusal> {
         let mut why = Refusal::NoCircuit;
+        let mut avoid = Vec::new();
         for _ in 0..TRIES_MAX {
-            let used = self.attach(isolation, port).await?;
+            let used = match self.attach(isolation, port, &avoid).await {
+                // What an exit said tells more than that there is no other one.
+                Err(_) if !avoid.is_empty() => return Err(why),
+                used => used?,
+            };
+            let exit = self.shared.exit_of(used.circuit);
             match timeout(ANSWER_TIME_MAX, self.ask_on(used, request)).await {
                 Err(_) => return Err(Refusal::TimedOut),
                 // Nothing of the application was sent yet: another circuit may do.
                 Ok(Err(Refusal::CircuitLost)) => why = Refusal::CircuitLost,
+                // Another exit may do. (Not where circuits are covered: how many there are must not follow what users do.)
+                Ok(Err(refusal)) if refusal.is_the_exits() && self.may_change_exit => {
+                    let Some(exit) = exit.filter(|exit| !avoid.contains(exit)) else { return Err(refusal) };
+                    avoid.push(exit);
+                    why = refusal;
+                }
                 Ok(outcome) => return outcome,
             }
         }
@@ -154,13 +176,19 @@ impl Client {
     }
 
     /// Waits for a circuit.
-    async fn attach(&self, isolation: Isolation, port: Option<u16>) -> Result<UsedCircuit, Refusal> {
+    async fn attach(
+        &self,
+        isolation: Isolation,
+        port: Option<u16>,
+        avoid: &[NodeId],
+    ) -> Result<UsedCircuit, Refusal> {
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let (tell, told) = oneshot::channel();
         self.shared.waiting().insert(stream, tell);
         // Whoever stops waiting takes the entry away.
         let waiting = AwaitedCircuit { stream, shared: &self.shared };
-        let order = Order::Attach { stream, isolation: isolation.to_bytes(), port };
+        let (isolation, avoid) = (isolation.to_bytes(), avoid.to_vec());
+        let order = Order::Attach { stream, isolation, port, avoid };
         self.orders.send(order).await.map_err(|_| Refusal::NoCircuit)?;
         let outcome = told.await.map_err(|_| Refusal::NoCircuit)?;
         drop(waiting);
@@ -197,13 +225,18 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn circuits(&self) -> MutexGuard<'_, HashMap<CircuitId, watch::Sender<Pipeline>>> {
+    fn circuits(&self) -> MutexGuard<'_, HashMap<CircuitId, ReadyCircuit>> {
         self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which exit a circuit has.
+    fn exit_of(&self, circuit: CircuitId) -> Option<NodeId> {
+        self.circuits().get(&circuit).map(|begun| begun.exit)
     }
 
     /// QUIC over this circuit, once it is up.
     async fn connection(&self, circuit: CircuitId) -> Option<(Connection, Arc<Portion>)> {
-        let mut pipeline = self.circuits().get(&circuit)?.subscribe();
+        let mut pipeline = self.circuits().get(&circuit)?.pipeline.subscribe();
         let state = pipeline.wait_for(|state| !matches!(state, Pipeline::Connecting)).await.ok()?.clone();
         match state {
             Pipeline::Up(connection, portion) => Some((connection, portion)),
@@ -255,7 +288,7 @@ impl CircuitWatcher {
     fn connect(&self, circuit: CircuitId, path: Vec<NodeId>, took: Duration) {
         let Some(exit) = path.last().copied() else { return };
         let state = watch::Sender::new(Pipeline::Connecting);
-        self.shared.circuits().insert(circuit, state.clone());
+        self.shared.circuits().insert(circuit, ReadyCircuit { exit, pipeline: state.clone() });
         let config = client_config(&self.design, exit);
         let at_most = CONNECT_TIME_MAX + 6 * self.design.detour();
         let connecting = self.endpoint.connect_with(config, address_of(circuit), "exit").ok();
@@ -293,7 +326,8 @@ impl CircuitWatcher {
     /// The circuit is gone: what runs over it, or waits for it, ends with an error, at once.
     fn end(&self, circuit: CircuitId) {
         let state = self.shared.circuits().remove(&circuit);
-        if let Some(Pipeline::Up(connection, _)) = state.map(|state| state.send_replace(Pipeline::Failed)) {
+        let before = state.map(|begun| begun.pipeline.send_replace(Pipeline::Failed));
+        if let Some(Pipeline::Up(connection, _)) = before {
             connection.close(VarInt::from_u32(0), b"");
         }
     }
@@ -301,8 +335,8 @@ impl CircuitWatcher {
     /// The node is gone: nobody waits for it in vain.
     fn end_all(&self) {
         self.shared.waiting().clear();
-        for (_, state) in self.shared.circuits().drain() {
-            state.send_replace(Pipeline::Failed);
+        for (_, begun) in self.shared.circuits().drain() {
+            begun.pipeline.send_replace(Pipeline::Failed);
         }
         self.endpoint.close(VarInt::from_u32(0), b"");
     }

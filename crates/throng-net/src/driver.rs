@@ -9,7 +9,7 @@ use throng_core::documents::DocumentError;
 use throng_core::membership::Record;
 use throng_core::output::Doubt;
 use throng_core::rng::Seed;
-use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, Outbox, Time};
+use throng_core::{CircuitId, Command, Event, Input, Node, NodeConfig, NodeId, Outbox, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::debug;
@@ -42,6 +42,8 @@ pub enum Order {
         isolation: [u8; 32],
         /// The port that the exit must serve; none if any exit will do.
         port: Option<u16>,
+        /// Exits that could not serve it.
+        avoid: Vec<NodeId>,
     },
     /// A stream ended.
     Detach(CircuitId),
@@ -228,7 +230,9 @@ impl Running {
             let command = match order {
                 Order::Learn(record) => Command::Learn(record),
                 Order::Document(document) => Command::Document(document),
-                Order::Attach { stream, isolation, port } => Command::Attach { stream, isolation, port },
+                Order::Attach { stream, isolation, port, ref avoid } => {
+                    Command::Attach { stream, isolation, port, avoid }
+                }
                 Order::Detach(circuit) => Command::Detach { circuit },
                 Order::Close(circuit) => Command::Close { circuit },
                 Order::Renew => Command::Renew,

@@ -301,7 +301,10 @@ impl<'p> Apps<'p> {
         self.note(world, user, number, What::Began, exchange, TraceName::MAX);
         world.call_at(now + self.manner.repeat_after, host, number);
         let isolation = [1; 32]; // one application per user
-        world.command(host, Command::Attach { stream: u64::from(number), isolation, port: Some(PORT) });
+        world.command(
+            host,
+            Command::Attach { stream: u64::from(number), isolation, port: Some(PORT), avoid: &[] },
+        );
         self.heard(world, host);
     }
 

@@ -34,7 +34,7 @@ fn own_cells_take_turns_like_those_of_others() {
         .collect();
     let origin = hosts[0];
     world.run_for(Duration::from_secs(5));
-    world.command(origin, Command::Attach { stream: 1, isolation: [1; 32], port: Some(443) });
+    world.command(origin, Command::Attach { stream: 1, isolation: [1; 32], port: Some(443), avoid: &[] });
     let mut circuit = None;
     world.run_until(Duration::from_secs(20), |world| {
         for (_, event) in world.take_events(origin) {

@@ -174,7 +174,7 @@ fn clients_that_only_build_circuits_leave_others_their_slots() {
 
 /// The first circuit that a stream gets.
 fn attached(world: &mut World<Portable>, at: HostId) -> CircuitId {
-    world.command(at, Command::Attach { stream: 1, isolation: [1; 32], port: Some(443) });
+    world.command(at, Command::Attach { stream: 1, isolation: [1; 32], port: Some(443), avoid: &[] });
     world.run_for(Duration::from_secs(30));
     let attached = |(_, event)| match event {
         Event::Attached { circuit, .. } => Some(circuit),

@@ -216,8 +216,10 @@ fn two_members_that_open_links_to_each_other_at_once_have_one() {
         }
         // And what was built on either of the two links, before they were one, works.
         for (member, other) in [(0, 1), (1, 0)] {
-            world
-                .command(members[member], Command::Attach { stream: 1, isolation: [1; 32], port: Some(443) });
+            world.command(
+                members[member],
+                Command::Attach { stream: 1, isolation: [1; 32], port: Some(443), avoid: &[] },
+            );
             let mut circuit = None;
             world.run_until(Duration::from_secs(5), |world| {
                 for (_, event) in world.take_events(members[member]) {

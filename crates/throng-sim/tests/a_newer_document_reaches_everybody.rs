@@ -107,7 +107,9 @@ fn two_truths_of_one_serial_stop_every_client_until_there_is_a_newer_one() {
         }),
         "the conflict is told"
     );
-    network.world.command(client, Command::Attach { stream: 2, isolation: [2; 32], port: Some(443) });
+    network
+        .world
+        .command(client, Command::Attach { stream: 2, isolation: [2; 32], port: Some(443), avoid: &[] });
     let refused = |(_, event): &(Time, Event)| {
         matches!(event, Event::NotAttached { stream: 2, why: NotAttached::NoRoute(NoRoute::Conflict) })
     };
@@ -174,7 +176,10 @@ fn an_expired_document_opens_no_stream() {
     network.world.run_for(Duration::from_secs(99_990));
     assert!(network.attach(1, 1).is_some());
     network.world.run_for(Duration::from_secs(20));
-    network.world.command(network.client, Command::Attach { stream: 2, isolation: [2; 32], port: Some(443) });
+    network.world.command(
+        network.client,
+        Command::Attach { stream: 2, isolation: [2; 32], port: Some(443), avoid: &[] },
+    );
     let client = network.client;
     let refused = |(_, event): &(Time, Event)| {
         matches!(event, Event::NotAttached { stream: 2, why: NotAttached::NoRoute(NoRoute::Expired) })

@@ -230,10 +230,10 @@ fn whoever_drops_by_a_pattern_has_a_client_meet_few_other_exits() {
             let mut all = before.clone();
             for stream in 2..120 {
                 let circuit = story.circuit;
-                story
-                    .network
-                    .world
-                    .command(client, Command::Attach { stream, isolation: [7; 32], port: Some(443) });
+                story.network.world.command(
+                    client,
+                    Command::Attach { stream, isolation: [7; 32], port: Some(443), avoid: &[] },
+                );
                 story.network.world.command(client, Command::Send { circuit, payload: b"on and on" });
                 story.network.world.run_for(Duration::from_millis(500));
                 all.extend(exits(&story.network));

@@ -48,7 +48,9 @@ impl Spies {
             self.streams += 1;
             let mut isolation = [0; 32];
             isolation[..8].copy_from_slice(&self.streams.to_le_bytes());
-            network.world.command(*host, Command::Attach { stream: self.streams, isolation, port: None });
+            network
+                .world
+                .command(*host, Command::Attach { stream: self.streams, isolation, port: None, avoid: &[] });
         }
         network.world.run_for(Duration::from_secs(2));
         for (place, host) in self.hosts.clone().into_iter().enumerate() {

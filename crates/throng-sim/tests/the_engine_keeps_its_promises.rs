@@ -11,14 +11,52 @@ use throng_core::limits::OWN_CIRCUITS_MAX;
 use throng_core::membership::Record;
 use throng_core::mixing::{Batch, Mixing};
 use throng_core::output::NotAttached;
-use throng_core::{CircuitId, Command, Event, Scrubbed};
+use throng_core::{CircuitId, Command, Event, NodeId, Scrubbed};
 use throng_sim::Wire;
+
+#[test]
+fn a_stream_gets_another_exit_than_those_that_could_not_serve_it_if_there_is_one() {
+    let mut network = Network::new(Plan { mixes: 6, exits: 3, spare: 3, ..Plan::default() });
+    network.world.run_for(Duration::from_secs(3));
+    let exits: Vec<NodeId> =
+        network.records[..3].iter().map(|record| record.description().identity).collect();
+    for avoided in 0..=3 {
+        let client = network.client;
+        for stream in 0..10 {
+            let (name, isolation) = (100 * avoided as u64 + stream, [avoided as u8; 32]);
+            let port = Some(443);
+            network
+                .world
+                .command(client, Command::Attach { stream: name, isolation, port, avoid: &exits[..avoided] });
+            let mut got = None;
+            network.world.run_until(Duration::from_secs(20), |world| {
+                got = world.take_events(client).into_iter().find_map(|(_, event)| match event {
+                    Event::Attached { stream, circuit } if stream == name => Some(circuit),
+                    _ => None,
+                });
+                got.is_some()
+            });
+            let got = got.expect("a circuit");
+            let last = (0..3).find(|exit| {
+                let delivered = network.host_of(exits[*exit]);
+                network.world.command(client, Command::Send { circuit: got, payload: b"who is there" });
+                network.world.run_for(Duration::from_millis(300));
+                !network.world.take_delivered(delivered).is_empty()
+            });
+            let exit = last.expect("one of the exits");
+            assert!(avoided == 3 || exit >= avoided, "exit {exit} of {avoided} to avoid");
+        }
+    }
+}
 
 #[test]
 fn a_port_that_no_exit_serves_is_told_at_once_and_starves_nobody() {
     let mut network = Network::new(Plan { spare: 0, ..Plan::default() });
     for stream in 0..50 {
-        network.world.command(network.client, Command::Attach { stream, isolation: [1; 32], port: Some(25) });
+        network.world.command(
+            network.client,
+            Command::Attach { stream, isolation: [1; 32], port: Some(25), avoid: &[] },
+        );
     }
     let told = network.world.take_events(network.client);
     let refused = |event: &Event| matches!(event, Event::NotAttached { why: NotAttached::NoRoute(_), .. });
@@ -32,7 +70,9 @@ fn a_port_that_no_exit_serves_is_told_at_once_and_starves_nobody() {
 fn a_node_that_is_no_client_refuses_streams_at_once() {
     let mut network = Network::new(Plan::default());
     let mix = network.mixes[0];
-    network.world.command(mix, Command::Attach { stream: 1, isolation: [1; 32], port: Some(443) });
+    network
+        .world
+        .command(mix, Command::Attach { stream: 1, isolation: [1; 32], port: Some(443), avoid: &[] });
     assert!(matches!(network.world.take_events(mix)[..], [(_, Event::NotAttached { stream: 1, .. })]));
 }
 
@@ -128,7 +168,9 @@ fn a_stream_that_waits_gets_the_circuit_that_comes_free() {
     let isolation = |number: usize| std::array::from_fn(|i| (number >> (8 * (i % 2))) as u8);
     let attach = |network: &mut Network, number: usize| {
         let (stream, isolation) = (number as u64, isolation(number));
-        network.world.command(network.client, Command::Attach { stream, isolation, port: Some(443) });
+        network
+            .world
+            .command(network.client, Command::Attach { stream, isolation, port: Some(443), avoid: &[] });
     };
     let attached = |network: &mut Network| -> Vec<(u64, CircuitId)> {
         let found = |(_, event)| match event {

@@ -215,7 +215,7 @@ impl World {
             0 | 1 => {
                 let (stream, isolation) = (choices.u8().into(), [choices.below(2) as u8; 32]);
                 let port = [None, Some(80), Some(443), Some(7)][choices.below(4)];
-                self.obey(host, Command::Attach { stream, isolation, port });
+                self.obey(host, Command::Attach { stream, isolation, port, avoid: &[] });
             }
             2 => {
                 // An owner says that a stream has ended which it had, and no other one.

@@ -14,7 +14,7 @@ use crate::layers::Layers;
 use crate::membership::Record;
 use crate::mixing::{Company, WITHIN};
 use crate::refused::Refused;
-use crate::route::NoRoute;
+use crate::route::{ExitWish, NoRoute};
 use crate::silence::Hearing;
 use crate::time::Time;
 use crate::wire::control::{Control, Ended};
@@ -181,10 +181,10 @@ impl<S: Suite> Rooms<S> {
             return self.origins.postpone(round, cx);
         }
         self.origins.doubt_slow_builds(cx);
-        while let Some(port) = self.origins.next_to_begin(&mut round, cx) {
+        while let Some(wish) = self.origins.next_to_begin(&mut round, cx) {
             self.route_effects(cx);
-            if let Err(why) = self.begin_circuit(port, cx) {
-                self.origins.not_begun(&mut round, port, why, cx);
+            if let Err(why) = self.begin_circuit(&wish, cx) {
+                self.origins.not_begun(&mut round, wish, why, cx);
             }
         }
         self.origins.end_round(round, cx);
@@ -199,14 +199,14 @@ impl<S: Suite> Rooms<S> {
         }
     }
 
-    /// Begins a circuit whose exit serves `port`.
-    fn begin_circuit(&mut self, port: Option<u16>, cx: &mut Cx<'_>) -> Result<(), NoRoute> {
+    /// Begins a circuit with such an exit.
+    fn begin_circuit(&mut self, wish: &ExitWish, cx: &mut Cx<'_>) -> Result<(), NoRoute> {
         if let Some(why) = self.members.forbid(cx.now) {
             return Err(why);
         }
         let proved = |first| self.neighbours.proved_at(first);
         let is_line_silent = self.neighbours.does_nobody_answer(cx);
-        let path = self.origins.draw_path(port, &self.members.view, (&proved, is_line_silent), cx)?;
+        let path = self.origins.draw_path(wish, &self.members.view, (&proved, is_line_silent), cx)?;
         let first = Arc::clone(&path[0]);
         self.build(Build::telescope(path, self.members.admits_strangers()), &first, cx)
     }

@@ -88,6 +88,9 @@ pub enum Command<'a> {
         isolation: [u8; 32],
         /// The port that the exit must open connections to; none if any exit will do.
         port: Option<u16>,
+        /// Exits that could not serve it: another one is taken, if there is one. At most [`EXITS_AVOIDED_MAX`](crate::limits::EXITS_AVOIDED_MAX)
+        /// count.
+        avoid: &'a [NodeId],
     },
     /// A stream that was attached to this circuit ended.
     Detach {

@@ -9,7 +9,9 @@ use super::relays::Relays;
 use super::{Command, NodeConfig};
 use crate::crypto::Suite;
 use crate::id::CircuitId;
+use crate::limits::EXITS_AVOIDED_MAX;
 use crate::rng::Rng;
+use crate::route::ExitWish;
 use crate::timers::Timer;
 use crate::wire::control::Ended;
 
@@ -46,9 +48,11 @@ impl<S: Suite> Rooms<S> {
                 turned.into_iter().for_each(|turned| self.follow(turned, cx));
             }
             Command::Send { circuit, payload } => self.send(circuit, payload, cx),
-            Command::Attach { stream, isolation, port } => {
+            Command::Attach { stream, isolation, port, avoid } => {
                 let forbidden = self.members.forbid(cx.now);
-                self.origins.attach((stream, isolation, port), &self.members.view, forbidden, cx);
+                let avoid = avoid.iter().take(EXITS_AVOIDED_MAX).copied().collect();
+                let need = (stream, isolation, ExitWish { port, avoid });
+                self.origins.attach(need, &self.members.view, forbidden, cx);
             }
             Command::Detach { circuit } => {
                 circuit.to_origin().into_iter().for_each(|origin| self.origins.detach(origin, cx));

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::capacity::pick_by_capacity;
-use super::{FirstHops, NoRoute, PathRules, Resting};
+use super::{ExitWish, FirstHops, NoRoute, PathRules, Resting};
 use crate::id::NodeId;
 use crate::membership::View;
 use crate::membership::{Description, Record};
@@ -17,8 +17,8 @@ use crate::time::Time;
 pub(crate) struct Wanted<'r> {
     pub(crate) hops: usize,
     pub(crate) rules: PathRules,
-    /// A port that the exit must serve; any exit if none.
-    pub(crate) port: Option<u16>,
+    /// What its exit shall be like.
+    pub(crate) exit: &'r ExitWish,
     /// Mixes that are taken only where there are no others.
     pub(crate) resting: &'r Resting,
     /// First hops among which is drawn.
@@ -47,10 +47,12 @@ pub(crate) fn choose(
     now: Time,
 ) -> Result<Vec<Arc<Record>>, NoRoute> {
     let exit_after = |path: &[PlacedMix], rng: &mut Rng| {
-        pick(view, wanted.resting, rng, now, |mix| mix.serves(wanted.port) && fits(mix, path, wanted.rules))
+        pick(view, wanted.resting, rng, now, |mix| {
+            wanted.exit.is_met_by(mix) && fits(mix, path, wanted.rules)
+        })
     };
     if wanted.hops == 1 {
-        return exit_after(&[], rng).map(|exit| alloc::vec![exit]).ok_or(NoRoute::NoExit(wanted.port));
+        return exit_after(&[], rng).map(|exit| alloc::vec![exit]).ok_or(NoRoute::NoExit(wanted.exit.port));
     }
     let mut path: Vec<PlacedMix> = Vec::with_capacity(wanted.hops);
     let mut no_exit = false;
@@ -60,7 +62,7 @@ pub(crate) fn choose(
         let mut exits = view.records().map(|record| record.description());
         let is_shut =
             |exit: &Description| answering.iter().all(|first| is_of_one_hand(exit, first.description()));
-        exits.any(|exit| exit.until > now && exit.serves(wanted.port) && is_shut(exit))
+        exits.any(|exit| exit.until > now && wanted.exit.is_met_by(exit) && is_shut(exit))
     };
     if !wanted.is_line_silent {
         first_hops.join_if_lost(view, may_help, rng, now);
@@ -85,7 +87,7 @@ pub(crate) fn choose(
         no_exit = true; // with this one; another first hop may leave one
     }
     if path.is_empty() {
-        return Err(if no_exit { NoRoute::NoExit(wanted.port) } else { NoRoute::NoFirstHop });
+        return Err(if no_exit { NoRoute::NoExit(wanted.exit.port) } else { NoRoute::NoFirstHop });
     }
     while path.len() < wanted.hops {
         let middle = pick(view, wanted.resting, rng, now, |mix| fits(mix, &path, wanted.rules));
@@ -199,12 +201,16 @@ mod tests {
         view
     }
 
+    fn wish(port: u16) -> ExitWish {
+        ExitWish { port: Some(port), avoid: Vec::new() }
+    }
+
     fn draw(view: &View, hops: usize, seed: u8) -> Result<Vec<Arc<Record>>, NoRoute> {
         let mut rng = Seed::from_bytes([seed; 32]).rng(Purpose::Route, 0);
         let wanted = Wanted {
             hops,
             rules: PathRules::Diverse,
-            port: Some(443),
+            exit: &wish(443),
             resting: &Resting::default(),
             first_hops: 3,
             proved: &|_| None,
@@ -281,7 +287,7 @@ mod tests {
             let wanted = Wanted {
                 hops: 2,
                 rules: PathRules::Diverse,
-                port: Some(443),
+                exit: &wish(443),
                 resting,
                 first_hops: 1,
                 proved: &proved,
@@ -298,6 +304,30 @@ mod tests {
         assert_eq!(kept_out(None), 0, "what it says first is where it was never reached");
         assert_eq!(kept_out(Some("10.99.0.1")), 0);
         assert_eq!(kept_out(Some("10.4.7.7")), 1, "where it is");
+    }
+
+    #[test]
+    fn an_exit_that_is_to_be_avoided_is_avoided() {
+        let mixes: Vec<_> = (1..=5).map(|i| mix(i, &format!("10.{i}.0.1:1"), None, i <= 3)).collect();
+        let avoided = mixes[1].description().identity;
+        let view = view(&mixes);
+        for seed in 0..100 {
+            let exit = ExitWish { port: Some(443), avoid: vec![avoided, mixes[0].description().identity] };
+            let mut rng = Seed::from_bytes([seed; 32]).rng(Purpose::Route, 0);
+            let wanted = Wanted {
+                hops: 2,
+                rules: PathRules::Diverse,
+                exit: &exit,
+                resting: &Resting::default(),
+                first_hops: 3,
+                proved: &|_| None,
+                behind_first: &|_| 0,
+                is_line_silent: false,
+                behind: None,
+            };
+            let path = choose(&view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO).unwrap();
+            assert_eq!(path[1].description().identity, mixes[2].description().identity, "seed {seed}");
+        }
     }
 
     #[test]
@@ -319,7 +349,7 @@ mod tests {
             let wanted = Wanted {
                 hops: 2,
                 rules: PathRules::Diverse,
-                port: Some(443),
+                exit: &wish(443),
                 resting,
                 first_hops: 3,
                 proved: &|_| None,
@@ -350,7 +380,7 @@ mod tests {
             let wanted = Wanted {
                 hops: 3,
                 rules: PathRules::Diverse,
-                port: Some(443),
+                exit: &wish(443),
                 resting: &Resting::default(),
                 first_hops: in_use,
                 proved: &|_| None,
@@ -407,7 +437,7 @@ mod tests {
         let wanted = Wanted {
             hops: 3,
             rules: PathRules::Diverse,
-            port: None,
+            exit: &ExitWish::default(),
             resting: &Resting::default(),
             first_hops: 3,
             proved: &|_| None,

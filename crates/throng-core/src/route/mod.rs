@@ -5,13 +5,16 @@ mod first_hops;
 mod free;
 mod resting;
 
+use alloc::vec::Vec;
 use core::fmt;
 
 pub use first_hops::FirstHops;
 pub(crate) use free::{Wanted, choose};
 pub(crate) use resting::Resting;
 
+use crate::id::NodeId;
 use crate::limits::HOPS_MAX;
+use crate::membership::Description;
 use crate::text::InvalidValue;
 
 /// How a path is chosen.
@@ -66,6 +69,22 @@ impl Route {
 impl Default for Route {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+/// What the exit of a circuit shall be like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ExitWish {
+    /// A port that it must serve; any exit will do if none.
+    pub(crate) port: Option<u16>,
+    /// Which ones it shall not be.
+    pub(crate) avoid: Vec<NodeId>,
+}
+
+impl ExitWish {
+    /// Whether a mix is such an exit.
+    pub(crate) fn is_met_by(&self, mix: &Description) -> bool {
+        mix.serves(self.port) && !self.avoid.contains(&mix.identity)
     }
 }
 

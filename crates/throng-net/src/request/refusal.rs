@@ -60,6 +60,11 @@ impl Refusal {
         Self::NoAnswer,
     ];
 
+    /// Whether it speaks of the exit and not of the target: another one may do.
+    pub const fn is_the_exits(self) -> bool {
+        matches!(self, Self::NameServerFailed | Self::NetworkUnreachable | Self::NotAnExit | Self::Busy)
+    }
+
     /// The byte on the wire.
     pub const fn code(self) -> u8 {
         self as u8

@@ -132,8 +132,10 @@ impl Network {
 
     /// Waits for a circuit for a new stream of this isolation.
     pub fn attach(&mut self, stream: u64, isolation: u8) -> Option<CircuitId> {
-        self.world
-            .command(self.client, Command::Attach { stream, isolation: [isolation; 32], port: Some(443) });
+        self.world.command(
+            self.client,
+            Command::Attach { stream, isolation: [isolation; 32], port: Some(443), avoid: &[] },
+        );
         let client = self.client;
         let mut found = None;
         self.world.run_until(Duration::from_secs(20), |world| {

@@ -16,7 +16,7 @@ use crate::membership::{Record, View};
 use crate::node::context::Cx;
 use crate::output::Event;
 use crate::refused::Refused;
-use crate::route::{NoRoute, Resting, Wanted, choose};
+use crate::route::{ExitWish, NoRoute, Resting, Wanted, choose};
 use crate::silence::retry_after;
 use crate::time::Time;
 use crate::timers::Timer;
@@ -24,10 +24,10 @@ use crate::wire::control::{Control, Ended};
 use crate::wire::message::{Message, request_name};
 
 impl<S: Suite> Origins<S> {
-    /// Draws the path of a circuit whose exit serves `port`. `proved`: where a mix answered us; and whether none does now.
+    /// Draws the path of a circuit with such an exit. `proved`: where a mix answered us; and whether none does now.
     pub(in crate::node) fn draw_path(
         &mut self,
-        port: Option<u16>,
+        wish: &ExitWish,
         view: &View,
         (proved, is_line_silent): (&dyn Fn(NodeId) -> Option<IpAddr>, bool),
         cx: &mut Cx<'_>,
@@ -36,14 +36,23 @@ impl<S: Suite> Origins<S> {
         let nobody = Resting::default();
         let resting = self.resting.as_deref().unwrap_or(&nobody);
         let (hops, first_hops) = (cx.design.route.hops(), cx.first_hops_in_use());
-        let behind = self.cut.as_mut().and_then(|cut| cut.take(hops, port, (view, resting), cx.now));
+        let behind = self.cut.as_mut().and_then(|cut| cut.take(hops, wish, (view, resting), cx.now));
         let behind_first = |id| {
             let there = self.origins.values().filter(|origin| origin.first() == Some(id));
             if first_hops > 1 { there.count() } else { 0 }
         };
         let behind_first = &behind_first;
-        let wanted =
-            Wanted { hops, rules, port, resting, first_hops, proved, behind_first, is_line_silent, behind };
+        let wanted = Wanted {
+            hops,
+            rules,
+            exit: wish,
+            resting,
+            first_hops,
+            proved,
+            behind_first,
+            is_line_silent,
+            behind,
+        };
         let path = choose(view, &wanted, &mut self.first_hops, &mut cx.chance.route, cx.now);
         cx.chance.route.forget();
         path

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use crate::id::NodeId;
 use crate::limits::{CIRCUIT_AGE_MAX, CUT_PATHS_KEPT, CUT_PATHS_MAX};
 use crate::membership::{Record, View};
-use crate::route::Resting;
+use crate::route::{ExitWish, Resting};
 use crate::time::Time;
 
 /// What lay behind the first hop of circuits that were cut.
@@ -35,12 +35,12 @@ impl CutPaths {
         }
     }
 
-    /// How a path of so many mixes, whose exit serves `port`, is to go on behind its first hop, if one was cut that did. Not
+    /// How a path of so many mixes with such an exit is to go on behind its first hop, if one was cut that did. Not
     /// over mixes that rest: they did not answer behind a first hop that did.
     pub(super) fn take(
         &mut self,
         hops: usize,
-        port: Option<u16>,
+        wish: &ExitWish,
         (view, resting): (&View, &Resting),
         now: Time,
     ) -> Option<Vec<Arc<Record>>> {
@@ -53,7 +53,7 @@ impl CutPaths {
                 && now - path.since < CUT_PATHS_KEPT
                 && path.behind.len() + 1 == hops
                 && path.behind.iter().all(is_there)
-                && path.behind.last().is_some_and(|exit| exit.description().serves(port))
+                && path.behind.last().is_some_and(|exit| wish.is_met_by(exit.description()))
         };
         let path = self.0.iter_mut().find(fits)?;
         path.is_free = false;

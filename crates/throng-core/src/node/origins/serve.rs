@@ -1,7 +1,7 @@
 //! Circuits for streams: which one a stream gets, and how many are kept ahead of need.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Origins;
@@ -16,14 +16,14 @@ use crate::limits::{
 use crate::membership::View;
 use crate::node::context::Cx;
 use crate::output::{Event, NotAttached};
-use crate::route::NoRoute;
+use crate::route::{ExitWish, NoRoute};
 use crate::time::Time;
 use crate::timers::Timer;
 
 /// One look at what is missing.
 pub(in crate::node) struct Round {
     /// What has no route now must not keep the rest from having one.
-    without_route: BTreeSet<Option<u16>>,
+    without_route: BTreeSet<ExitWish>,
     /// When to look again.
     next: Time,
 }
@@ -34,13 +34,16 @@ impl<S: Suite> Origins<S> {
     /// A stream wants a circuit. `forbidden`: why none may be chosen now, if the network document is the reason.
     pub(in crate::node) fn attach(
         &mut self,
-        (stream, isolation, port): (u64, [u8; 32], Option<u16>),
+        (stream, isolation, mut exit): (u64, [u8; 32], ExitWish),
         view: &View,
         forbidden: Option<NoRoute>,
         cx: &mut Cx<'_>,
     ) {
-        let refused = if self.client.is_none() || !has_exit_for(view, port, cx.now) {
-            Some(NoRoute::NoExit(port))
+        if !has_exit_for(view, &exit, cx.now) {
+            exit.avoid.clear(); // better one that may say no again
+        }
+        let refused = if self.client.is_none() || !has_exit_for(view, &exit, cx.now) {
+            Some(NoRoute::NoExit(exit.port))
         } else {
             forbidden
         };
@@ -48,7 +51,7 @@ impl<S: Suite> Origins<S> {
             cx.out.events.push(Event::NotAttached { stream, why: NotAttached::NoRoute(why) });
             return;
         }
-        let need = Need { stream, isolation, port, since: cx.now };
+        let need = Need { stream, isolation, exit, since: cx.now };
         if self.try_attach(&need, cx) {
             return;
         }
@@ -66,7 +69,7 @@ impl<S: Suite> Origins<S> {
             origin.is_ready()
                 && !origin.is_exhausted()
                 && !origin.is_doubtful(now)
-                && exit_serves(origin, need.port)
+                && exit_serves(origin, &need.exit)
         };
         let young = |origin: &Origin<S>| {
             !origin.use_.retired
@@ -121,7 +124,7 @@ impl<S: Suite> Origins<S> {
     /// Tells all streams that wait that they wait in vain.
     pub(super) fn refuse_waiting(&mut self, cx: &mut Cx<'_>) {
         for need in self.supply.take_waiting() {
-            let why = NotAttached::NoRoute(NoRoute::NoExit(need.port));
+            let why = NotAttached::NoRoute(NoRoute::NoExit(need.exit.port));
             cx.out.events.push(Event::NotAttached { stream: need.stream, why });
         }
     }
@@ -137,30 +140,26 @@ impl<S: Suite> Origins<S> {
         self.client.map(|_| Round { without_route: BTreeSet::new(), next: self.supply.patience() })
     }
 
-    /// Which port the exit of the circuit must serve that is to be begun next, if one is.
-    pub(in crate::node) fn next_to_begin(
-        &mut self,
-        round: &mut Round,
-        cx: &mut Cx<'_>,
-    ) -> Option<Option<u16>> {
-        let port = self.missing(&round.without_route, cx)?;
+    /// What the exit of the circuit shall be like that is to be begun next, if one is.
+    pub(in crate::node) fn next_to_begin(&mut self, round: &mut Round, cx: &mut Cx<'_>) -> Option<ExitWish> {
+        let wish = self.missing(&round.without_route, cx)?;
         if cx.now < self.supply.not_before() {
             round.next = round.next.min(self.supply.not_before());
             return None;
         }
-        self.make_room(cx).then_some(port)
+        self.make_room(cx).then_some(wish)
     }
 
     /// It could not be begun.
     pub(in crate::node) fn not_begun(
         &self,
         round: &mut Round,
-        port: Option<u16>,
+        wish: ExitWish,
         why: NoRoute,
         cx: &mut Cx<'_>,
     ) {
         cx.out.events.push(Event::NoRoute(why));
-        round.without_route.insert(port);
+        round.without_route.insert(wish);
     }
 
     /// Nothing is heard on our line, or nothing was: nothing is begun before more is known.
@@ -180,8 +179,8 @@ impl<S: Suite> Origins<S> {
         cx.timers.set(&mut self.supply.due, next, Timer::Supply);
     }
 
-    /// Whether another circuit should be begun, and which port its exit must serve.
-    fn missing(&self, without_route: &BTreeSet<Option<u16>>, cx: &Cx<'_>) -> Option<Option<u16>> {
+    /// Whether another circuit should be begun, and what its exit shall be like.
+    fn missing(&self, without_route: &BTreeSet<ExitWish>, cx: &Cx<'_>) -> Option<ExitWish> {
         let now = cx.now;
         let origins = || self.origins.values().map(Box::as_ref);
         let building = origins().filter(|origin| !origin.is_ready());
@@ -193,15 +192,14 @@ impl<S: Suite> Origins<S> {
         let coming: Vec<&Origin<S>> = fresh.chain(unused.filter(|origin| !origin.is_suspected())).collect();
 
         // Every isolation that waits needs a circuit to a fitting exit; and some are kept in store.
-        let groups: BTreeMap<[u8; 32], Option<u16>> =
-            self.supply.waiting().map(|need| (need.isolation, need.port)).collect();
-        let mut ports: BTreeSet<Option<u16>> = self.supply.waiting().map(|need| need.port).collect();
-        ports.retain(|port| !without_route.contains(port));
-        let unserved = |port: &&Option<u16>| !coming.iter().any(|origin| exit_serves(origin, **port));
-        if let Some(port) = ports.iter().find(unserved) {
-            return Some(*port);
+        let groups: BTreeSet<[u8; 32]> = self.supply.waiting().map(|need| need.isolation).collect();
+        let mut wishes: BTreeSet<&ExitWish> = self.supply.waiting().map(|need| &need.exit).collect();
+        wishes.retain(|wish| !without_route.contains(*wish));
+        let unserved = |wish: &&&ExitWish| !coming.iter().any(|origin| exit_serves(origin, wish));
+        if let Some(wish) = wishes.iter().find(unserved) {
+            return Some((*wish).clone());
         }
-        let wanted = ports.first().copied().unwrap_or(None);
+        let wanted = wishes.first().copied().cloned().unwrap_or_default();
         // If all in store go through mixes that may be dead, there are two more: a build may lose a datagram.
         let in_danger =
             self.supply.spare > 0 && self.resting.as_ref().is_some_and(|resting| resting.any(now));
@@ -220,10 +218,10 @@ fn builds_at_once(cx: &Cx<'_>) -> usize {
     (fit as usize).clamp(1, BUILDS_AT_ONCE_MAX)
 }
 
-fn exit_serves<S: Suite>(origin: &Origin<S>, port: Option<u16>) -> bool {
-    origin.exit().is_some_and(|record| record.description().serves(port))
+fn exit_serves<S: Suite>(origin: &Origin<S>, wish: &ExitWish) -> bool {
+    origin.exit().is_some_and(|record| wish.is_met_by(record.description()))
 }
 
-fn has_exit_for(view: &View, port: Option<u16>, now: Time) -> bool {
-    view.records().map(|record| record.description()).any(|mix| mix.until > now && mix.serves(port))
+fn has_exit_for(view: &View, wish: &ExitWish, now: Time) -> bool {
+    view.records().map(|record| record.description()).any(|mix| mix.until > now && wish.is_met_by(mix))
 }

@@ -7,18 +7,19 @@ use crate::limits::{
     BUILD_PAUSE_FIRST, BUILD_PAUSE_MAX, BUILDS_FAILED_CALM, BUILDS_FAILED_MAX, CIRCUIT_YOUNG_FORGOTTEN,
     REDRAW_EVERY, REDRAWS_MAX, STREAM_WAIT_MAX, WAITING_STREAMS_MAX,
 };
+use crate::route::ExitWish;
 use crate::time::Time;
 use crate::timers::Due;
 
 /// What a stream needs of a circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
     /// The owner's name for the stream.
     pub(crate) stream: u64,
     /// Streams of different isolation never share a circuit.
     pub(crate) isolation: [u8; 32],
-    /// The port that the exit must open connections to; none for a question that any exit answers.
-    pub(crate) port: Option<u16>,
+    /// What its exit shall be like.
+    pub(crate) exit: ExitWish,
     /// When it came.
     pub(crate) since: Time,
 }
