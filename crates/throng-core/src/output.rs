@@ -112,6 +112,11 @@ pub enum Event {
     DocumentDoubted(Doubt),
     /// A neighbour has another document that we cannot use: our clock is wrong, our program old, or it has expired.
     DocumentRefused(DocumentError),
+    /// A circuit of ours may be dead: what waits there for a first answer had better go elsewhere. What runs there may go on.
+    CircuitDoubted {
+        /// Which.
+        circuit: CircuitId,
+    },
     /// A stream may use this circuit.
     Attached {
         /// As in the command.

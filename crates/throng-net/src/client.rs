@@ -54,6 +54,8 @@ struct Shared {
 struct ReadyCircuit {
     exit: NodeId,
     pipeline: watch::Sender<Pipeline>,
+    /// How often it was doubted.
+    doubts: watch::Sender<u32>,
 }
 
 /// How far QUIC over a circuit is.
@@ -166,7 +168,17 @@ impl Client {
         let (connection, portion) = self.shared.connection(used.circuit).await.ok_or(Refusal::CircuitLost)?;
         let (send, recv) = connection.open_bi().await.map_err(|_| Refusal::CircuitLost)?;
         let (mut send, mut recv) = (Sending::new(send, Arc::clone(&portion)), Receiving::new(recv, portion));
-        match request.ask(&mut recv, &mut send).await {
+        let mut doubts = self.shared.doubts(used.circuit).ok_or(Refusal::CircuitLost)?;
+        let asked = tokio::select! {
+            asked = request.ask(&mut recv, &mut send) => asked,
+            // Nothing of the application was sent: it need not wait until the circuit is known to be dead.
+            _ = doubts.changed() => {
+                recv.abort();
+                send.abort();
+                return Err(Refusal::CircuitLost);
+            }
+        };
+        match asked {
             Ok(reply) => Ok((CircuitStream { send, recv, _used: used }, reply)),
             Err(_) if connection.close_reason().is_some() => Err(Refusal::CircuitLost),
             // These are for us to say, not for an exit.
@@ -229,6 +241,11 @@ impl Shared {
         self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Hears when a circuit is doubted from now on.
+    fn doubts(&self, circuit: CircuitId) -> Option<watch::Receiver<u32>> {
+        self.circuits().get(&circuit).map(|ready| ready.doubts.subscribe())
+    }
+
     /// Which exit a circuit has.
     fn exit_of(&self, circuit: CircuitId) -> Option<NodeId> {
         self.circuits().get(&circuit).map(|begun| begun.exit)
@@ -265,6 +282,13 @@ impl CircuitWatcher {
                 info!(why = reason(why), "a circuit ended");
                 self.end(circuit);
             }
+            Event::CircuitDoubted { circuit } => {
+                let circuits = self.shared.circuits();
+                circuits
+                    .get(&circuit)
+                    .into_iter()
+                    .for_each(|ready| ready.doubts.send_modify(|count| *count += 1));
+            }
             Event::Attached { stream, circuit } => self.answer(stream, Ok(circuit)),
             Event::NotAttached { stream, why } => self.answer(stream, Err(why)),
             Event::FirstHopMistrusted(_) => {
@@ -288,7 +312,9 @@ impl CircuitWatcher {
     fn connect(&self, circuit: CircuitId, path: Vec<NodeId>, took: Duration) {
         let Some(exit) = path.last().copied() else { return };
         let state = watch::Sender::new(Pipeline::Connecting);
-        self.shared.circuits().insert(circuit, ReadyCircuit { exit, pipeline: state.clone() });
+        self.shared
+            .circuits()
+            .insert(circuit, ReadyCircuit { exit, pipeline: state.clone(), doubts: watch::Sender::new(0) });
         let config = client_config(&self.design, exit);
         let at_most = CONNECT_TIME_MAX + 6 * self.design.detour();
         let connecting = self.endpoint.connect_with(config, address_of(circuit), "exit").ok();

@@ -74,6 +74,7 @@ impl<S: Suite> Origins<S> {
             (Pulse::Ask | Pulse::Dead, Hearing::Nothing | Hearing::NotFirstHop) => {
                 origin.excuse(cx.now);
                 if first == Hearing::NotFirstHop {
+                    cx.out.events.push(Event::CircuitDoubted { circuit: CircuitId::origin(key) });
                     self.suspect(key, false, cx);
                 }
                 cx.now + SILENCE_PROBE_EVERY
@@ -91,6 +92,9 @@ impl<S: Suite> Origins<S> {
                 } else if origin.is_unanswered(cx.now)
                     && (origin.is_doubted() || self.supply.may_redraw(cx.now))
                 {
+                    if !origin.is_doubted() {
+                        cx.out.events.push(Event::CircuitDoubted { circuit: CircuitId::origin(key) });
+                    }
                     origin.doubt();
                     let dead = origin.silent_since().filter(|_| origin.is_probably_dead(cx.now));
                     let dead = dead.map(|since| (origin.path.clone(), since));
