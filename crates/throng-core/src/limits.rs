@@ -301,10 +301,6 @@ pub const CUT_PATHS_MAX: usize = 32;
 pub const CUT_PATHS_KEPT: Duration = Duration::from_secs(600);
 /// A first hop that did not answer is left alone for this long.
 pub const FIRST_HOP_REST: Duration = Duration::from_secs(30);
-/// When more builds than this failed in a row, fewer are tried at once, half as many with each further one.
-pub const BUILDS_FAILED_CALM: u32 = 3;
-/// More are not counted.
-pub const BUILDS_FAILED_MAX: u32 = 16;
 /// After a failed build the next one waits up to this long.
 pub const BUILD_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The first such pause.

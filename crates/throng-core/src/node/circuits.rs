@@ -180,7 +180,7 @@ impl<S: Suite> Rooms<S> {
         if self.neighbours.is_line_silent(cx) {
             return self.origins.postpone(round, cx);
         }
-        self.origins.doubt_slow_builds(cx);
+        self.origins.doubt_slow_builds(self.neighbours.does_nobody_answer(cx), cx);
         while let Some(wish) = self.origins.next_to_begin(&mut round, cx) {
             self.route_effects(cx);
             if let Err(why) = self.begin_circuit(&wish, cx) {

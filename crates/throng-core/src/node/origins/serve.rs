@@ -184,7 +184,7 @@ impl<S: Suite> Origins<S> {
         let now = cx.now;
         let origins = || self.origins.values().map(Box::as_ref);
         let building = origins().filter(|origin| !origin.is_ready());
-        if building.clone().count() >= self.supply.builds_at_once(builds_at_once(cx)) {
+        if building.clone().count() >= builds_at_once(cx) {
             return None;
         }
         let fresh = building.filter(|origin| !origin.is_suspected());

@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use crate::limits::{
-    BUILD_PAUSE_FIRST, BUILD_PAUSE_MAX, BUILDS_FAILED_CALM, BUILDS_FAILED_MAX, CIRCUIT_YOUNG_FORGOTTEN,
-    REDRAW_EVERY, REDRAWS_MAX, STREAM_WAIT_MAX, WAITING_STREAMS_MAX,
+    BUILD_PAUSE_FIRST, BUILD_PAUSE_MAX, CIRCUIT_YOUNG_FORGOTTEN, REDRAW_EVERY, REDRAWS_MAX, STREAM_WAIT_MAX,
+    WAITING_STREAMS_MAX,
 };
 use crate::route::ExitWish;
 use crate::time::Time;
@@ -104,17 +104,10 @@ impl Supply {
         self.waiting.front().map_or(Time::NEVER, |need| need.since + STREAM_WAIT_MAX)
     }
 
-    /// Notes a circuit that was completed. What failed before is forgotten by and by: if many could not be built, it may be because too
-    /// many were tried.
+    /// Notes a circuit that was completed.
     pub(crate) fn succeeded(&mut self) {
-        self.failures /= 2;
+        self.failures = 0;
         self.not_before = Time::ZERO;
-    }
-
-    /// Circuits that may be under construction at once: fewer the more failed, since where lines are full, each takes from the others
-    /// what they need.
-    pub(crate) fn builds_at_once(&self, most: usize) -> usize {
-        (most >> self.failures.saturating_sub(BUILDS_FAILED_CALM).min(16)).max(1)
     }
 
     /// Notes one that was not; the next attempt waits, longer each time.
@@ -125,7 +118,7 @@ impl Supply {
             return;
         }
         let pause = BUILD_PAUSE_FIRST * 2u32.pow(self.failures.min(7));
-        self.failures = (self.failures + 1).min(BUILDS_FAILED_MAX);
+        self.failures += 1;
         self.not_before = now + pause.min(BUILD_PAUSE_MAX);
     }
 

@@ -239,12 +239,15 @@ impl<S: Suite> Origins<S> {
     /// Circuits that take long to come up get company. Where their first hops answered, it goes elsewhere; also past these, if others
     /// of ours are in use: one may be cut off from all mixes but not from us. (With cover there is one first hop, and which one must
     /// not follow the load.)
-    pub(in crate::node) fn doubt_slow_builds(&mut self, cx: &Cx<'_>) {
+    ///
+    /// A first hop that does not answer while others do costs nothing: nobody behind it has met us.
+    pub(in crate::node) fn doubt_slow_builds(&mut self, does_nobody_answer: bool, cx: &Cx<'_>) {
         let kept = usize::from(cx.first_hops_in_use() == 1);
         let mut stuck = Vec::new();
         for origin in self.origins.values_mut() {
             let is_slow = !origin.is_ready() && cx.now >= origin.slow_at() && !origin.is_suspected();
-            if is_slow && self.supply.may_redraw(cx.now) {
+            let is_free = origin.hops_done() == 0 && !does_nobody_answer;
+            if is_slow && (is_free || self.supply.may_redraw(cx.now)) {
                 origin.doubt();
                 let asked = if origin.hops_done() > 0 { origin.hops_done() + 1 } else { 0 };
                 stuck.extend(origin.mixes().into_iter().take(asked).skip(kept));
