@@ -16,7 +16,7 @@ pub(crate) enum Effect {
     LinkMoved { from: NeighbourKey, ends: Vec<End>, to: NeighbourKey },
     /// A link is no more, and what ran on it cannot go on.
     LinkGone(LinkGone),
-    /// A neighbour of a client does not answer, or is heard again.
+    /// A neighbour does not answer, or is heard again.
     LinkSilent { link: NeighbourKey, is_silent: bool },
     /// The far end of a circuit of ours says which network document it holds.
     ExitHolds { exit: NodeId, held: DocumentName },

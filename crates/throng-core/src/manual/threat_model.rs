@@ -40,9 +40,9 @@
 //! which fewer than a fifth do, and a third as many as at another first hop, gives way to another mix for a week. That never happens to all, and not
 //! because of what breaks circuits behind all of them: whoever can do that, or cut lines, must not choose first hops. It does not
 //! help clients whose cover allows one first hop only, nor against one that falls silent whenever it is judged, and counts begin
-//! anew with each start of the client. Whoever cuts a user's line, or holds up
-//! what he likes of it, gains little: while nothing is heard, nothing is begun and nothing ends for two minutes, and for five seconds
-//! the wire shows nothing but that (afterwards first hops are called anew, since they may have been started anew; what was
+//! anew with each start of the client. Whoever cuts a user's line, or holds up what he
+//! likes of it, gains little: while nothing is heard, nothing is begun and nothing ends for two minutes, and for five seconds the
+//! wire shows nothing but that (afterwards first hops are called anew, since they may have been started anew; what was
 //! called needlessly is let go when the line is back). Circuits that only their client finds silent have other mixes drawn eight times
 //! at most, and once more every twenty seconds ([`REDRAWS_MAX`](crate::limits::REDRAWS_MAX)); the others go on behind their first
 //! hops as they did before. Another first hop joins only when no circuit came up for a minute in which some were wanted and somebody

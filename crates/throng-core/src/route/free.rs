@@ -205,19 +205,25 @@ mod tests {
         ExitWish { port: Some(port), avoid: Vec::new() }
     }
 
-    fn draw(view: &View, hops: usize, seed: u8) -> Result<Vec<Arc<Record>>, NoRoute> {
-        let mut rng = Seed::from_bytes([seed; 32]).rng(Purpose::Route, 0);
-        let wanted = Wanted {
+    /// A path of so many mixes with such an exit, otherwise of the usual kind.
+    fn path_of<'r>(hops: usize, exit: &'r ExitWish, resting: &'r Resting) -> Wanted<'r> {
+        Wanted {
             hops,
             rules: PathRules::Diverse,
-            exit: &wish(443),
-            resting: &Resting::default(),
+            exit,
+            resting,
             first_hops: 3,
             proved: &|_| None,
             behind_first: &|_| 0,
             is_line_silent: false,
             behind: None,
-        };
+        }
+    }
+
+    fn draw(view: &View, hops: usize, seed: u8) -> Result<Vec<Arc<Record>>, NoRoute> {
+        let mut rng = Seed::from_bytes([seed; 32]).rng(Purpose::Route, 0);
+        let (exit, resting) = (wish(443), Resting::default());
+        let wanted = path_of(hops, &exit, &resting);
         choose(view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO)
     }
 
@@ -284,17 +290,8 @@ mod tests {
         let mut kept_out = |proved: Option<&str>| {
             let proved = |of| proved.filter(|_| of == id).map(|address| address.parse().unwrap());
             let resting = &Resting::default();
-            let wanted = Wanted {
-                hops: 2,
-                rules: PathRules::Diverse,
-                exit: &wish(443),
-                resting,
-                first_hops: 1,
-                proved: &proved,
-                behind_first: &|_| 0,
-                is_line_silent: false,
-                behind: None,
-            };
+            let exit = wish(443);
+            let wanted = Wanted { first_hops: 1, proved: &proved, ..path_of(2, &exit, resting) };
             let exits: BTreeSet<_> = (0..200)
                 .map(|_| choose(&view, &wanted, &mut first_hops, &mut rng, Time::ZERO).unwrap()[1].clone())
                 .map(|exit| exit.description().identity)
@@ -314,17 +311,8 @@ mod tests {
         for seed in 0..100 {
             let exit = ExitWish { port: Some(443), avoid: vec![avoided, mixes[0].description().identity] };
             let mut rng = Seed::from_bytes([seed; 32]).rng(Purpose::Route, 0);
-            let wanted = Wanted {
-                hops: 2,
-                rules: PathRules::Diverse,
-                exit: &exit,
-                resting: &Resting::default(),
-                first_hops: 3,
-                proved: &|_| None,
-                behind_first: &|_| 0,
-                is_line_silent: false,
-                behind: None,
-            };
+            let resting = Resting::default();
+            let wanted = path_of(2, &exit, &resting);
             let path = choose(&view, &wanted, &mut FirstHops::new([]), &mut rng, Time::ZERO).unwrap();
             assert_eq!(path[1].description().identity, mixes[2].description().identity, "seed {seed}");
         }
@@ -346,17 +334,8 @@ mod tests {
         resting.rest(id(1), now);
         let mut first_hops = FirstHops::new([id(3)]);
         let mut exits = |resting: &Resting, now| {
-            let wanted = Wanted {
-                hops: 2,
-                rules: PathRules::Diverse,
-                exit: &wish(443),
-                resting,
-                first_hops: 3,
-                proved: &|_| None,
-                behind_first: &|_| 0,
-                is_line_silent: false,
-                behind: None,
-            };
+            let exit = wish(443);
+            let wanted = path_of(2, &exit, resting);
             let draw = |_| choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap()[1].clone();
             (0..100).map(draw).filter(|exit| exit.description().identity == id(1)).count()
         };
@@ -377,17 +356,8 @@ mod tests {
         let mut rng = Seed::from_bytes([6; 32]).rng(Purpose::Route, 0);
         for second in 1..600 {
             let now = Time::from_secs(second);
-            let wanted = Wanted {
-                hops: 3,
-                rules: PathRules::Diverse,
-                exit: &wish(443),
-                resting: &Resting::default(),
-                first_hops: in_use,
-                proved: &|_| None,
-                behind_first: &|_| 0,
-                is_line_silent: false,
-                behind: None,
-            };
+            let (exit, resting) = (wish(443), Resting::default());
+            let wanted = Wanted { first_hops: in_use, ..path_of(3, &exit, &resting) };
             let path = choose(&view, &wanted, &mut first_hops, &mut rng, now).unwrap();
             let is_dead = |mix: &Arc<Record>| dead.iter().any(|dead| id(*dead) == mix.description().identity);
             let first = path[0].description().identity;
@@ -434,17 +404,8 @@ mod tests {
         let mixes: Vec<_> = (1..=9).map(|i| mix(i, &alloc::format!("10.{i}.0.1:1"), None, i <= 3)).collect();
         let view = view(&mixes);
         let mut rng = Seed::from_bytes([9; 32]).rng(Purpose::Route, 0);
-        let wanted = Wanted {
-            hops: 3,
-            rules: PathRules::Diverse,
-            exit: &ExitWish::default(),
-            resting: &Resting::default(),
-            first_hops: 3,
-            proved: &|_| None,
-            behind_first: &|_| 0,
-            is_line_silent: false,
-            behind: None,
-        };
+        let (exit, resting) = (ExitWish::default(), Resting::default());
+        let wanted = path_of(3, &exit, &resting);
         let mut exits: BTreeMap<String, u32> = BTreeMap::new();
         let mut middles: BTreeMap<String, u32> = BTreeMap::new();
         for _ in 0..40_000 {

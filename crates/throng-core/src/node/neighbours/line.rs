@@ -114,19 +114,23 @@ impl<S: Suite> Neighbours<S> {
         may_be_ours || link.who == Who::Client
     }
 
-    /// A neighbour does not answer: what a client has there is not for new streams. A mix speaks in slots to a client no longer than that
-    /// can be heard again soon: where it was, there may be somebody else.
+    /// A neighbour does not answer: circuits of our own there are not for new streams.
     pub(super) fn find_silent(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if link.is_silent(cx.now) && !link.is_found_silent() {
+            link.find_silent();
+            cx.tell(Effect::LinkSilent { link: key, is_silent: true });
+        }
+    }
+
+    /// A mix speaks in slots to a silent client no longer than one whose line was cut waits before it calls anew: where it was, there may
+    /// be somebody else.
+    pub(super) fn fall_silent_too(&mut self, key: NeighbourKey, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get_mut(key) else { return };
         let is_long = link.silent_since().is_some_and(|since| cx.now - since >= CALL_ANEW_AFTER);
         if is_long && link.who == Who::Client && link.slots.is_some() {
             link.end_cover(key, cx);
             self.admittance.iter_mut().for_each(|admittance| admittance.cover_went(key));
-        }
-        let Some(link) = self.links.get_mut(key) else { return };
-        if link.is_silent(cx.now) && !link.is_found_silent() {
-            link.find_silent();
-            cx.tell(Effect::LinkSilent { link: key, is_silent: true });
         }
     }
 

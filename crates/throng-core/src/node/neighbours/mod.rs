@@ -209,6 +209,7 @@ impl<S: Suite> Neighbours<S> {
             }
             Wish::Ping => {
                 self.find_silent(key, cx);
+                self.fall_silent_too(key, cx);
                 self.ask(key, cx);
                 self.try_elsewhere(key, cx);
                 self.ask_others(key, cx);
@@ -291,6 +292,10 @@ impl<S: Suite> Neighbours<S> {
     /// Ends a link. What ran on it hears of it as of an [`Effect`].
     fn drop_link(&mut self, key: NeighbourKey, why: Ended, cx: &mut Cx<'_>) {
         let Some(mut link) = self.links.remove(key) else { return };
+        if !cx.me.relays_for_others {
+            // A client may have called it anew while it was silent.
+            link.peer().into_iter().for_each(|peer| self.links.find_again(peer));
+        }
         cx.timers.unset(&mut link.due, Timer::Link(key));
         link.end_cover(key, cx);
         self.parts.forget(key);

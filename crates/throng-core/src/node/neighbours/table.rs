@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::keys::Renewal;
-use super::neighbour::{Introduction, Neighbour, Stage, Who};
+use super::neighbour::{Neighbour, Stage, Who};
 use super::sessions::Sessions;
 use crate::crypto::Suite;
 use crate::id::NeighbourKey;
@@ -78,12 +78,6 @@ impl<S: Suite> Links<S> {
         let link = self.links.remove(key)?;
         if let Some(peer) = link.peer().filter(|peer| self.peers.get(peer) == Some(&key)) {
             self.peers.remove(&peer);
-            // A client may have called it anew while it was silent.
-            if link.introduction != Introduction::Needless
-                && let Some((other, _)) = self.links.iter().find(|(_, other)| other.peer() == Some(peer))
-            {
-                self.peers.insert(peer, other);
-            }
         }
         if let Stage::Answered(unconfirmed) = &link.stage
             && let Some(answered) = &mut self.answered
@@ -145,6 +139,13 @@ impl<S: Suite> Links<S> {
 
     pub(crate) fn get_mut(&mut self, key: NeighbourKey) -> Option<&mut Neighbour<S>> {
         self.links.get_mut(key)
+    }
+
+    /// Of two links to a mix one went: the other one is that to it, if there is one.
+    pub(crate) fn find_again(&mut self, peer: NodeId) {
+        if let Some((other, _)) = self.links.iter().find(|(_, link)| link.peer() == Some(peer)) {
+            self.peers.entry(peer).or_insert(other);
+        }
     }
 
     /// A neighbour, and its own handle, by that or by one that it had as well.

@@ -93,9 +93,9 @@ impl<S: Suite> Origins<S> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let origin = self.origins.get_mut(key).ok_or(Refused::UnknownCircuit)?;
-        let was_doubted = origin.is_doubtful(cx.now);
+        let was_doubtful = origin.is_doubtful(cx.now);
         let (place, message) = origin.unwrap(header, body, cx.now)?;
-        let recovered = was_doubted && origin.is_ready() && !origin.is_doubtful(cx.now);
+        let recovered = was_doubtful && origin.is_ready() && !origin.is_doubtful(cx.now);
         let outcome = match message {
             Message::Piece(piece) if piece.part.of() > cx.design.geometry.message_parts() => {
                 Err(Refused::Malformed)

@@ -11,8 +11,8 @@ use crate::crypto::{Initiation, Suite};
 use crate::id::{NeighbourKey, NodeId};
 use crate::layers::Layers;
 use crate::limits::{
-    BUILD_SLOW, BUILD_TIME_MAX, CIRCUIT_CELLS_MAX, CIRCUIT_SILENCE_DEAD, CIRCUIT_WINDOW_CELLS,
-    REPLY_WINDOW_CELLS,
+    ASKED_TOGETHER, BUILD_SLOW, BUILD_TIME_MAX, CIRCUIT_CELLS_MAX, CIRCUIT_SILENCE_DEAD,
+    CIRCUIT_WINDOW_CELLS, REPLY_WINDOW_CELLS,
 };
 use crate::membership::Record;
 use crate::refused::Refused;
@@ -285,10 +285,13 @@ impl<S: Suite> Origin<S> {
         self.silence.since().is_some_and(|since| now - since >= self.patience().dead_after / 3)
     }
 
-    /// When the latest question to its last hop was sent; on a covered circuit, since when one would have been.
-    pub(crate) fn asked_at(&self) -> Time {
+    /// Whether, if it is silent, that is not for what keeps us from hearing anything of its first hop: that answered a question which was
+    /// sent, at `first_asked_at`, with the latest one here. (On a covered circuit no question is sent.)
+    pub(crate) fn is_told_from_its_first_hop(&self, first_asked_at: Time) -> bool {
         let sent = Some(self.question.1).filter(|sent| *sent != Time::NEVER);
-        sent.max(self.silence.since()).unwrap_or_default()
+        let asked_at = sent.max(self.silence.since()).unwrap_or_default();
+        let apart = (asked_at - first_asked_at).max(first_asked_at - asked_at);
+        self.silence.since().is_none() || apart <= ASKED_TOGETHER
     }
 
     /// Questions to its last hop since an answer is due.

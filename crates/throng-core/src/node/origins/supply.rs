@@ -7,6 +7,7 @@ use crate::limits::{
     BUILD_PAUSE_FIRST, BUILD_PAUSE_MAX, CIRCUIT_YOUNG_FORGOTTEN, REDRAW_EVERY, REDRAWS_MAX, STREAM_WAIT_MAX,
     WAITING_STREAMS_MAX,
 };
+use crate::rate::Bucket;
 use crate::route::ExitWish;
 use crate::time::Time;
 use crate::timers::Due;
@@ -34,9 +35,8 @@ pub(crate) struct Supply {
     not_before: Time,
     /// None before others ended a circuit that had just been completed.
     young: Option<Box<EndedYoung>>,
-    /// Paths that may be drawn anew, because circuits fell silent and nobody but us says so, until `redraws_at`.
-    redraws: u32,
-    redraws_at: Time,
+    /// Paths that may be drawn anew because circuits fell silent, and nobody but us says so. None before one did.
+    redraws: Option<Box<Bucket>>,
 }
 
 /// Circuits that others ended when they had just been completed.
@@ -57,23 +57,14 @@ impl Supply {
             failures: 0,
             not_before: Time::ZERO,
             young: None,
-            redraws: REDRAWS_MAX,
-            redraws_at: Time::ZERO,
+            redraws: None,
         }
     }
 
     /// Whether a circuit that fell silent may have other mixes drawn in place of its own. A mix that died is told by its neighbours, and
     /// few circuits fall silent at once otherwise: but whoever can hold up by choice what we send would have us draw without end.
     pub(crate) fn may_redraw(&mut self, now: Time) -> bool {
-        let earned =
-            ((now - self.redraws_at).as_nanos() / REDRAW_EVERY.as_nanos()).min(REDRAWS_MAX.into()) as u32;
-        if earned > 0 {
-            self.redraws = (self.redraws + earned).min(REDRAWS_MAX);
-            self.redraws_at = now;
-        }
-        let may = self.redraws > 0;
-        self.redraws -= u32::from(may);
-        may
+        self.redraws.get_or_insert_with(|| Box::new(Bucket::of(REDRAWS_MAX, REDRAW_EVERY, now))).take(now)
     }
 
     /// Lets a stream wait; whether there is room.

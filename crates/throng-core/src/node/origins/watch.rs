@@ -9,8 +9,8 @@ use crate::crypto::Suite;
 use crate::effect::Effect;
 use crate::id::{CircuitId, OriginKey};
 use crate::limits::{
-    ASKED_TOGETHER, CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, CIRCUIT_YOUNG, IDLE_PROBE,
-    OWN_CIRCUITS_MAX, QUESTIONS_MIN, SETUP_SENDS_MAX, SILENCE_PROBE_EVERY,
+    CIRCUIT_AGE_MAX, CIRCUIT_SPARE_MAX, CIRCUIT_USE_MAX, CIRCUIT_YOUNG, IDLE_PROBE, OWN_CIRCUITS_MAX,
+    QUESTIONS_MIN, SETUP_SENDS_MAX, SILENCE_PROBE_EVERY,
 };
 use crate::membership::{Record, View};
 use crate::node::context::Cx;
@@ -67,51 +67,49 @@ impl<S: Suite> Origins<S> {
     /// not make us draw another path.
     fn watch(&mut self, key: OriginKey, first: Hearing, cx: &mut Cx<'_>) -> Look {
         let origin = &mut self.origins[key];
-        let mut look = Look::Done;
-        let next = match (origin.pulse(cx.now), first) {
-            (Pulse::Look(at), _) => at,
-            (Pulse::Calm, _) => cx.now + IDLE_PROBE,
+        let (next, look) = match (origin.pulse(cx.now), first) {
+            (Pulse::Look(at), _) => (at, Look::Done),
+            (Pulse::Calm, _) => (cx.now + IDLE_PROBE, Look::Done),
             (Pulse::Ask | Pulse::Dead, Hearing::Nothing | Hearing::NotFirstHop) => {
                 origin.excuse(cx.now);
                 if first == Hearing::NotFirstHop {
-                    cx.out.events.push(Event::CircuitDoubted { circuit: CircuitId::origin(key) });
                     self.suspect(key, false, cx);
                 }
-                cx.now + SILENCE_PROBE_EVERY
+                (cx.now + SILENCE_PROBE_EVERY, Look::Done)
             }
             (pulse, Hearing::Well(asked_at)) => {
-                let apart = (asked_at - origin.asked_at()).max(origin.asked_at() - asked_at);
-                let is_proved = origin.silent_since().is_none() || apart <= ASKED_TOGETHER;
-                let is_early = origin.questions() < QUESTIONS_MIN;
+                let is_proved = origin.is_told_from_its_first_hop(asked_at);
                 if is_proved && pulse == Pulse::Dead {
                     self.end_silent(key, Ended::Silent, first, cx);
                     return Look::Done;
                 }
-                if !is_proved {
-                    look = Look::FirstHopIsToBeAsked;
-                } else if origin.is_unanswered(cx.now)
-                    && (origin.is_doubted() || self.supply.may_redraw(cx.now))
-                {
-                    if !origin.is_doubted() {
-                        cx.out.events.push(Event::CircuitDoubted { circuit: CircuitId::origin(key) });
-                    }
-                    origin.doubt();
-                    let dead = origin.silent_since().filter(|_| origin.is_probably_dead(cx.now));
-                    let dead = dead.map(|since| (origin.path.clone(), since));
-                    self.suspect(key, true, cx);
-                    dead.iter().for_each(|(path, since)| self.doubt_others(path, *since));
-                }
-                let next = self.ask(key, cx);
-                match look {
-                    Look::FirstHopIsToBeAsked if is_early => next.min(cx.now + SILENCE_PROBE_EVERY),
-                    _ => next,
-                }
+                self.ask_behind(key, is_proved, cx)
             }
         };
         if let Some(origin) = self.origins.get_mut(key) {
             cx.timers.set(&mut origin.due, next, Timer::Origin(key));
         }
         look
+    }
+
+    /// Asks a circuit whose first hop is heard; when to look again, and what else is to be done. `is_proved`: whether it is the circuit that
+    /// is silent.
+    fn ask_behind(&mut self, key: OriginKey, is_proved: bool, cx: &mut Cx<'_>) -> (Time, Look) {
+        let origin = &mut self.origins[key];
+        if !is_proved {
+            let is_early = origin.questions() < QUESTIONS_MIN;
+            let next = self.ask(key, cx);
+            let soon = cx.now + SILENCE_PROBE_EVERY;
+            return (if is_early { next.min(soon) } else { next }, Look::FirstHopIsToBeAsked);
+        }
+        if origin.is_unanswered(cx.now) && (origin.is_doubted() || self.supply.may_redraw(cx.now)) {
+            origin.doubt();
+            let dead = origin.silent_since().filter(|_| origin.is_probably_dead(cx.now));
+            let dead = dead.map(|since| (origin.path.clone(), since));
+            self.suspect(key, true, cx);
+            dead.iter().for_each(|(path, since)| self.doubt_others(path, *since));
+        }
+        (self.ask(key, cx), Look::Done)
     }
 
     /// Asks the last hop whether it is there. When to look again.
@@ -226,6 +224,7 @@ impl<S: Suite> Origins<S> {
     /// A circuit does not answer a question. Should it be dead, another one shall be ready by the time that
     /// this is certain: one that does not go through its mixes; if already its first hop is silent, not through that.
     fn suspect(&mut self, key: OriginKey, first_is_heard: bool, cx: &mut Cx<'_>) {
+        cx.out.events.push(Event::CircuitDoubted { circuit: CircuitId::origin(key) });
         let path = self.origins[key].path.clone();
         if first_is_heard {
             self.let_rest(path.iter().skip(1), cx.now);
@@ -270,8 +269,8 @@ impl<S: Suite> Origins<S> {
         !origin.path.iter().any(rests)
     }
 
-    /// A circuit died, or is about to, silent `since` then: those in store that go through its mixes too are not given to streams before they were
-    /// heard again.
+    /// A circuit died, or is about to, silent `since` then: those in store that go through its mixes too are not given to streams
+    /// before they were heard again.
     ///
     /// They are *not* asked now: whoever lets one circuit of a client die, on purpose, would see the question on
     /// another one and know that it is the same client's. (A dead first hop is noticed by its link.)
