@@ -54,8 +54,8 @@ struct Shared {
 struct ReadyCircuit {
     exit: NodeId,
     pipeline: watch::Sender<Pipeline>,
-    /// How often it was doubted.
-    doubts: watch::Sender<u32>,
+    /// Says so each time that it is doubted.
+    doubts: watch::Sender<()>,
 }
 
 /// How far QUIC over a circuit is.
@@ -242,13 +242,13 @@ impl Shared {
     }
 
     /// Hears when a circuit is doubted from now on.
-    fn doubts(&self, circuit: CircuitId) -> Option<watch::Receiver<u32>> {
+    fn doubts(&self, circuit: CircuitId) -> Option<watch::Receiver<()>> {
         self.circuits().get(&circuit).map(|ready| ready.doubts.subscribe())
     }
 
     /// Which exit a circuit has.
     fn exit_of(&self, circuit: CircuitId) -> Option<NodeId> {
-        self.circuits().get(&circuit).map(|begun| begun.exit)
+        self.circuits().get(&circuit).map(|ready| ready.exit)
     }
 
     /// QUIC over this circuit, once it is up.
@@ -283,11 +283,9 @@ impl CircuitWatcher {
                 self.end(circuit);
             }
             Event::CircuitDoubted { circuit } => {
-                let circuits = self.shared.circuits();
-                circuits
-                    .get(&circuit)
-                    .into_iter()
-                    .for_each(|ready| ready.doubts.send_modify(|count| *count += 1));
+                if let Some(ready) = self.shared.circuits().get(&circuit) {
+                    ready.doubts.send_replace(());
+                }
             }
             Event::Attached { stream, circuit } => self.answer(stream, Ok(circuit)),
             Event::NotAttached { stream, why } => self.answer(stream, Err(why)),
@@ -312,9 +310,8 @@ impl CircuitWatcher {
     fn connect(&self, circuit: CircuitId, path: Vec<NodeId>, took: Duration) {
         let Some(exit) = path.last().copied() else { return };
         let state = watch::Sender::new(Pipeline::Connecting);
-        self.shared
-            .circuits()
-            .insert(circuit, ReadyCircuit { exit, pipeline: state.clone(), doubts: watch::Sender::new(0) });
+        let ready = ReadyCircuit { exit, pipeline: state.clone(), doubts: watch::Sender::default() };
+        self.shared.circuits().insert(circuit, ready);
         let config = client_config(&self.design, exit);
         let at_most = CONNECT_TIME_MAX + 6 * self.design.detour();
         let connecting = self.endpoint.connect_with(config, address_of(circuit), "exit").ok();
@@ -351,8 +348,8 @@ impl CircuitWatcher {
 
     /// The circuit is gone: what runs over it, or waits for it, ends with an error, at once.
     fn end(&self, circuit: CircuitId) {
-        let state = self.shared.circuits().remove(&circuit);
-        let before = state.map(|begun| begun.pipeline.send_replace(Pipeline::Failed));
+        let ready = self.shared.circuits().remove(&circuit);
+        let before = ready.map(|ready| ready.pipeline.send_replace(Pipeline::Failed));
         if let Some(Pipeline::Up(connection, _)) = before {
             connection.close(VarInt::from_u32(0), b"");
         }
@@ -361,8 +358,8 @@ impl CircuitWatcher {
     /// The node is gone: nobody waits for it in vain.
     fn end_all(&self) {
         self.shared.waiting().clear();
-        for (_, begun) in self.shared.circuits().drain() {
-            begun.pipeline.send_replace(Pipeline::Failed);
+        for (_, ready) in self.shared.circuits().drain() {
+            ready.pipeline.send_replace(Pipeline::Failed);
         }
         self.endpoint.close(VarInt::from_u32(0), b"");
     }

@@ -35,13 +35,31 @@ const LAST_WORDS_TIME: Duration = Duration::from_secs(10);
 pub(crate) struct Sending {
     /// None once it is left to its last words.
     stream: Option<SendStream>,
-    /// What is to be sent before the next bytes: a frame's length, or the end.
-    head: ([u8; 3], usize, usize),
+    /// What is to be sent before the next bytes.
+    head: Head,
     /// Bytes of the frame that are still to come.
     left: usize,
     finished: bool,
     /// Its circuit's.
     portion: Arc<Portion>,
+}
+
+/// A frame's length, or the end, on its way out.
+#[derive(Default)]
+struct Head {
+    bytes: [u8; 3],
+    said: usize,
+    of: usize,
+}
+
+impl Head {
+    fn has_begun(&self) -> bool {
+        self.said > 0
+    }
+
+    fn is_said(&self) -> bool {
+        self.said == self.of
+    }
 }
 
 /// What we receive on a stream.
@@ -60,7 +78,7 @@ pub(crate) struct Receiving {
 impl Sending {
     pub(crate) fn new(stream: SendStream, portion: Arc<Portion>) -> Self {
         portion.opened();
-        Self { stream: Some(stream), head: ([0; 3], 0, 0), left: 0, finished: false, portion }
+        Self { stream: Some(stream), head: Head::default(), left: 0, finished: false, portion }
     }
 
     fn poll_raw(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -74,17 +92,16 @@ impl Sending {
 
     /// A frame of which nothing was said yet was not promised.
     fn retract(&mut self) {
-        if self.head.1 == 0 {
-            (self.left, self.head.2) = (0, 0);
+        if !self.head.has_begun() {
+            (self.left, self.head) = (0, Head::default());
         }
     }
 
     /// Sends what is to be sent before the next bytes.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.head.1 < self.head.2 {
-            let head = self.head.0;
-            let length = ready!(self.poll_raw(cx, &head[self.head.1..self.head.2]))?;
-            self.head.1 += length;
+        while !self.head.is_said() {
+            let Head { bytes, said, of } = self.head;
+            self.head.said += ready!(self.poll_raw(cx, &bytes[said..of]))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -146,7 +163,7 @@ impl Abort for Sending {
         self.retract();
         let Some(mut stream) = self.stream.take().filter(|_| !self.finished) else { return };
         self.finished = true;
-        let is_whole = self.left == 0 && self.head.1 == self.head.2;
+        let is_whole = self.left == 0 && self.head.is_said();
         match tokio::runtime::Handle::try_current().ok().filter(|_| is_whole) {
             Some(runtime) => drop(runtime.spawn(async move {
                 let said = timeout(LAST_WORDS_TIME, stream.write_all(&CUT)).await;
@@ -176,10 +193,10 @@ impl AsyncWrite for Sending {
             return Poll::Ready(Ok(0));
         }
         // What was promised and not said yet may be promised anew: nobody has to come again with the same bytes.
-        if self.left == 0 || self.head.1 == 0 {
+        if self.left == 0 || !self.head.has_begun() {
             self.left = bytes.len().min(FRAME_BYTES_MAX);
             let [high, low] = (self.left as u16).to_be_bytes();
-            self.head = ([high, low, 0], 0, 2);
+            self.head = Head { bytes: [high, low, 0], said: 0, of: 2 };
         }
         ready!(self.poll_head(cx))?;
         let some = bytes.len().min(self.left);
@@ -196,12 +213,12 @@ impl AsyncWrite for Sending {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.head.2 != END.len() {
+        if self.head.of != END.len() {
             self.retract();
             if self.left > 0 {
                 return Poll::Ready(Err(io::ErrorKind::InvalidInput.into())); // a frame was promised more
             }
-            self.head = (END, 0, END.len());
+            self.head = Head { bytes: END, said: 0, of: END.len() };
         }
         ready!(self.poll_head(cx))?;
         let Some(stream) = &mut self.stream else {
