@@ -250,6 +250,13 @@ pub const FETCH_REST_FORGED: Duration = Duration::from_secs(24 * 3600);
 pub const FETCH_RESTING_MAX: usize = 256;
 /// A node says this often to one neighbour which document it holds (up to a quarter more or less).
 pub const DOCUMENT_ROUND: Duration = Duration::from_secs(60);
+/// A mix that has started, or has a newer network document, says to so many others what it holds, whether it has links to them or
+/// not: from mix to mix a newer one is everywhere in a few steps.
+pub const DOCUMENT_SPREAD: usize = 8;
+/// It says so again so often, as words get lost: after a second, and each time after twice as long.
+pub const DOCUMENT_SAID_AGAIN: u32 = 4;
+/// A newer document is fetched so often from a mix that our own does not name. Anybody may claim to be one, and it may be new.
+pub const STRANGER_FETCH_EVERY: Duration = Duration::from_secs(10);
 /// Neighbours that are told of a new document at once; the others hear of it in their own rounds.
 pub const DOCUMENT_TELL_AT_ONCE_MAX: usize = 256;
 

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use common::{LIMIT, Network, Plan, target};
-use throng_net::proxy::{self, Dial, Isolation, ProxyLimits};
+use throng_net::proxy::{self, Dial, Isolation, ProxySettings};
 use throng_net::request::{Host, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -55,7 +55,7 @@ async fn without_mixes_the_proxy_says_so_in_every_language() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = listener.local_addr().unwrap();
     let (_stop, stopped) = watch::channel(false);
-    tokio::spawn(proxy::serve(listener, Arc::clone(&network.client), ProxyLimits::default(), stopped));
+    tokio::spawn(proxy::serve(listener, Arc::clone(&network.client), ProxySettings::default(), stopped));
 
     let socks5 = [&[5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1][..], &port.to_be_bytes()].concat();
     let resolve = [&[5, 1, 0, 5, 0xf0, 0, 3, 9][..], b"localhost", &[0, 0]].concat();

@@ -68,6 +68,32 @@ fn a_document_of_many_cells_spreads_from_one_mix_to_all_over_a_lossy_wire() {
     }
 }
 
+/// The operators sign a new mix in, and put the document nowhere but there.
+#[test]
+fn a_mix_that_nobody_knows_yet_brings_the_document_that_names_it_to_all_within_seconds() {
+    for seed in 1..=20 {
+        let plan = Plan { seed, mixes: 8, exits: 3, signed: true, ..Plan::default() };
+        let mut network = Network::new(plan);
+        network.world.run_for(Duration::from_secs(100));
+        let (mut config, record) = mix_config::<Portable>(9, address(9), Ports::none(), &Arc::default());
+        let records: Vec<_> = network.records.iter().cloned().chain([record]).collect();
+        config.membership = signed(2, &records, 3);
+        if let Membership::Signed { document, .. } = &config.membership {
+            config.design = Arc::new(document.statement().design.clone());
+        }
+        network.world.add(address(9), config);
+        let began = network.world.now();
+        let mut behind: Vec<HostId> = network.mixes.iter().copied().chain([network.client]).collect();
+        while !behind.is_empty() {
+            network.world.run_for(Duration::from_millis(100));
+            behind.retain(|host| heard(&mut network, *host).0 != Some(2));
+            let took = network.world.now() - began;
+            assert!(took < Duration::from_secs(10), "seed {seed}: {} are behind", behind.len());
+        }
+        println!("seed {seed}: all nine have it after {:?}", network.world.now() - began);
+    }
+}
+
 #[test]
 fn a_client_with_a_stale_document_learns_where_a_mix_has_gone() {
     let mut network = Network::new(Plan { mixes: 4, exits: 1, signed: true, ..Plan::default() });

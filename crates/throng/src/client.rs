@@ -12,7 +12,7 @@ use throng_core::{ClientConfig, NodeId};
 use throng_net::clock::Clock;
 use throng_net::driver::Driver;
 use throng_net::host::start_client;
-use throng_net::proxy::{self, ProxyLimits};
+use throng_net::proxy::{self, ProxySettings};
 use throng_net::socket::Socket;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -79,7 +79,8 @@ async fn client(path: &Path) -> Result<()> {
     let _feed = feed::of_one(file.status, path, observer).await?;
     let _metering = spending.watch(driver.orders());
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(proxy::serve(listener, Arc::clone(&client), ProxyLimits::default(), stopped));
+    let serving =
+        tokio::spawn(proxy::serve(listener, Arc::clone(&client), ProxySettings::default(), stopped));
 
     let progress = progress(false);
     let mut first_circuit = std::pin::pin!(startup::first_circuit(client.supply(), &progress));

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use throng_core::Design;
 use throng_net::client::SupplyState;
-use throng_net::proxy::{self, ProxyLimits};
+use throng_net::proxy::{self, ProxySettings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -84,7 +84,7 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
     let metering = options.spending.watch(network.client_orders());
     let (stop, stopped) = watch::channel(false);
     let serving =
-        tokio::spawn(proxy::serve(listener, Arc::clone(&network.client), ProxyLimits::default(), stopped));
+        tokio::spawn(proxy::serve(listener, Arc::clone(&network.client), ProxySettings::default(), stopped));
 
     let supply = tokio::select! {
         supply = first_circuit(network.client.supply(), &progress) => Some(supply?),

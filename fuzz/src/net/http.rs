@@ -41,7 +41,7 @@ pub fn run(bytes: &[u8]) {
 
 /// As `serve`, but for how it ends: there is no socket to be cut, or to be joined with a stream.
 async fn talk(application: End, dial: Arc<Origin>) {
-    let limits = ProxyLimits::default();
+    let limits = ProxySettings::default();
     let tunnel: Tunnel<End> = Arc::default();
     let service = service_fn(|request| {
         let (dial, tunnel) = (dial.clone(), tunnel.clone());

@@ -5,14 +5,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::context::Cx;
-use super::documents::Turned;
+use super::documents::{Told, Turned};
 use super::rooms::Rooms;
 use crate::cover::SlotClock;
 use crate::crypto::Suite;
 use crate::documents::Document;
 use crate::effect::{LinkGone, LinkUp};
 use crate::id::{End, NeighbourKey};
-use crate::limits::DOCUMENT_TELL_AT_ONCE_MAX;
+use crate::limits::{DOCUMENT_SPREAD, DOCUMENT_TELL_AT_ONCE_MAX};
 use crate::membership::{Record, View};
 use crate::output::Event;
 use crate::refused::Refused;
@@ -106,15 +106,27 @@ impl<S: Suite> Rooms<S> {
     /// Every round says to one neighbour what we hold: a mix to any other mix, a client only to its first hops, since
     /// nobody else may learn of it.
     pub(super) fn look_at_documents(&mut self, cx: &mut Cx<'_>) {
-        if !self.members.look(cx) {
-            return;
+        match self.members.look(cx) {
+            Told::Nobody => {}
+            Told::All if cx.me.relays_for_others => self.tell_all(cx),
+            Told::One if cx.me.relays_for_others => self.spread(1, cx),
+            Told::One | Told::All => {
+                let first = self.origins.first_hop_to_tell(&self.members.view, cx);
+                first.iter().for_each(|first| self.tell_mix(first, cx));
+            }
         }
-        let neighbour = if cx.me.relays_for_others {
-            self.members.any(|_| true, cx)
-        } else {
-            self.origins.first_hop_to_tell(&self.members.view, cx)
-        };
-        let link = neighbour.and_then(|neighbour| self.neighbours.link_to(&neighbour, true, cx));
+    }
+
+    /// Says to so many mixes, drawn at random, what we hold.
+    fn spread(&mut self, mixes: usize, cx: &mut Cx<'_>) {
+        for _ in 0..mixes {
+            let mix = self.members.any(|_| true, cx);
+            mix.iter().for_each(|mix| self.tell_mix(mix, cx));
+        }
+    }
+
+    fn tell_mix(&mut self, mix: &Arc<Record>, cx: &mut Cx<'_>) {
+        let link = self.neighbours.link_to(mix, true, cx);
         // A link that is being opened says it by itself when it is up.
         if let Some(link) = link.filter(|link| self.neighbours.is_up(*link)) {
             self.members.tell(link, cx);
@@ -160,21 +172,26 @@ impl<S: Suite> Rooms<S> {
             self.route_effects(cx);
         }
         cx.out.events.push(Event::Document(document));
-        self.tell_neighbours(cx);
+        self.origins.hurry_supply(cx);
+        self.tell_all(cx);
     }
 
     /// Operators signed two documents of one serial: neither is used.
     fn stop_for_conflict(&mut self, other: Arc<Document>, cx: &mut Cx<'_>) {
         cx.out.events.push(Event::Conflict(other));
         self.origins.end_unused(&self.members.view, |_, _| true, cx);
+        self.origins.hurry_supply(cx);
         self.route_effects(cx);
-        self.tell_neighbours(cx); // all of them shall see it
+        self.tell_all(cx); // everybody shall see it
     }
 
-    fn tell_neighbours(&mut self, cx: &mut Cx<'_>) {
-        self.origins.hurry_supply(cx);
+    /// Says what we hold to all neighbours; a mix says it to some others, too.
+    fn tell_all(&mut self, cx: &mut Cx<'_>) {
         for link in self.neighbours.sample(DOCUMENT_TELL_AT_ONCE_MAX, cx) {
             self.members.tell(link, cx);
+        }
+        if cx.me.relays_for_others {
+            self.spread(DOCUMENT_SPREAD, cx);
         }
     }
 

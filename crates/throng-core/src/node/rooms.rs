@@ -44,7 +44,7 @@ impl<S: Suite> Rooms<S> {
                 self.origins.hurry_supply(cx);
             }
             Command::Document(document) => {
-                let turned = self.members.consider(document);
+                let turned = self.members.consider(document, cx);
                 turned.into_iter().for_each(|turned| self.follow(turned, cx));
             }
             Command::Send { circuit, payload } => self.send(circuit, payload, cx),

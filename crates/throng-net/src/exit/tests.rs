@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::proxy::wire::{Far, NearEnd, pair};
-use crate::proxy::{Dial, Isolation, ProxyLimits};
+use crate::proxy::{Dial, Isolation, ProxySettings};
 use crate::request::Name;
 
 /// One stream of a client: what it sends into, what it receives from, and the exit's work on it.
@@ -323,7 +323,7 @@ async fn proxy_and_exit_understand_each_other() {
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = proxy.local_addr().unwrap();
     let (_stop, stopped) = tokio::sync::watch::channel(false);
-    tokio::spawn(crate::proxy::serve(proxy, Arc::new(Short(local())), ProxyLimits::default(), stopped));
+    tokio::spawn(crate::proxy::serve(proxy, Arc::new(Short(local())), ProxySettings::default(), stopped));
 
     // More than all buffers on the way, both ways at once, with a half-close at the end of each.
     let mut app = TcpStream::connect(address).await.unwrap();

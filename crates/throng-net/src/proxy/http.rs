@@ -28,7 +28,7 @@ use tokio::time::sleep;
 use super::expecting::Expecting;
 use super::listener::Listener;
 use super::{
-    Dial, HTTP_EXPECT_TIME_MS, HTTP_HEADER_MAX_LINES, HTTP_KEEP_ALIVE_TIMES, Isolation, ProxyLimits, within,
+    Dial, HTTP_EXPECT_TIME_MS, HTTP_HEADER_MAX_LINES, HTTP_KEEP_ALIVE_TIMES, Isolation, ProxySettings, within,
 };
 use crate::request::{Abort, Host, Refusal, Target};
 use crate::splice::{Guarded, LAST_WORDS_TIME, close, splice};
@@ -46,18 +46,18 @@ enum FarEnd<S: Abort> {
 }
 
 /// Serves one application connection, to its end.
-pub(crate) async fn serve<D: Dial>(tcp: TcpStream, dial: Arc<D>, limits: ProxyLimits) {
+pub(crate) async fn serve<D: Dial>(tcp: TcpStream, dial: Arc<D>, settings: ProxySettings) {
     let tunnel: Tunnel<D::Stream> = Arc::default();
     let (listener, listening) = Listener::new(tcp);
     let service = service_fn(|request| {
         let (dial, tunnel) = (dial.clone(), tunnel.clone());
-        async move { Ok::<_, Infallible>(answer(request, dial, limits, tunnel).await) }
+        async move { Ok::<_, Infallible>(answer(request, dial, settings, tunnel).await) }
     });
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         // Also between two requests, as peers do.
-        .header_read_timeout(limits.handshake_time * HTTP_KEEP_ALIVE_TIMES)
-        .max_buf_size(limits.http_header_max_bytes)
+        .header_read_timeout(settings.handshake_time * HTTP_KEEP_ALIVE_TIMES)
+        .max_buf_size(settings.http_header_max_bytes)
         .max_headers(HTTP_HEADER_MAX_LINES)
         .preserve_header_case(true)
         .auto_date_header(false)
@@ -68,7 +68,7 @@ pub(crate) async fn serve<D: Dial>(tcp: TcpStream, dial: Arc<D>, limits: ProxyLi
     let is_cut = tokio::select! {
         // A body that we passed on was cut off.
         served = &mut connection => served.is_err_and(|error| error.is_user()),
-        () = listening.is_over(limits.http_half_closed_time) => true,
+        () = listening.is_over(settings.http_half_closed_time) => true,
     };
     if is_cut {
         sleep(LAST_WORDS_TIME).await;
@@ -78,21 +78,22 @@ pub(crate) async fn serve<D: Dial>(tcp: TcpStream, dial: Arc<D>, limits: ProxyLi
     let parts = connection.into_parts();
     let left = tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (left, parts.and_then(|parts| parts.io.into_inner().into_inner())) {
-        (Some((upgrade, far)), _) => join(upgrade, far, limits).await,
+        (Some((upgrade, far)), _) => join(upgrade, far, settings).await,
         // What it still sends, and nobody reads, must not have the kernel break off our last words.
-        (None, Some(mut tcp)) => close(&mut tcp).await,
+        (None, Some((mut tcp, _))) => close(&mut tcp).await,
         (None, None) => {}
     }
 }
 
 /// Joins the connection of an application with its far end.
-async fn join<S>(upgrade: OnUpgrade, far: FarEnd<S>, limits: ProxyLimits)
+async fn join<S>(upgrade: OnUpgrade, far: FarEnd<S>, settings: ProxySettings)
 where
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
     let Ok(upgraded) = upgrade.await else { return };
     let Ok(parts) = upgraded.downcast::<TokioIo<Listener>>() else { return };
-    let (Some(mut tcp), early) = (parts.io.into_inner().into_inner(), parts.read_buf) else { return };
+    let Some((mut tcp, unread)) = parts.io.into_inner().into_inner() else { return };
+    let early = [parts.read_buf, unread].concat();
     let (stream, said, _driver) = match far {
         FarEnd::Stream(stream) => (stream, Bytes::new(), None),
         FarEnd::Upgraded(upgrade, driver) => {
@@ -109,24 +110,25 @@ where
     }
     let (mut recv, mut send) = tokio::io::split(stream);
     // No `lost`: an application that reads slowly may have what has arrived, also when the circuit is gone.
-    splice(&mut tcp, &mut recv, &mut send, &early, limits.idle_time, pending()).await;
+    splice(&mut tcp, &mut recv, &mut send, &early, settings.idle_time, pending()).await;
 }
 
 async fn answer<D: Dial>(
     mut request: Request<Incoming>,
     dial: Arc<D>,
-    limits: ProxyLimits,
+    settings: ProxySettings,
     tunnel: Tunnel<D::Stream>,
 ) -> Response<ReplyBody> {
     let isolation = match request.headers().get(header::PROXY_AUTHORIZATION) {
         Some(value) => Isolation::http(value.as_bytes()),
+        None if settings.ask_for_user => return ask_for_user(),
         None => Isolation::none(),
     };
     if request.method() == Method::CONNECT {
         let Some(target) = request.uri().authority().and_then(|authority| target_of(authority, None)) else {
             return refuse(Refusal::Malformed);
         };
-        return match within(limits.dial_time, dial.connect(isolation, target)).await {
+        return match within(settings.dial_time, dial.connect(isolation, target)).await {
             Ok(stream) => {
                 let upgrade = hyper::upgrade::on(&mut request);
                 *tunnel.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -138,7 +140,7 @@ async fn answer<D: Dial>(
     }
     match (request.uri().scheme(), request.uri().authority()) {
         (Some(scheme), Some(authority)) if *scheme == Scheme::HTTP => match target_of(authority, Some(80)) {
-            Some(target) => pass_on(request, dial, (isolation, target), limits, tunnel).await,
+            Some(target) => pass_on(request, dial, (isolation, target), settings, tunnel).await,
             None => refuse(Refusal::Malformed),
         },
         (Some(_), _) => say(StatusCode::NOT_IMPLEMENTED, HTTP_ONLY),
@@ -166,7 +168,7 @@ async fn pass_on<D: Dial>(
     mut request: Request<Incoming>,
     dial: Arc<D>,
     (isolation, target): (Isolation, Target),
-    limits: ProxyLimits,
+    settings: ProxySettings,
     tunnel: Tunnel<D::Stream>,
 ) -> Response<ReplyBody> {
     let (wants_upgrade, is_current) = (wants_upgrade(&request), request.version() == Version::HTTP_11);
@@ -174,13 +176,13 @@ async fn pass_on<D: Dial>(
     if !to_origin_form(&mut request, wants_upgrade) {
         return refuse(Refusal::Malformed);
     }
-    let stream = match within(limits.dial_time, dial.connect(isolation, target)).await {
+    let stream = match within(settings.dial_time, dial.connect(isolation, target)).await {
         Ok(stream) => TokioIo::new(Guarded::new(stream)),
         Err(refusal) => return refuse(refusal),
     };
     let shaken = hyper::client::conn::http1::Builder::new()
         .preserve_header_case(true)
-        .max_buf_size(limits.http_header_max_bytes)
+        .max_buf_size(settings.http_header_max_bytes)
         .max_headers(HTTP_HEADER_MAX_LINES)
         // What browsers take, and what a proxy has to put right (RFC 9112 §5.1, §5.2).
         .allow_obsolete_multiline_headers_in_responses(true)
@@ -321,6 +323,19 @@ fn say(status: StatusCode, text: &str) -> Response<ReplyBody> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+/// Some programs give credentials only when they are asked (RFC 9110 §11.7.1).
+fn ask_for_user() -> Response<ReplyBody> {
+    let mut response = say(StatusCode::PROXY_AUTHENTICATION_REQUIRED, ANY_USER_WILL_DO);
+    let challenge =
+        HeaderValue::from_static("Basic realm=\"Any user name will do: each has circuits of its own\"");
+    response.headers_mut().insert(header::PROXY_AUTHENTICATE, challenge);
+    response
+}
+
+const ANY_USER_WILL_DO: &str = "\
+This proxy was told to ask for a user name. Any name and password will do: different ones never share a circuit.
+";
 
 const THIS_IS_A_PROXY: &str = "\
 This is a proxy, not a web page. Set it as the SOCKS5 proxy of your browser or program, with this host and

@@ -9,15 +9,22 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+
+use super::odd_targets::OddTargets;
 
 /// An application's connection. While somebody else reads and writes it, its [`Listening`] says whether the application is there.
 pub(super) struct Listener {
     tcp: Arc<TcpStream>,
     written: Arc<AtomicU64>,
+    targets: OddTargets,
 }
+
+/// So much is read at once where request lines are looked for.
+const READ_AT_ONCE: usize = 4096;
 
 /// Whether an application still listens, as far as can be known.
 pub(super) struct Listening {
@@ -32,12 +39,13 @@ impl Listener {
     pub(super) fn new(tcp: TcpStream) -> (Self, Listening) {
         let (tcp, written) = (Arc::new(tcp), Arc::<AtomicU64>::default());
         let listening = Listening { tcp: Arc::clone(&tcp), written: Arc::clone(&written) };
-        (Self { tcp, written }, listening)
+        (Self { tcp, written, targets: OddTargets::default() }, listening)
     }
 
-    /// The connection as such, when nobody asks any more whether the application listens.
-    pub(super) fn into_inner(self) -> Option<TcpStream> {
-        Arc::into_inner(self.tcp)
+    /// The connection as such, when nobody asks any more whether the application listens; and what it has said that nobody
+    /// has read.
+    pub(super) fn into_inner(self) -> Option<(TcpStream, Bytes)> {
+        Some((Arc::into_inner(self.tcp)?, self.targets.into_unread()))
     }
 }
 
@@ -71,22 +79,38 @@ impl Listening {
 }
 
 impl AsyncRead for Listener {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.tcp.poll_read_ready(cx))?;
-            match self.tcp.try_read(out.initialize_unfilled()) {
-                Ok(length) => {
-                    out.advance(length);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.targets.is_over() {
+            let length = ready!(self.poll_some(cx, out.initialize_unfilled()))?;
+            out.advance(length);
+            return Poll::Ready(Ok(()));
         }
+        if !self.targets.has_some() {
+            let mut some = [0; READ_AT_ONCE];
+            let length = ready!(self.poll_some(cx, &mut some))?;
+            self.targets.take(&some[..length]);
+        }
+        let length = self.targets.read(out.initialize_unfilled());
+        out.advance(length);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Listener {
+    fn poll_some(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp.poll_read_ready(cx))?;
+            match self.tcp.try_read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
     fn poll_written(
         &self,
         cx: &mut Context<'_>,

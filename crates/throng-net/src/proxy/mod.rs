@@ -21,6 +21,7 @@ use crate::request::{Abort, Host, Refusal, Target};
 mod expecting;
 pub(crate) mod http;
 mod listener;
+mod odd_targets;
 pub(crate) mod socks;
 #[cfg(test)]
 pub(crate) mod wire;
@@ -116,9 +117,9 @@ impl fmt::Debug for Isolation {
     }
 }
 
-/// The bounds of a proxy. The defaults are the constants of this module.
+/// How a proxy serves. The defaults of its bounds are the constants of this module.
 #[derive(Clone, Copy, Debug)]
-pub struct ProxyLimits {
+pub struct ProxySettings {
     /// See [`CONNECTIONS_MAX`].
     pub connections_max: usize,
     /// See [`HANDSHAKE_TIME_S`].
@@ -131,9 +132,12 @@ pub struct ProxyLimits {
     pub http_half_closed_time: Duration,
     /// See [`HTTP_HEADER_MAX_BYTES`]; at least 8192.
     pub http_header_max_bytes: usize,
+    /// Requests to the HTTP proxy that name no user are asked for one (407), for programs that give it only then. By default
+    /// not: a browser would open a window.
+    pub ask_for_user: bool,
 }
 
-impl Default for ProxyLimits {
+impl Default for ProxySettings {
     fn default() -> Self {
         Self {
             connections_max: CONNECTIONS_MAX,
@@ -142,6 +146,7 @@ impl Default for ProxyLimits {
             idle_time: Duration::from_secs(IDLE_TIME_S),
             http_half_closed_time: Duration::from_secs(HTTP_HALF_CLOSED_TIME_S),
             http_header_max_bytes: HTTP_HEADER_MAX_BYTES,
+            ask_for_user: false,
         }
     }
 }
@@ -150,10 +155,10 @@ impl Default for ProxyLimits {
 pub async fn serve<D: Dial>(
     listener: TcpListener,
     dial: Arc<D>,
-    limits: ProxyLimits,
+    settings: ProxySettings,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let places = Arc::new(Semaphore::new(settings.connections_max));
     // Dropped with this function, which aborts whatever is still open.
     let mut open = JoinSet::new();
     loop {
@@ -170,7 +175,7 @@ pub async fn serve<D: Dial>(
         if let Ok(place) = places.clone().try_acquire_owned() {
             let dial = dial.clone();
             open.spawn(async move {
-                converse(tcp, dial, limits).await;
+                converse(tcp, dial, settings).await;
                 drop(place);
             });
         }
@@ -182,13 +187,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 
-async fn converse<D: Dial>(tcp: TcpStream, dial: Arc<D>, limits: ProxyLimits) {
+async fn converse<D: Dial>(tcp: TcpStream, dial: Arc<D>, settings: ProxySettings) {
     // Without it a keystroke would wait for the acknowledgement of the one before.
     let _ = tcp.set_nodelay(true);
     let mut first = [0];
-    match timeout(limits.handshake_time, tcp.peek(&mut first)).await {
-        Ok(Ok(1..)) if matches!(first, [4 | 5]) => socks::serve(tcp, dial, limits).await,
-        Ok(Ok(1..)) => http::serve(tcp, dial, limits).await,
+    match timeout(settings.handshake_time, tcp.peek(&mut first)).await {
+        Ok(Ok(1..)) if matches!(first, [4 | 5]) => socks::serve(tcp, dial, settings).await,
+        Ok(Ok(1..)) => http::serve(tcp, dial, settings).await,
         _ => {}
     }
 }

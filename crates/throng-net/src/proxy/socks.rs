@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Dial, Isolation, ProxyLimits, within};
+use super::{Dial, Isolation, ProxySettings, within};
 use crate::request::{Host, Refusal, Target};
 use crate::splice::{Guarded, close, splice};
 
@@ -299,9 +299,9 @@ impl Version {
 }
 
 /// Serves one application connection, to its end.
-pub(crate) async fn serve<D: Dial>(mut tcp: TcpStream, dial: Arc<D>, limits: ProxyLimits) {
+pub(crate) async fn serve<D: Dial>(mut tcp: TcpStream, dial: Arc<D>, settings: ProxySettings) {
     let mut negotiation = Negotiation::new();
-    let asked = match timeout(limits.handshake_time, negotiate(&mut tcp, &mut negotiation)).await {
+    let asked = match timeout(settings.handshake_time, negotiate(&mut tcp, &mut negotiation)).await {
         Ok(Ok(Some(asked))) => asked,
         Ok(Ok(None)) => return close(&mut tcp).await,
         // The application is gone, or too slow: there is nobody to tell.
@@ -309,27 +309,27 @@ pub(crate) async fn serve<D: Dial>(mut tcp: TcpStream, dial: Arc<D>, limits: Pro
     };
     let SocksRequest { version, isolation, ask } = asked;
     match ask {
-        Ask::Connect(target) => match within(limits.dial_time, dial.connect(isolation, target)).await {
+        Ask::Connect(target) => match within(settings.dial_time, dial.connect(isolation, target)).await {
             Ok(stream) => {
-                if tell(&mut tcp, &version.connected(), limits).await {
+                if tell(&mut tcp, &version.connected(), settings).await {
                     let (mut recv, mut send) = tokio::io::split(Guarded::new(stream));
-                    let (early, idle) = (negotiation.early(), limits.idle_time);
+                    let (early, idle) = (negotiation.early(), settings.idle_time);
                     // No `lost`: an application that reads slowly may have what has arrived, also when the circuit is gone.
                     splice(&mut tcp, &mut recv, &mut send, &early, idle, pending()).await;
                 }
             }
-            Err(refusal) => finish(&mut tcp, &version.refused(refusal), limits).await,
+            Err(refusal) => finish(&mut tcp, &version.refused(refusal), settings).await,
         },
         Ask::Resolve(host) => {
             let answer = match host.address() {
                 Some(address) => Ok(vec![address]),
-                None => within(limits.dial_time, dial.resolve(isolation, host)).await,
+                None => within(settings.dial_time, dial.resolve(isolation, host)).await,
             };
             let reply = match answer {
                 Ok(addresses) => version.resolved(&addresses),
                 Err(refusal) => version.refused(refusal),
             };
-            finish(&mut tcp, &reply, limits).await;
+            finish(&mut tcp, &reply, settings).await;
         }
     }
 }
@@ -354,12 +354,12 @@ async fn negotiate(tcp: &mut TcpStream, negotiation: &mut Negotiation) -> io::Re
     }
 }
 
-async fn tell(tcp: &mut TcpStream, reply: &[u8], limits: ProxyLimits) -> bool {
-    matches!(timeout(limits.handshake_time, tcp.write_all(reply)).await, Ok(Ok(())))
+async fn tell(tcp: &mut TcpStream, reply: &[u8], settings: ProxySettings) -> bool {
+    matches!(timeout(settings.handshake_time, tcp.write_all(reply)).await, Ok(Ok(())))
 }
 
-async fn finish(tcp: &mut TcpStream, reply: &[u8], limits: ProxyLimits) {
-    if tell(tcp, reply, limits).await {
+async fn finish(tcp: &mut TcpStream, reply: &[u8], settings: ProxySettings) {
+    if tell(tcp, reply, settings).await {
         close(tcp).await;
     }
 }

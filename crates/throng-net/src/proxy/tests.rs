@@ -58,15 +58,15 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        Self::with(ProxyLimits::default()).await
+        Self::with(ProxySettings::default()).await
     }
 
-    async fn with(limits: ProxyLimits) -> Self {
+    async fn with(settings: ProxySettings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, dialled) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(serve(listener, Arc::new(Fake(tell)), limits, stopped));
+        tokio::spawn(serve(listener, Arc::new(Fake(tell)), settings, stopped));
         Self { address, dialled, stop }
     }
 
@@ -164,6 +164,7 @@ fn nothing_here_opens_a_direct_connection() {
         ("http.rs", include_str!("http.rs")),
         ("expecting.rs", include_str!("expecting.rs")),
         ("listener.rs", include_str!("listener.rs")),
+        ("odd_targets.rs", include_str!("odd_targets.rs")),
         ("splice.rs", include_str!("../splice.rs")),
     ];
     let banned = [
@@ -253,7 +254,7 @@ async fn udp_associate_and_bind_are_refused_at_once() {
     // No time limit helps here: the answer must come without one.
     let hour = Duration::from_secs(3600);
     let world =
-        World::with(ProxyLimits { handshake_time: hour, dial_time: hour, ..Default::default() }).await;
+        World::with(ProxySettings { handshake_time: hour, dial_time: hour, ..Default::default() }).await;
     for command in [2, 3, 0xf1] {
         let mut app = world.say(&socks5_command(command, "a.test", b"")).await;
         assert_eq!(read(&mut app, 12).await, [5, 0, 5, 7, 0, 1, 0, 0, 0, 0, 0, 0]);
@@ -283,7 +284,7 @@ async fn every_refusal_reaches_the_application() {
 #[tokio::test]
 async fn a_dial_that_never_ends_is_a_time_out() {
     let dial_time = Duration::from_millis(50);
-    let world = World::with(ProxyLimits { dial_time, ..Default::default() }).await;
+    let world = World::with(ProxySettings { dial_time, ..Default::default() }).await;
     assert_eq!(world.answer(&socks5("never.test", b"")).await[3], 6);
     assert_eq!(world.answer(&socks5_command(0xf0, "never.test", b"")).await[3], 6);
     assert_eq!(status_of(&world.answer(&http_get("never.test")).await), 504);
@@ -358,7 +359,7 @@ async fn a_far_end_that_wants_no_more_can_still_finish() {
 #[tokio::test]
 async fn a_silent_stream_ends() {
     let idle_time = Duration::from_millis(50);
-    let mut world = World::with(ProxyLimits { idle_time, ..Default::default() }).await;
+    let mut world = World::with(ProxySettings { idle_time, ..Default::default() }).await;
     let (app, mut far) = world.connected().await;
     assert_eq!(rest_of(app).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     assert_eq!(rest_of(&mut far.pipe).await.unwrap(), b"");
@@ -529,7 +530,7 @@ async fn who_has_said_everything_gets_the_answer_to_a_plain_request() {
 #[tokio::test]
 async fn who_has_said_everything_and_takes_nothing_is_let_go() {
     let http_half_closed_time = Duration::from_millis(50);
-    let mut world = World::with(ProxyLimits { http_half_closed_time, ..Default::default() }).await;
+    let mut world = World::with(ProxySettings { http_half_closed_time, ..Default::default() }).await;
     let mut app = world.say(&http_get("a.test")).await;
     let mut far = world.far().await.far;
     read_head(&mut far.pipe).await;
@@ -588,7 +589,7 @@ async fn a_server_that_takes_no_upload_is_heard_although_it_was_begun() {
 #[tokio::test]
 async fn an_application_that_broke_off_is_noticed_although_something_of_it_is_unread() {
     let http_half_closed_time = Duration::from_millis(100);
-    let mut world = World::with(ProxyLimits { http_half_closed_time, ..Default::default() }).await;
+    let mut world = World::with(ProxySettings { http_half_closed_time, ..Default::default() }).await;
     for breaks_off in [false, true] {
         let mut app = world.say(&[http_get("a.test"), http_get("b.test")].concat()).await;
         let mut far = world.far().await.far;
@@ -683,6 +684,41 @@ async fn who_takes_it_for_a_web_page_is_told_what_it_is() {
 }
 
 #[tokio::test]
+async fn targets_pass_that_are_no_uris() {
+    let mut world = World::new().await;
+    let mut app = world.app().await;
+    for byte in (0x21..=0xff).filter(|byte| ![b'#', 0x7f].contains(byte)) {
+        let get = [&b"GET http://a.test/"[..], &[byte], b" HTTP/1.1\r\nHost: a.test\r\n\r\n"].concat();
+        app.write_all(&get).await.unwrap();
+        let mut far = world.far().await.far.pipe;
+        let head = read_head(&mut far).await;
+        let target = head.split(' ').nth(1).unwrap();
+        let is_escaped = target == format!("/%{byte:02X}");
+        assert!(is_escaped || target.as_bytes() == [b'/', byte], "{byte:#x}: {target}");
+        far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        assert!(read_head(&mut app).await.starts_with("HTTP/1.1 204"));
+    }
+}
+
+#[tokio::test]
+async fn who_waits_to_be_asked_for_a_user_name_is_asked_where_the_owner_wants_it() {
+    let settings = ProxySettings { ask_for_user: true, ..ProxySettings::default() };
+    let mut world = World::with(settings).await;
+    for request in [http_get("a.test"), http_connect("a.test", "")] {
+        let mut app = world.say(&request).await;
+        let head = read_head(&mut app).await.to_lowercase();
+        assert!(
+            head.starts_with("http/1.1 407") && head.contains("\r\nproxy-authenticate: basic realm="),
+            "{head}"
+        );
+    }
+    let _app = world.say(&http_connect("a.test", "Proxy-Authorization: Basic YTpi\r\n")).await;
+    assert_ne!(world.far().await.isolation, Isolation::none());
+    let _app = world.say(&socks5("a.test", b"")).await;
+    assert_eq!(world.far().await.isolation, Isolation::none(), "SOCKS has no such question");
+}
+
+#[tokio::test]
 async fn an_oversize_header_is_refused() {
     let world = World::new().await;
     let mut request = b"GET http://a.test/ HTTP/1.1\r\nX: ".to_vec();
@@ -694,7 +730,7 @@ async fn an_oversize_header_is_refused() {
 #[tokio::test]
 async fn who_is_too_slow_is_cut() {
     let handshake_time = Duration::from_millis(50);
-    let world = World::with(ProxyLimits { handshake_time, ..Default::default() }).await;
+    let world = World::with(ProxySettings { handshake_time, ..Default::default() }).await;
     let starts: [&[u8]; 8] = [
         b"",
         b"\x05",
@@ -715,7 +751,7 @@ async fn who_is_too_slow_is_cut() {
 #[tokio::test]
 async fn garbage_never_hangs() {
     let handshake_time = Duration::from_millis(50);
-    let world = World::with(ProxyLimits { handshake_time, ..Default::default() }).await;
+    let world = World::with(ProxySettings { handshake_time, ..Default::default() }).await;
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for round in 0..100 {
         let mut garbage: Vec<u8> = (0..round * 7)
@@ -735,7 +771,7 @@ async fn garbage_never_hangs() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_closed_and_a_freed_place_is_used() {
-    let mut world = World::with(ProxyLimits { connections_max: 1, ..Default::default() }).await;
+    let mut world = World::with(ProxySettings { connections_max: 1, ..Default::default() }).await;
     let (app, far) = world.connected().await;
     let turned_away = world.app().await;
     assert_eq!(rest_of(turned_away).await.unwrap_or_default(), b"");

@@ -8,17 +8,20 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::time::Duration;
 
 use crate::crypto::Suite;
 use crate::documents::{Conflict, Document, DocumentError, Roots, claim};
 use crate::id::NeighbourKey;
 use crate::id::NodeId;
 use crate::limits::{
-    DOCUMENT_BEHIND_MAX, DOCUMENT_BYTES_MAX, DOUBTS_MAX, FETCH_ALONE, FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE,
-    FETCH_PAUSES_MAX, FETCH_REST, FETCH_REST_FORGED, FETCH_RESTING_MAX, FETCH_TIME_MAX, FETCHES_MAX,
+    DOCUMENT_BEHIND_MAX, DOCUMENT_BYTES_MAX, DOCUMENT_ROUND, DOCUMENT_SAID_AGAIN, DOUBTS_MAX, FETCH_ALONE,
+    FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE, FETCH_PAUSES_MAX, FETCH_REST, FETCH_REST_FORGED, FETCH_RESTING_MAX,
+    FETCH_TIME_MAX, FETCHES_MAX, STRANGER_FETCH_EVERY,
 };
 use crate::output::Doubt;
 use crate::refused::Refused;
+use crate::rng::Rng;
 use crate::time::Time;
 use crate::timers::Due;
 use crate::wire::control::Holding;
@@ -33,9 +36,13 @@ pub(crate) struct Exchange {
     fetches: Vec<Fetch>,
     /// Neighbours that did not give what they had announced, and until when they are not asked.
     resting: BTreeMap<NodeId, Time>,
+    /// Until when no stranger is asked.
+    strangers_rest: Time,
     doubts: Doubts,
     pub(crate) due: Due,
     pub(crate) next_round: Time,
+    /// How many of the next rounds say to all what we hold, since that is new.
+    pub(crate) loud_rounds: u32,
 }
 
 /// Who said what it holds.
@@ -43,8 +50,8 @@ pub(crate) struct Exchange {
 pub(crate) enum Teller {
     /// A client, or a mix that did not prove its name: it is told, and never asked.
     Nobody,
-    /// A mix that our own document does not name.
-    Stranger,
+    /// A mix that our own document does not name: one that operators have just signed in, or nobody.
+    Stranger(NodeId),
     /// A mix that our own document names.
     Mix(NodeId),
 }
@@ -76,6 +83,8 @@ struct HeldDocument {
 struct Fetch {
     from: NeighbourKey,
     mix: NodeId,
+    /// The document in force then did not name it.
+    is_strange: bool,
     what: Holding,
     part_bytes: usize,
     bytes: Vec<u8>,
@@ -97,6 +106,16 @@ pub(crate) enum Heard {
     Tell,
     /// A newer one, or another truth of the same serial: ask for these parts.
     Fetching(Vec<u32>),
+}
+
+/// Who shall hear what we hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Nobody,
+    /// One mix.
+    One,
+    /// All neighbours, and mixes that are none.
+    All,
 }
 
 /// What follows from the arrival of a part.
@@ -126,7 +145,18 @@ impl Exchange {
         let held = HeldDocument::new(document);
         let (fetches, resting) = (Vec::new(), BTreeMap::new());
         let doubts = Doubts::default();
-        Self { roots, held, rival: None, fetches, resting, doubts, due: Due::NONE, next_round: now }
+        Self {
+            roots,
+            held,
+            rival: None,
+            fetches,
+            resting,
+            strangers_rest: Time::ZERO,
+            doubts,
+            due: Due::NONE,
+            next_round: now,
+            loud_rounds: 1,
+        }
     }
 
     /// The document in force.
@@ -177,22 +207,33 @@ impl Exchange {
             // for ever.
             _ if what.serial < ours.serial => return Heard::Tell,
             Teller::Nobody if two_truths => return Heard::Tell,
-            Teller::Nobody | Teller::Stranger => return Heard::Nothing,
-            Teller::Mix(_) if what.serial == ours.serial && !two_truths => return Heard::Nothing,
-            Teller::Mix(_) => {}
+            Teller::Nobody => return Heard::Nothing,
+            Teller::Stranger(_) | Teller::Mix(_) if what.serial == ours.serial && !two_truths => {
+                return Heard::Nothing;
+            }
+            // Operators may have signed it in, in the very document that it has.
+            Teller::Stranger(_) if two_truths || now < self.strangers_rest => return Heard::Nothing,
+            Teller::Stranger(_) | Teller::Mix(_) => {}
         }
-        let Teller::Mix(mix) = teller else { return Heard::Nothing };
+        let (Teller::Mix(mix) | Teller::Stranger(mix)) = teller else { return Heard::Nothing };
         self.resting.retain(|_, until| *until > now);
         let known = two_truths && self.rival.is_some();
         let fits = (1..=DOCUMENT_BYTES_MAX).contains(&(what.length as usize));
+        // Strangers cost nothing: they have a place of their own, and keep no known mix from giving.
+        let is_strange = matches!(teller, Teller::Stranger(_));
+        let peers = self.fetches.iter().filter(|fetch| fetch.is_strange == is_strange);
+        let places = if is_strange { 1 } else { FETCHES_MAX };
         // One gives it, unless it is slow, or promises something else under the same name.
         let gives = |fetch: &Fetch| fetch.what == what && now - fetch.begun < FETCH_ALONE;
-        let busy = self.fetches.len() >= FETCHES_MAX
-            || self.fetches.iter().any(|fetch| fetch.mix == mix || gives(fetch));
+        let busy =
+            peers.clone().count() >= places || peers.clone().any(|fetch| fetch.mix == mix || gives(fetch));
         if known || busy || !fits || self.resting.contains_key(&mix) {
             return Heard::Nothing;
         }
-        let mut fetch = Fetch::new(from, mix, what, part_bytes, now);
+        if is_strange {
+            self.strangers_rest = now + STRANGER_FETCH_EVERY;
+        }
+        let mut fetch = Fetch::new(from, (mix, is_strange), what, part_bytes, now);
         let parts = fetch.next_parts();
         self.fetches.push(fetch);
         Heard::Fetching(parts)
@@ -224,7 +265,7 @@ impl Exchange {
         let announced = claim::<S>(&fetch.bytes) == Ok((fetch.what.serial, fetch.what.digest));
         let verified = announced.then(|| Document::verify::<S>(&fetch.bytes, &self.roots, now));
         match verified {
-            Some(Ok(document)) => Ok(self.consider(Arc::new(document))),
+            Some(Ok(document)) => Ok(self.consider(Arc::new(document), now)),
             Some(Err(
                 why @ (DocumentError::UnknownVersion(_)
                 | DocumentError::UnknownDesign
@@ -250,18 +291,20 @@ impl Exchange {
     }
 
     /// Puts a document in force if it is newer.
-    pub(crate) fn consider(&mut self, document: Arc<Document>) -> Turned {
+    pub(crate) fn consider(&mut self, document: Arc<Document>, now: Time) -> Turned {
         match document.replaces(&self.held.document) {
             Ok(true) => {
                 let before =
                     core::mem::replace(&mut self.held, HeldDocument::new(Arc::clone(&document))).document;
                 self.rival = None;
+                self.say_again(now);
                 self.doubts = Doubts::default();
                 let is_one_history = document.names(before.statement().serial, before.digest());
                 Turned::InForce(document, (!is_one_history).then_some(before))
             }
             Err(Conflict { .. }) if self.rival.is_none() => {
                 self.rival = Some(HeldDocument::new(Arc::clone(&document)));
+                self.say_again(now);
                 Turned::Conflict(document)
             }
             Ok(false) | Err(Conflict { .. }) => Turned::Old,
@@ -289,6 +332,26 @@ impl Exchange {
         .collect()
     }
 
+    /// What we hold is new: the word is said again soon, as it may get lost.
+    fn say_again(&mut self, now: Time) {
+        self.loud_rounds = DOCUMENT_SAID_AGAIN;
+        self.next_round = self.next_round.min(now + Duration::from_secs(1));
+    }
+
+    /// Whom to tell now what we hold, and when next.
+    pub(crate) fn round(&mut self, now: Time, chance: &mut Rng) -> Told {
+        if now < self.next_round {
+            return Told::Nobody;
+        }
+        let told = if self.loud_rounds > 0 { Told::All } else { Told::One };
+        self.loud_rounds = self.loud_rounds.saturating_sub(1);
+        self.next_round = match self.loud_rounds {
+            0 => now + DOCUMENT_ROUND.mul_f64(0.75 + chance.unit() / 2.0),
+            left => now + Duration::from_secs(1 << DOCUMENT_SAID_AGAIN.saturating_sub(left)),
+        };
+        told
+    }
+
     /// When to look again.
     pub(crate) fn next_look(&self) -> Time {
         let pauses = self.fetches.iter().map(|fetch| fetch.moved + FETCH_PAUSE);
@@ -311,11 +374,18 @@ impl Exchange {
 }
 
 impl Fetch {
-    fn new(from: NeighbourKey, mix: NodeId, what: Holding, part_bytes: usize, now: Time) -> Self {
+    fn new(
+        from: NeighbourKey,
+        (mix, is_strange): (NodeId, bool),
+        what: Holding,
+        part_bytes: usize,
+        now: Time,
+    ) -> Self {
         let length = what.length as usize;
         Self {
             from,
             mix,
+            is_strange,
             what,
             part_bytes,
             bytes: alloc::vec![0; length],
@@ -484,7 +554,7 @@ mod tests {
         let ours = example(5);
         let other = Statement { until: Time::from_secs(199), ..ours.statement().clone() };
         let mut exchange = Exchange::new(roots(), Arc::new(signed(&other)), NOW);
-        let turned = exchange.consider(Arc::new(example(6)));
+        let turned = exchange.consider(Arc::new(example(6)), NOW);
         let Turned::InForce(_, Some(before)) = turned else { panic!("{turned:?}") };
         assert_eq!(before.statement(), &other);
     }
@@ -596,12 +666,43 @@ mod tests {
         assert_eq!(neighbours.offers(0, &mut exchange, Holding { serial: 4, ..ours }, NOW), Heard::Tell);
         let endless = Holding { serial: 6, digest: [1; 32], length: u32::MAX };
         assert_eq!(neighbours.offers(0, &mut exchange, endless, NOW), Heard::Nothing);
-        for teller in [Teller::Nobody, Teller::Stranger] {
-            assert_eq!(exchange.hear(neighbours.0[0], teller, newer(100), PART, NOW), Heard::Nothing);
-        }
+        assert_eq!(exchange.hear(neighbours.0[0], Teller::Nobody, newer(100), PART, NOW), Heard::Nothing);
         let rival = Holding { digest: [1; 32], ..ours };
         assert_eq!(exchange.hear(neighbours.0[0], Teller::Nobody, rival, PART, NOW), Heard::Tell);
-        assert_eq!(exchange.hear(neighbours.0[0], Teller::Stranger, rival, PART, NOW), Heard::Nothing);
+        let stranger = Teller::Stranger(NodeId([7; 32]));
+        assert_eq!(exchange.hear(neighbours.0[0], stranger, rival, PART, NOW), Heard::Nothing);
+    }
+
+    #[test]
+    fn strangers_may_give_a_newer_document_one_after_the_other_and_hold_up_no_known_mix() {
+        let (neighbours, mut exchange, document) = (Neighbours::new(), exchange(), example(6));
+        let what = holding_of(&document);
+        let mut says = |number: usize, now| {
+            let stranger = Teller::Stranger(NodeId([100 + number as u8; 32]));
+            exchange.hear(neighbours.0[number], stranger, what, PART, now)
+        };
+        fetching(says(0, NOW));
+        assert_eq!(says(1, NOW), Heard::Nothing);
+        assert_eq!(
+            says(1, NOW + (FETCH_TIME_MAX - FETCH_PAUSE)),
+            Heard::Nothing,
+            "the first one still drips"
+        );
+        for mix in 1..=3 {
+            let what = if mix == 1 { what } else { newer(100 + mix) };
+            fetching(neighbours.offers(mix, &mut exchange, what, NOW));
+        }
+        let mut exchange = self::exchange();
+        let stranger = Teller::Stranger(NodeId([100; 32]));
+        let asked = fetching(exchange.hear(neighbours.0[0], stranger, what, PART, NOW));
+        let turned = give(&mut exchange, neighbours.0[0], what, asked, document.as_bytes()).unwrap();
+        assert!(matches!(turned, Turned::InForce(..)));
+        let later = holding_of(&example(7));
+        let again = |now| (now, stranger);
+        for (now, teller) in [again(NOW), again(NOW + STRANGER_FETCH_EVERY)] {
+            let heard = exchange.hear(neighbours.0[0], teller, later, PART, now);
+            assert_eq!(heard != Heard::Nothing, now > NOW, "one in a while");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
+pub(super) use self::exchange::Told;
 pub(super) use self::exchange::Turned;
 use self::exchange::{Exchange, Fetched, Heard, Teller};
 use super::context::Cx;
@@ -13,7 +14,7 @@ use crate::config::Membership;
 use crate::crypto::Suite;
 use crate::documents::Document;
 use crate::id::{Fingerprint, NeighbourKey, NodeId};
-use crate::limits::{DOCUMENT_ROUND, STRANGERS_PER_SECOND_MAX};
+use crate::limits::STRANGERS_PER_SECOND_MAX;
 use crate::membership::{Record, View};
 use crate::output::Event;
 use crate::rate::Bucket;
@@ -124,7 +125,7 @@ impl Members {
         let teller = match peer {
             None => Teller::Nobody,
             Some(peer) if self.view.get(peer).is_some() => Teller::Mix(peer),
-            Some(_) => Teller::Stranger,
+            Some(peer) => Teller::Stranger(peer),
         };
         let part_bytes = cx.design.geometry.document_part();
         let exchange = self.exchange.as_mut().ok_or(Refused::OutOfPlace)?;
@@ -166,29 +167,31 @@ impl Members {
                 self.ask_parts(link, digest, &parts, cx);
                 Ok(None)
             }
-            Fetched::Complete(turned) => Ok(Some(turned)),
+            Fetched::Complete(turned) => {
+                self.schedule(cx);
+                Ok(Some(turned))
+            }
         }
     }
 
     /// The owner has another document. What it turned out to be; nothing where no document is signed.
-    pub(super) fn consider(&mut self, document: Arc<Document>) -> Option<Turned> {
-        self.exchange.as_mut().map(|exchange| exchange.consider(document))
+    pub(super) fn consider(&mut self, document: Arc<Document>, cx: &mut Cx<'_>) -> Option<Turned> {
+        let turned = self.exchange.as_mut().map(|exchange| exchange.consider(document, cx.now));
+        self.schedule(cx);
+        turned
     }
 
-    /// Asks again for what stayed away. Whether it is time to say to one neighbour what we hold.
-    pub(super) fn look(&mut self, cx: &mut Cx<'_>) -> bool {
-        let Some(exchange) = &mut self.exchange else { return false };
+    /// Asks again for what stayed away. Whom it is time to tell what we hold.
+    pub(super) fn look(&mut self, cx: &mut Cx<'_>) -> Told {
+        let Some(exchange) = &mut self.exchange else { return Told::Nobody };
         cx.timers.unset(&mut exchange.due, Timer::Exchange);
         let again = exchange.ask_again(cx.now);
-        let is_round = cx.now >= exchange.next_round;
-        if is_round {
-            exchange.next_round = cx.now + DOCUMENT_ROUND.mul_f64(0.75 + cx.chance.timing.unit() / 2.0);
-        }
+        let told = exchange.round(cx.now, &mut cx.chance.timing);
         for (link, digest, parts) in again {
             self.ask_parts(link, &digest, &parts, cx);
         }
         self.schedule(cx);
-        is_round
+        told
     }
 
     /// Two neighbours turned out to be one: what the first one gives, the other one gives.
