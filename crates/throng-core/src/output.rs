@@ -99,6 +99,11 @@ pub enum Event {
     FirstHopMistrusted(NodeId),
     /// No path could be chosen.
     NoRoute(NoRoute),
+    /// None of so many exits has answered lately. They are tried on and on.
+    NoExitAnswers {
+        /// All that would do.
+        exits: usize,
+    },
     /// A newer network document is in force: to keep for the next start.
     Document(Arc<Document>),
     /// Operators signed this one too, with the serial of the one in force: neither is used.

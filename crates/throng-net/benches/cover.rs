@@ -16,6 +16,7 @@ use throng_core::{ClientConfig, Design, NodeKeys, Ports, Scrubbed};
 use throng_net::clock::Clock;
 use throng_net::exit::{Exit, ExitPolicy, Resolver};
 use throng_net::host::{MixSetup, start_client, start_mix};
+use throng_net::notices::Notices;
 use throng_net::pacer::measure::measure;
 use throng_net::socket::Socket;
 use throng_net::suite::Fast;
@@ -88,7 +89,9 @@ async fn start_clients(membership: &Membership) -> Vec<(throng_net::client::Clie
     for number in 0..LINKS {
         let config =
             ClientConfig { rules: PathRules::SamePrefixAllowed, spare: 1, ..ClientConfig::default() };
-        clients.push(start_client(config, design(), membership.clone(), bind(), clock).unwrap());
+        clients.push(
+            start_client(config, design(), membership.clone(), bind(), clock, Notices::new(clock)).unwrap(),
+        );
         if number % 50 == 49 {
             tokio::time::sleep(Duration::from_millis(250)).await; // a mix does so many handshakes a second
         }

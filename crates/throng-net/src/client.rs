@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::driver::Order;
+use crate::notices::{About, Notices};
 use crate::pipe::memory::{Memory, MemoryTerms, Portion};
 use crate::pipe::{address_of, client_config, keep_windows};
 use crate::proxy::{Dial, Isolation};
@@ -42,6 +43,7 @@ pub struct Client {
     next_stream: AtomicU64,
     /// Whether a stream may have another circuit because of its exit.
     may_change_exit: bool,
+    notices: Notices,
 }
 
 struct Shared {
@@ -102,12 +104,14 @@ pub struct SupplyState {
 }
 
 impl Client {
-    /// The client of the node that hears `orders` and tells `events`; `endpoint` is QUIC's end of its pipe.
+    /// The client of the node that hears `orders` and tells `events`; `endpoint` is QUIC's end of its pipe. What its owner should
+    /// know of its circuits goes to `notices`.
     pub fn start(
         orders: mpsc::Sender<Order>,
         mut events: mpsc::UnboundedReceiver<Event>,
         endpoint: Endpoint,
         design: Arc<Design>,
+        notices: Notices,
     ) -> Self {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
@@ -116,15 +120,21 @@ impl Client {
         });
         let memory = Memory::new(MemoryTerms::CLIENT);
         let may_change_exit = design.cover.circuits == CircuitCover::None;
-        let watcher =
-            CircuitWatcher { shared: Arc::clone(&shared), orders: orders.clone(), endpoint, design, memory };
+        let watcher = CircuitWatcher {
+            shared: Arc::clone(&shared),
+            orders: orders.clone(),
+            endpoint,
+            design,
+            memory,
+            notices: notices.clone(),
+        };
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 watcher.heed(event);
             }
             watcher.end_all();
         });
-        Self { orders, shared, next_stream: AtomicU64::new(0), may_change_exit }
+        Self { orders, shared, next_stream: AtomicU64::new(0), may_change_exit, notices }
     }
 
     /// How the circuits are, and how that changes.
@@ -208,7 +218,11 @@ impl Client {
             Ok(used) => Ok(used),
             Err(NotAttached::NoRoute(NoRoute::NoExit(Some(_)))) => Err(Refusal::Policy),
             Err(NotAttached::TooMany) => Err(Refusal::Busy),
-            Err(NotAttached::NoRoute(_) | NotAttached::TimedOut) => Err(Refusal::NoCircuit),
+            Err(NotAttached::NoRoute(why)) => {
+                self.shared.supply.send_modify(|supply| supply.problem = Some(why.to_string()));
+                Err(Refusal::NoCircuit)
+            }
+            Err(NotAttached::TimedOut) => Err(Refusal::NoCircuit),
         }
     }
 }
@@ -229,6 +243,10 @@ impl Dial for Client {
             (_, Reply::Resolved(addresses)) => Ok(addresses),
             _ => Err(Refusal::Malformed),
         }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.notices.of(About::Circuits).or_else(|| self.shared.supply.borrow().problem.clone())
     }
 }
 
@@ -269,6 +287,7 @@ struct CircuitWatcher {
     endpoint: Endpoint,
     design: Arc<Design>,
     memory: Arc<Memory>,
+    notices: Notices,
 }
 
 impl CircuitWatcher {
@@ -294,7 +313,15 @@ impl CircuitWatcher {
                     "most circuits broke behind one of our first hops; it may be hostile: another one takes its place"
                 );
             }
-            Event::NoRoute(why) => self.problem(why.to_string()),
+            // Whoever reads the document for this node says so.
+            Event::NoRoute(why @ (NoRoute::Expired | NoRoute::Conflict)) => self.problem(why.to_string()),
+            Event::NoRoute(why) => self.standstill(why.to_string()),
+            Event::NoExitAnswers { exits: 1 } => {
+                self.standstill("the network's only exit does not answer".into())
+            }
+            Event::NoExitAnswers { exits } => {
+                self.standstill(format!("none of the network's {exits} exits answers"));
+            }
             Event::Document(_)
             | Event::Conflict(_)
             | Event::OtherHistory { .. }
@@ -317,6 +344,7 @@ impl CircuitWatcher {
         let connecting = self.endpoint.connect_with(config, address_of(circuit), "exit").ok();
         let begun = connecting.zip(self.memory.admit());
         let (shared, orders) = (Arc::clone(&self.shared), self.orders.clone());
+        let notices = self.notices.clone();
         tokio::spawn(async move {
             let connected = match begun {
                 Some((connecting, portion)) => connect_while_wanted(connecting, &state, at_most)
@@ -339,6 +367,7 @@ impl CircuitWatcher {
                 supply.last = Some((path, took));
                 supply.problem = None;
             });
+            notices.end(About::Circuits);
             keep_windows(connection.clone(), portion).await;
             connection.closed().await;
             shared.supply.send_modify(|supply| supply.ready -= 1);
@@ -370,6 +399,14 @@ impl CircuitWatcher {
         if let Some(tell) = self.shared.waiting().remove(&stream) {
             let _ = tell.send(outcome);
         }
+    }
+
+    /// Something that keeps all circuits from coming up, if there is none.
+    fn standstill(&self, what: String) {
+        if self.shared.supply.borrow().ready == 0 {
+            self.notices.hold(About::Circuits, what.clone());
+        }
+        self.problem(what);
     }
 
     fn problem(&self, what: String) {

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::entropy;
 use crate::exit::{Exit, accept};
+use crate::notices::Notices;
 use crate::pipe::{self, Pipe};
 use crate::socket::Socket;
 
@@ -52,7 +53,7 @@ pub fn start_mix(setup: MixSetup, socket: Socket, clock: Clock) -> io::Result<Dr
     Ok(Driver::start(config, &entropy::seed(), clock, socket, pipe, events))
 }
 
-/// Runs a client on `socket`.
+/// Runs a client on `socket`; what its owner should know of its circuits goes to `notices`.
 ///
 /// # Errors
 /// Those of QUIC's start.
@@ -62,6 +63,7 @@ pub fn start_client(
     membership: Membership,
     socket: Socket,
     clock: Clock,
+    notices: Notices,
 ) -> io::Result<(Client, Driver)> {
     let config = NodeConfig {
         // A client shows these to nobody.
@@ -77,5 +79,5 @@ pub fn start_client(
     let endpoint = pipe::endpoint(Arc::clone(&pipe), design.geometry, None)?;
     let (events, heard) = mpsc::unbounded_channel();
     let driver = Driver::start(config, &entropy::seed(), clock, socket, pipe, events);
-    Ok((Client::start(driver.orders(), heard, endpoint, design), driver))
+    Ok((Client::start(driver.orders(), heard, endpoint, design, notices), driver))
 }

@@ -17,6 +17,7 @@ pub mod exit;
 pub mod fuzzing;
 pub mod host;
 pub mod meter;
+pub mod notices;
 pub mod pacer;
 pub mod pipe;
 pub mod proxy;

@@ -27,6 +27,10 @@ pub struct Meter {
     pub lonely_cells: u64,
     /// What cover cost so far; nothing where there is none.
     pub spent: Option<Spent>,
+    /// Whether cover may cost anything now.
+    pub may_cover: bool,
+    /// Whether it may not since today's budget is spent.
+    pub is_budget_spent: bool,
     /// Its own circuits.
     pub circuits: Vec<OwnCircuit>,
     /// Mixes that it knows.
@@ -46,6 +50,8 @@ impl Meter {
             company: node.company(now),
             lonely_cells: node.lonely_cells(),
             spent: node.spent(),
+            may_cover: node.may_cover(now),
+            is_budget_spent: node.is_budget_spent(now),
             circuits: node.own_circuits(now),
             mixes: node.view().len(),
             datagram: node.design().geometry.datagram(),

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use throng_core::{ClientConfig, NodeId};
+use throng_net::client::Client;
 use throng_net::clock::Clock;
 use throng_net::driver::Driver;
 use throng_net::host::start_client;
+use throng_net::notices::{About, Notices};
 use throng_net::proxy::{self, ProxySettings};
 use throng_net::socket::Socket;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::disk::{self, beside};
-use crate::metered::SpendingOptions;
 use crate::network::document::DocumentFile;
 use crate::network::files::{self, ClientFile, RootsFile};
 use crate::startup;
@@ -46,28 +47,38 @@ async fn client(path: &Path) -> Result<()> {
     let clock = Clock::start();
     let file: ClientFile = disk::read(path)?;
     let roots = RootsFile::read(&beside(path, &file.roots))?;
-    let mut document = DocumentFile::open(beside(path, &file.document), roots, clock)?;
+    let notices = Notices::new(clock);
+    let mut document = DocumentFile::open(beside(path, &file.document), roots, clock, notices.clone())?;
     let in_force = Arc::clone(document.document());
     let statement = in_force.statement();
     let listener = startup::listen(file.proxy, &format!("`proxy` in {}", path.display())).await?;
     let proxy = listener.local_addr().context("reading the proxy's address")?;
+    if !proxy.ip().is_loopback() {
+        notices.hold(
+            About::OpenProxy,
+            "the proxy takes connections of other machines (`proxy`): whoever reaches it browses as you, and what they send to it \
+             is not encrypted",
+        );
+    }
 
-    let state = beside(path, &file.state);
-    let config_first_hops = read_first_hops(&state)?;
-    let spending = SpendingOptions {
-        cover_mb_per_day: file.cover_mb_per_day,
-        cover_unmetered_only: file.cover_unmetered_only,
-    };
+    let mut first_hops = FirstHopsFile::open(beside(path, &file.state))?;
+    let spending = file.spending();
     let config = ClientConfig {
-        first_hops: config_first_hops.clone(),
+        first_hops: first_hops.kept.clone(),
         budget: spending.budget(),
         ..ClientConfig::default()
     };
     let socket =
         bind_anywhere(statement.design.geometry.datagram()).context("binding the client's socket")?;
-    let (client, mut driver) =
-        start_client(config, Arc::new(statement.design.clone()), document.membership(), socket, clock)
-            .context("starting QUIC")?;
+    let (client, mut driver) = start_client(
+        config,
+        Arc::new(statement.design.clone()),
+        document.membership(),
+        socket,
+        clock,
+        notices.clone(),
+    )
+    .context("starting QUIC")?;
     let client = Arc::new(client);
     let observer = OneNode {
         design: statement.design.clone(),
@@ -75,35 +86,18 @@ async fn client(path: &Path) -> Result<()> {
         started: clock.now(),
         node: driver.meter(),
         mix: None,
+        notices: notices.clone(),
     };
     let _feed = feed::of_one(file.status, path, observer).await?;
-    let _metering = spending.watch(driver.orders());
+    let _metering = spending.watch(&driver, notices);
     let (stop, stopped) = watch::channel(false);
-    let serving =
-        tokio::spawn(proxy::serve(listener, Arc::clone(&client), ProxySettings::default(), stopped));
+    let settings = ProxySettings { ask_for_user: file.ask_for_user, ..ProxySettings::default() };
+    let serving = tokio::spawn(proxy::serve(listener, Arc::clone(&client), settings, stopped));
 
-    let progress = progress(false);
-    let mut first_circuit = std::pin::pin!(startup::first_circuit(client.supply(), &progress));
-    let mut interrupted = std::pin::pin!(interrupted());
-    let mut first_hops = FirstHopsFile { path: state, kept: config_first_hops };
-    let mut look = tokio::time::interval(KEEP_EVERY);
-    let mut is_ready = false;
-    loop {
-        tokio::select! {
-            ready = &mut first_circuit, if !is_ready => {
-                ready?;
-                is_ready = true;
-                progress.finish_and_clear();
-                eprintln!("proxy on {proxy}");
-                first_hops.keep(&driver).await;
-            }
-            ended = document.keep(&mut driver) => return ended,
-            _ = look.tick() => first_hops.keep(&driver).await,
-            () = &mut interrupted => break,
-        }
+    let ended = until_interrupted(&client, &mut driver, &mut document, &mut first_hops, proxy).await;
+    if ended.is_err() {
+        return ended;
     }
-    progress.finish_and_clear();
-    first_hops.keep(&driver).await;
     stop.send_replace(true);
     let farewell = async {
         let _ = serving.await;
@@ -113,10 +107,87 @@ async fn client(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Keeps files and node in step until Ctrl-C.
+async fn until_interrupted(
+    client: &Client,
+    driver: &mut Driver,
+    document: &mut DocumentFile,
+    first_hops: &mut FirstHopsFile,
+    proxy: SocketAddr,
+) -> Result<()> {
+    let progress = progress(false);
+    let mut first_circuit = std::pin::pin!(startup::first_circuit(client.supply(), &progress));
+    let mut interrupted = std::pin::pin!(interrupted());
+    let mut look = tokio::time::interval(KEEP_EVERY);
+    let mut is_ready = false;
+    loop {
+        tokio::select! {
+            ready = &mut first_circuit, if !is_ready => {
+                ready?;
+                is_ready = true;
+                progress.finish_and_clear();
+                eprintln!("proxy on {proxy}");
+                first_hops.keep(driver).await;
+            }
+            ended = document.keep(driver) => return ended,
+            _ = look.tick() => first_hops.keep(driver).await,
+            () = &mut interrupted => break,
+        }
+    }
+    progress.finish_and_clear();
+    first_hops.keep(driver).await;
+    Ok(())
+}
+
 /// A socket that reaches mixes over IPv6 and IPv4; over IPv4 only where the system has no IPv6.
 fn bind_anywhere(datagram: usize) -> io::Result<Socket> {
     let any = |ip: IpAddr| Socket::bind(SocketAddr::new(ip, 0), datagram);
     any(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| any(Ipv4Addr::UNSPECIFIED.into()))
+}
+
+/// Where the first hops are kept. A client that was killed must not start with others: every change is another chance to
+/// meet a hostile one.
+struct FirstHopsFile {
+    path: PathBuf,
+    kept: Vec<NodeId>,
+    _lock: fs::File,
+}
+
+impl FirstHopsFile {
+    /// Reads those of the last run, and keeps other clients away.
+    fn open(path: PathBuf) -> Result<Self> {
+        let lock = lock(&path)?;
+        Ok(Self { kept: read_first_hops(&path)?, path, _lock: lock })
+    }
+
+    /// Writes them if they have changed. A failure is reported, and the next call tries again.
+    async fn keep(&mut self, driver: &Driver) {
+        let Some(meter) = driver.meter().ask().await.filter(|meter| meter.first_hops != self.kept) else {
+            return;
+        };
+        let text: String = meter.first_hops.iter().map(|id| format!("{id}\n")).collect();
+        match disk::write_secret(&self.path, text.as_bytes()) {
+            Ok(()) => self.kept = meter.first_hops,
+            Err(error) => eprintln!("throng: {error:#}"),
+        }
+    }
+}
+
+/// Keeps other clients from using this state for as long as the file lives: each would overwrite the first hops of the other,
+/// and meet more of them.
+fn lock(state: &Path) -> Result<fs::File> {
+    // Not the file itself: that one is replaced.
+    let path = state.with_added_extension("lock");
+    let open = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = open.with_context(|| format!("opening {}", path.display()))?;
+    match file.try_lock() {
+        // Where there are no locks, nobody can hold one.
+        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => bail!(
+            "another client uses {}: it is running already, or this one needs a file of its own with another `state`",
+            state.display()
+        ),
+    }
 }
 
 /// The first hops of the last run; none if there was none.
@@ -128,26 +199,5 @@ fn read_first_hops(path: &Path) -> Result<Vec<NodeId>> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
-    }
-}
-
-/// Where the first hops are kept. A client that was killed must not start with others: every change is another chance to
-/// meet a hostile one.
-struct FirstHopsFile {
-    path: PathBuf,
-    kept: Vec<NodeId>,
-}
-
-impl FirstHopsFile {
-    /// Writes them if they have changed. A failure is reported, and the next call tries again.
-    async fn keep(&mut self, driver: &Driver) {
-        let Some(meter) = driver.meter().ask().await.filter(|meter| meter.first_hops != self.kept) else {
-            return;
-        };
-        let text: String = meter.first_hops.iter().map(|id| format!("{id}\n")).collect();
-        match disk::write_secret(&self.path, text.as_bytes()) {
-            Ok(()) => self.kept = meter.first_hops,
-            Err(error) => eprintln!("throng: {error:#}"),
-        }
     }
 }

@@ -14,13 +14,13 @@ use throng_core::wire::Geometry;
 use throng_core::{ClientConfig, Design, NodeId, NodeKeys, Ports, Scrubbed, Time};
 use throng_net::client::Client;
 use throng_net::clock::Clock;
-use throng_net::driver::{Asking, Driver, Order};
+use throng_net::driver::{Asking, Driver};
 use throng_net::entropy;
 use throng_net::exit::{Exit, ExitPolicy, Resolver};
 use throng_net::host::{MixSetup, start_client, start_mix};
+use throng_net::notices::Notices;
 use throng_net::socket::Socket;
 use throng_net::suite::Fast;
-use tokio::sync::mpsc;
 
 use crate::status::feed::Gather;
 use crate::status::report::Report;
@@ -62,8 +62,8 @@ pub(crate) struct LocalNetwork {
     pub(crate) design: Arc<Design>,
     /// Whether every mix has a /16 of its own.
     pub(crate) own_prefixes: bool,
-    /// Why exits cannot resolve names, if they cannot.
-    pub(crate) no_names: Option<String>,
+    /// What its owner should know.
+    pub(crate) notices: Notices,
 }
 
 /// Asks all nodes of a local network what they observed.
@@ -72,6 +72,7 @@ pub(crate) struct Observer {
     clock: Clock,
     started: Time,
     client: Asking,
+    notices: Notices,
     mixes: Vec<(String, NodeId, Asking)>,
 }
 
@@ -87,7 +88,7 @@ impl Gather for Observer {
             known.map_or_else(|| id.fingerprint().to_string(), |(name, ..)| name.clone())
         };
         let up = self.clock.now() - self.started;
-        Some(Report::new(&self.design, up, Some(&client), &mixes, name))
+        Some(Report::new(&self.design, up, Some(&client), &mixes, name).with(self.notices.holding()))
     }
 }
 
@@ -113,14 +114,14 @@ impl LocalNetwork {
             .collect::<Result<_>>()?;
         let records: Vec<Arc<Record>> = members.iter().map(|member| Arc::clone(&member.record)).collect();
 
-        let no_names = Resolver::system().trouble().map(|why| why.to_string());
+        let notices = Notices::new(clock);
         let mixes = members
             .into_iter()
             .zip(1..)
             .map(|(member, number)| member.start(number, &setup.design, &records, clock))
             .collect::<Result<_>>()?;
         let rules = if own_prefixes { PathRules::Diverse } else { PathRules::SamePrefixAllowed };
-        let (client, client_driver) = start_local_client(setup, rules, records, clock)?;
+        let (client, client_driver) = start_local_client(setup, rules, records, clock, notices.clone())?;
         Ok(Self {
             mixes,
             client: Arc::new(client),
@@ -128,7 +129,7 @@ impl LocalNetwork {
             clock,
             design: Arc::clone(&setup.design),
             own_prefixes,
-            no_names,
+            notices,
         })
     }
 
@@ -145,13 +146,14 @@ impl LocalNetwork {
             clock: self.clock,
             started: self.clock.now(),
             client: self.client_driver.meter(),
+            notices: self.notices.clone(),
             mixes: mixes.collect(),
         }
     }
 
-    /// Where the client takes orders.
-    pub(crate) fn client_orders(&self) -> mpsc::Sender<Order> {
-        self.client_driver.orders()
+    /// What drives the client.
+    pub(crate) fn client_driver(&self) -> &Driver {
+        &self.client_driver
     }
 
     /// Ends everything, the client first.
@@ -219,12 +221,13 @@ fn start_local_client(
     rules: PathRules,
     records: Vec<Arc<Record>>,
     clock: Clock,
+    notices: Notices,
 ) -> Result<(Client, Driver)> {
     let socket = Socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), setup.design.geometry.datagram())
         .context("binding the client's socket")?;
     let config = ClientConfig { rules, budget: setup.budget, ..ClientConfig::default() };
     let socket = setup.watched(socket)?;
-    start_client(config, Arc::clone(&setup.design), Membership::Given(records), socket, clock)
+    start_client(config, Arc::clone(&setup.design), Membership::Given(records), socket, clock, notices)
         .context("starting QUIC")
 }
 

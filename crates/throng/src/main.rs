@@ -8,6 +8,7 @@ mod files_open;
 mod local;
 mod log;
 mod metered;
+mod names;
 mod network;
 mod node;
 mod plan;

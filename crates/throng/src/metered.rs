@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use throng_core::cover::Budget;
-use throng_net::driver::Order;
+use throng_net::driver::{Asking, Driver, Order};
+use throng_net::notices::{About, Notices};
 use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -13,6 +14,8 @@ use tokio::time::timeout;
 
 /// How often the system is asked.
 const ASK_EVERY: Duration = Duration::from_secs(60);
+/// How often what is left of a budget is looked at.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -33,13 +36,33 @@ impl SpendingOptions {
         Budget { bytes_per_day: self.cover_mb_per_day.map(|mb| u64::from(mb) * 1_000_000) }
     }
 
-    /// If asked to, allows cover only while the connection is known to be unmetered.
-    pub(crate) fn watch(&self, orders: mpsc::Sender<Order>) -> Option<JoinHandle<()>> {
-        self.cover_unmetered_only.then(|| tokio::spawn(follow(orders)))
+    /// Says when cover rests; if asked to, allows it only while the connection is known to be unmetered.
+    pub(crate) fn watch(&self, driver: &Driver, notices: Notices) -> Vec<JoinHandle<()>> {
+        let metered =
+            self.cover_unmetered_only.then(|| tokio::spawn(follow(driver.orders(), notices.clone())));
+        let budget = self.cover_mb_per_day.map(|mb| tokio::spawn(count(driver.meter(), notices, mb)));
+        metered.into_iter().chain(budget).collect()
     }
 }
 
-async fn follow(orders: mpsc::Sender<Order>) {
+/// Says when a day's budget is spent.
+async fn count(meter: Asking, notices: Notices, mb_per_day: u32) {
+    while let Some(meter) = meter.ask().await {
+        if meter.is_budget_spent {
+            notices.hold(
+                About::Budget,
+                format!(
+                    "cover has ended for today: {mb_per_day} MB are spent (`cover_mb_per_day`); it begins again at 00:00 UTC"
+                ),
+            );
+        } else {
+            notices.end(About::Budget);
+        }
+        tokio::time::sleep(COUNT_EVERY).await;
+    }
+}
+
+async fn follow(orders: mpsc::Sender<Order>, notices: Notices) {
     let mut before = None;
     // Nothing is spent before the first answer.
     if orders.send(Order::Spend(false)).await.is_err() {
@@ -50,11 +73,15 @@ async fn follow(orders: mpsc::Sender<Order>) {
         let may_spend = metered == Metered::No;
         if before != Some(metered) {
             match metered {
-                Metered::No => eprintln!("throng: the connection is not metered: cover is on"),
-                Metered::Yes => eprintln!("throng: the connection is metered: cover is off"),
-                Metered::Unknown => eprintln!(
-                    "throng: cannot tell whether the connection is metered (NetworkManager is not running or does not \
-                     know): cover is off; without --cover-unmetered-only it would be on"
+                Metered::No => {
+                    notices.end(About::Cover);
+                    eprintln!("throng: the connection is not metered: cover is on");
+                }
+                Metered::Yes => notices.hold(About::Cover, "the connection is metered: cover is off"),
+                Metered::Unknown => notices.hold(
+                    About::Cover,
+                    "cannot tell whether the connection is metered (NetworkManager is not running or does not know): cover is \
+                     off; without `--cover-unmetered-only` it would be on",
                 ),
             }
         }

@@ -11,11 +11,13 @@ use throng_core::membership::Description;
 use throng_net::clock::Clock;
 use throng_net::exit::{Exit, ExitPolicy, Resolver};
 use throng_net::host::{MixSetup, start_mix};
+use throng_net::notices::{About, Notices};
 use throng_net::socket::Socket;
 use throng_net::suite::Fast;
 use tokio::time::timeout;
 
 use crate::disk::{self, beside};
+use crate::names;
 use crate::network;
 use crate::network::document::DocumentFile;
 use crate::network::files::{self, KeyKind, MixFile, RootsFile};
@@ -58,31 +60,58 @@ fn own_description<'d>(document: &'d Document, keys: &NodeKeys) -> Result<&'d De
     own.context("the network document does not list this mix: the operators must add its record")
 }
 
+/// What a mix's file says otherwise than the network document, if anything.
+fn differences(path: &Path, file: &Description, document: &Description) -> Option<String> {
+    let mut fields = Vec::new();
+    if file.exit_ports != document.exit_ports {
+        fields.push(format!("`exit_ports` ({} there, {} here)", document.exit_ports, file.exit_ports));
+    }
+    if file.capacity != document.capacity {
+        fields.push(format!("`capacity_kbps` ({} there, {} here)", document.capacity, file.capacity));
+    }
+    if file.family != document.family {
+        fields.push("`family`".into());
+    }
+    if file.addresses != document.addresses {
+        fields.push("`addresses` or `listen`".into());
+    }
+    (!fields.is_empty()).then(|| {
+        format!(
+            "{0} and the network document differ in {1}. Clients go by the document until the operators have signed what \
+             `throng node {0} --record FILE` writes; ports that the file does not name are refused from now on",
+            path.display(),
+            fields.join(", ")
+        )
+    })
+}
+
 async fn node(path: &Path) -> Result<()> {
     let clock = Clock::start();
     let file: MixFile = disk::read(path)?;
     let denied = file.denied().with_context(|| format!("`exit_deny` in {}", path.display()))?;
     let keys = NodeKeys::new(files::read_keys(&beside(path, &file.keys), KeyKind::Mix)?);
     let roots = RootsFile::read(&beside(path, &file.roots))?;
-    let mut document = DocumentFile::open(beside(path, &file.document), roots, clock)?;
+    let notices = Notices::new(clock);
+    let mut document = DocumentFile::open(beside(path, &file.document), roots, clock, notices.clone())?;
     let in_force = Arc::clone(document.document());
     let statement = in_force.statement();
     let own = own_description(&in_force, &keys)?;
     let id = own.identity;
     let socket = Socket::bind(file.listen, statement.design.geometry.datagram())
         .with_context(|| format!("listening on {} (`listen` in {})", file.listen, path.display()))?;
-    let exit = if own.exit_ports.is_none() {
-        None
-    } else {
-        let policy = ExitPolicy { ports: own.exit_ports.clone(), local: file.exit_to_private, denied };
-        let resolver = Resolver::system();
-        if let Some(why) = resolver.trouble() {
-            eprintln!("throng: {why}");
-        }
-        let exit = Exit::new(policy, resolver);
+    let wanted = network::describe(path, &file, &keys, clock.now())?;
+    if let Some(notice) = differences(path, &wanted, own) {
+        notices.hold(About::Record, notice);
+    }
+    // What the file says holds at once: clients that go by the document are told so, and try elsewhere.
+    let is_exit = !wanted.exit_ports.is_none() || !own.exit_ports.is_none();
+    let exit = is_exit.then(|| {
+        let policy = ExitPolicy { ports: wanted.exit_ports.clone(), local: file.exit_to_private, denied };
+        let known = own.addresses.iter().chain(&wanted.addresses).map(|address| address.0.ip());
         // Also those behind which a translator of addresses stands.
-        Some(exit.known_as(own.addresses.iter().map(|address| address.0.ip())))
-    };
+        Exit::new(policy, Resolver::system()).known_as(known)
+    });
+    let _names = exit.is_some().then(|| names::watch(notices.clone()));
     let setup = MixSetup {
         keys,
         design: Arc::new(statement.design.clone()),
@@ -96,6 +125,7 @@ async fn node(path: &Path) -> Result<()> {
         started: clock.now(),
         node: driver.meter(),
         mix: Some(id.fingerprint().to_string()),
+        notices,
     };
     let _feed = feed::of_one(file.status, path, observer).await?;
     eprintln!("mix {} is running", id.fingerprint());

@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use throng_core::Design;
 use throng_net::client::SupplyState;
+use throng_net::notices::About;
 use throng_net::proxy::{self, ProxySettings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use crate::design::{self, DesignOptions};
 use crate::local::{LocalMix, LocalNetwork, LocalSetup, MIXES_MAX};
 use crate::metered::SpendingOptions;
+use crate::names;
 use crate::startup::{first_circuit, listen};
 use crate::status::feed;
 use crate::tap::Recording;
@@ -35,6 +37,10 @@ pub(crate) struct UpOptions {
     design: DesignOptions,
     #[command(flatten)]
     spending: SpendingOptions,
+    /// Ask programs that give the HTTP proxy no user name for one (407): some give theirs only then. Any name will do, and each
+    /// has circuits of its own
+    #[arg(long)]
+    ask_for_user: bool,
     /// Port of the status feed on 127.0.0.1 [default: 9451, or any free port]
     #[arg(long)]
     status_port: Option<u16>,
@@ -81,10 +87,11 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
     let feed_listener = feed::listen(options.status_port).await?;
     let feed_at = feed_listener.local_addr().context("reading the status feed's address")?;
     let feeding = tokio::spawn(feed::serve(feed_listener, Arc::new(network.observer())));
-    let metering = options.spending.watch(network.client_orders());
+    let metering = options.spending.watch(network.client_driver(), network.notices.clone());
+    let naming = names::watch(network.notices.clone());
     let (stop, stopped) = watch::channel(false);
-    let serving =
-        tokio::spawn(proxy::serve(listener, Arc::clone(&network.client), ProxySettings::default(), stopped));
+    let settings = ProxySettings { ask_for_user: options.ask_for_user, ..ProxySettings::default() };
+    let serving = tokio::spawn(proxy::serve(listener, Arc::clone(&network.client), settings, stopped));
 
     let supply = tokio::select! {
         supply = first_circuit(network.client.supply(), &progress) => Some(supply?),
@@ -97,7 +104,7 @@ async fn up(options: &UpOptions, design: Design) -> Result<()> {
     }
 
     feeding.abort();
-    metering.inspect(JoinHandle::abort);
+    metering.iter().chain([&naming]).for_each(JoinHandle::abort);
     stop.send_replace(true);
     let farewell = async {
         let _ = serving.await;
@@ -149,7 +156,7 @@ fn tell(
         company: network.design.company.to_string(),
         cover: network.design.cover.named(&throng_machine::Maybenot).to_string(),
         own_prefixes: network.own_prefixes,
-        names: network.no_names.is_none(),
+        names: network.notices.of(About::Names).is_none(),
         circuit: circuit.iter().map(|mix| mix.name.as_str()).collect(),
         circuit_built_ms: took.as_secs_f64() * 1000.0,
         r#try: format!("curl --proxy socks5h://{proxy} https://example.org/"),
@@ -189,9 +196,6 @@ fn readable(ready: &Ready<'_>, network: &LocalNetwork) -> String {
         text.push_str(
             "This system has no loopback address other than 127.0.0.1, so the rule of one mix per /16 is off.\n",
         );
-    }
-    if let Some(why) = &network.no_names {
-        let _ = writeln!(text, "Exits cannot resolve names, so only IP addresses and localhost work: {why}");
     }
     text.push_str(
         "Everything runs on this machine, and exits may connect to any of its ports: this shows how Throng works,\n\

@@ -5,82 +5,13 @@
 mod common;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{Running, Server, mix_address, noise, run, throng};
+use common::static_network::{call, in_dir, network, proxy_of, runs, sign, sign_anew, start};
+use common::{Server, mix_address, noise, run, throng};
 use tempfile::TempDir;
-use throng_core::documents;
-use throng_net::suite::Fast;
-
-/// The words of a command that names files of a folder.
-fn in_dir(dir: &TempDir, words: &[&str]) -> Vec<String> {
-    let place = |word: &&str| match word.strip_prefix('@') {
-        Some(file) => dir.path().join(file).display().to_string(),
-        None => (*word).to_owned(),
-    };
-    words.iter().map(place).collect()
-}
-
-fn call(dir: &TempDir, words: &[&str]) -> (bool, String) {
-    let words = in_dir(dir, words);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (status, _, err) = run(&mut throng(&words));
-    (status.success(), err)
-}
-
-fn start(dir: &TempDir, words: &[&str]) -> Running {
-    let words = in_dir(dir, words);
-    Running::start(&mut throng(&words.iter().map(String::as_str).collect::<Vec<_>>()))
-}
-
-/// A new network whose mixes listen on ports that were free just now.
-fn network(mixes: u8) -> TempDir {
-    let dir = TempDir::new().unwrap();
-    let addresses: Vec<_> = (1..=mixes).map(mix_address).collect();
-    let (ok, err) = call(
-        &dir,
-        &[
-            "network",
-            "init",
-            "--dir",
-            "@",
-            "--mixes",
-            &mixes.to_string(),
-            "--exits",
-            "2",
-            "--exit-to-private",
-            "--exit-ports",
-            "all",
-            "--address",
-            &addresses.join(","),
-        ],
-    );
-    assert!(ok, "{err}");
-    let client = dir.path().join("client.toml");
-    let text = fs::read_to_string(&client).unwrap().replace("9450", "0");
-    fs::write(client, text).unwrap();
-    dir
-}
-
-fn runs(node: &Running) {
-    node.err
-        .wait("a mix runs", |bytes, _| String::from_utf8_lossy(bytes).contains("is running").then_some(()));
-}
-
-fn proxy_of(client: &Running) -> SocketAddr {
-    client.err.wait("the proxy is open", |bytes, _| {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let line = text.lines().find_map(|line| line.strip_prefix("proxy on "))?;
-        line.trim().parse().ok()
-    })
-}
-
-fn sign(dir: &TempDir, key: &str, more: &[&str]) -> (bool, String) {
-    let words = ["network", "sign", "--document", "@network.throng", "--roots", "@roots.toml", "--key", key];
-    call(dir, &[&words[..], more].concat())
-}
+use throng_core::{Time, documents};
 
 #[test]
 fn pages_load_through_processes_also_after_every_mix_was_killed_and_restarted() {
@@ -346,19 +277,6 @@ fn a_document_that_has_expired_or_that_too_few_signed_is_refused_with_the_reason
     };
     refused(&documents::assemble(unsigned, &signatures[..1]), "1 valid signatures of operators and needs 2");
 
-    // What the same operators signed long ago: validity lies behind version, name and serial.
-    let mut expired = unsigned.to_vec();
-    let until = 2 + "throng".len() + 8 + 8;
-    expired[until - 8..until].copy_from_slice(&1u64.to_le_bytes());
-    expired[until..until + 8].copy_from_slice(&2u64.to_le_bytes());
-    let mut signatures = Vec::new();
-    for operator in 1..=2 {
-        let keys = fs::read_to_string(dir.path().join(format!("operator-{operator}.keys"))).unwrap();
-        let line = keys.lines().find(|line| line.starts_with("identity")).unwrap();
-        let digits = line.split('"').nth(1).unwrap();
-        let secret: Vec<u8> =
-            (0..64).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect();
-        documents::sign::<Fast>(&expired, &mut signatures, secret.first_chunk().unwrap());
-    }
-    refused(&documents::assemble(&expired, &signatures), "expired");
+    // What the same operators signed long ago.
+    refused(&sign_anew(&dir, &good, Time::from_nanos(1), Time::from_nanos(2)), "expired");
 }

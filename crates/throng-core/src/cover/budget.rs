@@ -40,9 +40,13 @@ impl Purse {
 
     /// Whether there is something left, and the owner lets us spend it.
     pub(crate) fn is_open(&self, now: Time) -> bool {
+        self.may_spend && !self.is_spent(now)
+    }
+
+    /// Whether nothing is left for today.
+    pub(crate) fn is_spent(&self, now: Time) -> bool {
         let is_today = now.as_secs() / DAY_SECONDS == self.day;
-        let is_spent = is_today && self.budget.bytes_per_day.is_some_and(|most| self.used >= most);
-        self.may_spend && !is_spent
+        is_today && self.budget.bytes_per_day.is_some_and(|most| self.used >= most)
     }
 
     /// When the next day begins, in terms of slots: what is due then is looked at a guard time before.

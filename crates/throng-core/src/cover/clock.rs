@@ -210,6 +210,11 @@ impl SlotClock {
         self.purse().is_none_or(|purse| purse.is_open(now))
     }
 
+    /// Whether today's budget is spent.
+    pub(crate) fn is_spent(&self, now: Time) -> bool {
+        self.purse().is_some_and(|purse| purse.is_spent(now))
+    }
+
     /// The owner permits cover, or does not. Whether it was permitted before; nothing where it is not the owner's to say.
     pub(crate) fn permit(&mut self, may: bool) -> Option<bool> {
         let purse = self.0.as_mut()?.purse.as_mut()?;

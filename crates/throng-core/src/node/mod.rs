@@ -227,6 +227,16 @@ impl<S: Suite> Node<S> {
         self.common.slots.spent()
     }
 
+    /// Whether today's budget for cover is spent.
+    pub fn is_budget_spent(&self, now: Time) -> bool {
+        self.common.slots.is_spent(now)
+    }
+
+    /// Whether cover may cost anything now: its owner permits it, and the budget is not spent.
+    pub fn may_cover(&self, now: Time) -> bool {
+        self.common.slots.may_spend(now)
+    }
+
     /// Cells that had less company in this mix than the design asks for.
     pub fn lonely_cells(&self) -> u64 {
         self.rooms.hold.lonely_cells()

@@ -172,7 +172,7 @@ async fn a_port_outside_the_policy_is_refused_before_the_name_is_looked_up() {
     let policy = ExitPolicy { local: true, ..ExitPolicy::default() };
     let exit = Arc::new(Exit::new(policy, Resolver::fixed([])));
     let (_client, reply) = Client::ask(&exit, &connect("none.test", 25)).await;
-    assert_eq!(reply, Reply::Refused(Refusal::Policy));
+    assert_eq!(reply, Reply::Refused(Refusal::NotAnExit));
 }
 
 #[tokio::test]

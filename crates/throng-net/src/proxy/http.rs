@@ -135,7 +135,7 @@ async fn answer<D: Dial>(
                     Some((upgrade, FarEnd::Stream(Guarded::new(stream))));
                 Response::new(Either::Right(Full::default()))
             }
-            Err(refusal) => refuse(refusal),
+            Err(refusal) => not_dialled(refusal, &*dial),
         };
     }
     match (request.uri().scheme(), request.uri().authority()) {
@@ -178,7 +178,7 @@ async fn pass_on<D: Dial>(
     }
     let stream = match within(settings.dial_time, dial.connect(isolation, target)).await {
         Ok(stream) => TokioIo::new(Guarded::new(stream)),
-        Err(refusal) => return refuse(refusal),
+        Err(refusal) => return not_dialled(refusal, &*dial),
     };
     let shaken = hyper::client::conn::http1::Builder::new()
         .preserve_header_case(true)
@@ -313,6 +313,14 @@ static END_TO_END: [HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, head
 fn refuse(refusal: Refusal) -> Response<ReplyBody> {
     let status = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
     say(status, &format!("{refusal}\n"))
+}
+
+/// The same where there is no stream: with the reason, if there is no circuit.
+fn not_dialled(refusal: Refusal, dial: &impl Dial) -> Response<ReplyBody> {
+    match dial.trouble().filter(|_| refusal == Refusal::NoCircuit) {
+        Some(trouble) => say(StatusCode::SERVICE_UNAVAILABLE, &format!("There is no circuit: {trouble}.\n")),
+        None => refuse(refusal),
+    }
 }
 
 fn say(status: StatusCode, text: &str) -> Response<ReplyBody> {

@@ -59,6 +59,11 @@ pub trait Dial: Send + Sync + 'static {
         target: Target,
     ) -> impl Future<Output = Result<Self::Stream, Refusal>> + Send;
 
+    /// Why there is no circuit, if that is known: a part of a sentence.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// The addresses of `host`, as an exit sees them.
     fn resolve(
         &self,

@@ -12,7 +12,7 @@ const LINE_KEPT: usize = 64;
 /// Escapes request targets in the bytes of one connection.
 #[derive(Default)]
 pub(super) struct OddTargets {
-    place: Place,
+    part: RequestPart,
     /// The beginning of the header line that we are in.
     line: Vec<u8>,
     /// What the head so far says of the body.
@@ -22,7 +22,7 @@ pub(super) struct OddTargets {
 }
 
 #[derive(Default, PartialEq, Eq)]
-enum Place {
+enum RequestPart {
     #[default]
     Method,
     Target,
@@ -44,7 +44,7 @@ enum Body {
 impl OddTargets {
     /// Whether what comes need not be looked at.
     pub(super) fn is_over(&self) -> bool {
-        self.place == Place::Unknown && self.ready.is_empty()
+        self.part == RequestPart::Unknown && self.ready.is_empty()
     }
 
     /// Whether something waits to be read.
@@ -67,10 +67,10 @@ impl OddTargets {
     /// Takes what came in. Never more than threefold of it waits.
     pub(super) fn take(&mut self, mut bytes: &[u8]) {
         while let Some(&byte) = bytes.first() {
-            let whole = match self.place {
-                Place::Unknown => bytes.len(),
-                Place::Body(left) => usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len()),
-                Place::Method | Place::Target | Place::Headers => {
+            let whole = match self.part {
+                RequestPart::Unknown => bytes.len(),
+                RequestPart::Body(left) => usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len()),
+                RequestPart::Method | RequestPart::Target | RequestPart::Headers => {
                     self.take_one(byte);
                     bytes = &bytes[1..];
                     continue;
@@ -79,10 +79,10 @@ impl OddTargets {
             let (these, rest) = bytes.split_at(whole);
             self.ready.extend_from_slice(these);
             bytes = rest;
-            if let Place::Body(left) = &mut self.place {
+            if let RequestPart::Body(left) = &mut self.part {
                 *left -= whole as u64;
                 if *left == 0 {
-                    self.place = Place::Method;
+                    self.part = RequestPart::Method;
                 }
             }
         }
@@ -90,39 +90,41 @@ impl OddTargets {
 
     /// A byte of a head.
     fn take_one(&mut self, byte: u8) {
-        if self.place == Place::Target && is_odd(byte) {
+        if self.part == RequestPart::Target && is_odd(byte) {
             let digit =
                 |half: u8| char::from_digit(half.into(), 16).map_or(b'0', |c| c.to_ascii_uppercase() as u8);
             return self.ready.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
         }
         self.ready.extend_from_slice(&[byte]);
-        match (&self.place, byte) {
-            (Place::Method, b' ') => {
+        match (&self.part, byte) {
+            (RequestPart::Method, b' ') => {
                 // What follows a CONNECT is not ours.
                 self.body = if self.line == b"CONNECT" { Body::Unknown } else { Body::None };
-                self.place = Place::Target;
+                self.part = RequestPart::Target;
             }
             // Empty lines before a request are no request (RFC 9112 §2.2).
-            (Place::Method, b'\r' | b'\n') => self.line.clear(),
-            (Place::Target, b'\n') => self.begin_header(),
-            (Place::Headers, b'\n') => self.end_header(),
-            (Place::Method | Place::Headers, _) if self.line.len() < LINE_KEPT => self.line.push(byte),
+            (RequestPart::Method, b'\r' | b'\n') => self.line.clear(),
+            (RequestPart::Target, b'\n') => self.begin_header(),
+            (RequestPart::Headers, b'\n') => self.end_header(),
+            (RequestPart::Method | RequestPart::Headers, _) if self.line.len() < LINE_KEPT => {
+                self.line.push(byte)
+            }
             _ => {}
         }
     }
 
     fn begin_header(&mut self) {
         self.line.clear();
-        self.place = Place::Headers;
+        self.part = RequestPart::Headers;
     }
 
     fn end_header(&mut self) {
         if self.line.trim_ascii().is_empty() {
             self.line.clear();
-            self.place = match self.body {
-                Body::None | Body::Bytes(0) => Place::Method,
-                Body::Bytes(length) => Place::Body(length),
-                Body::Unknown => Place::Unknown,
+            self.part = match self.body {
+                Body::None | Body::Bytes(0) => RequestPart::Method,
+                Body::Bytes(length) => RequestPart::Body(length),
+                Body::Unknown => RequestPart::Unknown,
             };
             return;
         }

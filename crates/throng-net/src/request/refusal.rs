@@ -130,7 +130,7 @@ impl fmt::Display for Refusal {
             Self::TimedOut => "Nobody answered in time.",
             Self::NoCircuit => "There is no circuit yet; try again in a moment.",
             Self::CircuitLost => "The circuit broke; try again.",
-            Self::NotAnExit => "The last mix of the circuit is not an exit.",
+            Self::NotAnExit => "The last mix of the circuit is not an exit, or not for this port.",
             Self::Busy => "Too many connections at once; try again in a moment.",
             Self::Malformed => "The request could not be understood.",
             Self::Unsupported => "The request is of a kind that is not offered.",

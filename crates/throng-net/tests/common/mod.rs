@@ -20,6 +20,7 @@ use throng_net::clock::Clock;
 use throng_net::driver::Driver;
 use throng_net::entropy;
 use throng_net::exit::{self, Exit, ExitLimits, ExitPolicy, Resolver, accept};
+use throng_net::notices::Notices;
 use throng_net::pipe::memory::{Memory, MemoryTerms};
 use throng_net::pipe::{self, Pipe};
 use throng_net::request::{Host, Name, Target};
@@ -144,7 +145,7 @@ fn start_client(records: &[Arc<Record>], hops: usize, clock: Clock) -> (Arc<Clie
     let endpoint = pipe::endpoint(Arc::clone(&pipe), Geometry::DEFAULT, None).unwrap();
     let (events, heard) = overheard();
     let driver = Driver::start(config, &entropy::seed(), clock, bind(), pipe, events);
-    (Arc::new(Client::start(driver.orders(), heard, endpoint, design)), driver)
+    (Arc::new(Client::start(driver.orders(), heard, endpoint, design, Notices::new(clock))), driver)
 }
 
 /// A channel that says of each circuit of the client why it ended.

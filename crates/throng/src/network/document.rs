@@ -14,11 +14,13 @@ use throng_core::documents::{Document, Roots};
 use throng_core::output::Doubt;
 use throng_net::clock::Clock;
 use throng_net::driver::{Driver, News, Order};
+use throng_net::notices::{About, Notices};
 use throng_net::suite::Fast;
 
 use super::files;
 use crate::disk;
 
+const DAY_SECONDS: u64 = 86_400;
 /// How often the file is checked for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -29,11 +31,12 @@ pub(crate) struct DocumentFile {
     document: Arc<Document>,
     clock: Clock,
     modified: Option<SystemTime>,
+    notices: Notices,
 }
 
 impl DocumentFile {
-    /// Reads and verifies it.
-    pub(crate) fn open(path: PathBuf, roots: Roots, clock: Clock) -> Result<Self> {
+    /// Reads and verifies it. What its owner should know of it goes to `notices`.
+    pub(crate) fn open(path: PathBuf, roots: Roots, clock: Clock, notices: Notices) -> Result<Self> {
         let modified = modified(&path);
         let document = Arc::new(read(&path, &roots, clock.now())?);
         let evidence = contradiction(&path);
@@ -44,7 +47,9 @@ impl DocumentFile {
                 document.replaces(&other).with_context(|| refused(&path))?;
             }
         }
-        Ok(Self { path, roots, document, clock, modified })
+        let opened = Self { path, roots, document, clock, modified, notices };
+        opened.watch_expiry();
+        Ok(opened)
     }
 
     /// The document in force.
@@ -71,12 +76,22 @@ impl DocumentFile {
             };
             // The operator's file first: it must not be overwritten unread.
             let put = self.look();
+            self.watch_expiry();
             if let Some(news) = news {
                 self.write(&news);
             }
             if let Some(document) = put {
                 driver.orders().send(Order::Document(document)).await.context("the node has stopped")?;
             }
+        }
+    }
+
+    /// Says in time that the document expires, each day that it is still so, and that it has expired.
+    fn watch_expiry(&self) {
+        let statement = self.document.statement();
+        if let Some(notice) = expiry(statement.from, statement.until, self.clock.now()) {
+            self.notices
+                .hold(About::Expiry, format!("the network document (serial {}) {notice}", statement.serial));
         }
     }
 
@@ -119,23 +134,30 @@ impl DocumentFile {
                     );
                 }
                 self.document = Arc::clone(document);
+                self.notices.end(About::Document);
+                self.notices.end(About::Expiry);
+                self.notices.end(About::History);
             }
             News::Conflict(other) => {
-                eprintln!("throng: {}", Conflict { serial: other.statement().serial });
+                self.notices.hold(About::Document, Conflict { serial: other.statement().serial }.to_string());
                 write(&contradiction(&self.path), other.as_bytes());
             }
             News::OtherHistory(before) => {
                 let (serial, path) = (before.statement().serial, other_history(&self.path));
-                eprintln!(
-                    "throng: the document that we had, serial {serial}, is not the one of that serial that the next one \
+                let text = format!(
+                    "the document that we had, serial {serial}, is not the one of that serial that the next one \
                      names: operators' keys have signed two histories. Ours is kept as {}: ask the operators",
                     path.display()
                 );
+                self.notices.hold(About::History, text);
                 return write(&path, before.as_bytes());
             }
-            News::Doubted(doubt) => return eprintln!("throng: {}", in_words(doubt, self.document.digest())),
+            News::Doubted(doubt) => {
+                return self.notices.hold(About::History, in_words(doubt, self.document.digest()));
+            }
             News::Refused(why) => {
-                return eprintln!("throng: a neighbour's network document is refused: {why}");
+                let text = format!("a neighbour's network document is refused: {why}");
+                return self.notices.hold(About::History, text);
             }
         }
         self.put_in_force();
@@ -146,6 +168,29 @@ impl DocumentFile {
         write(&self.path, self.document.as_bytes());
         self.modified = modified(&self.path);
     }
+}
+
+/// What is to be said of a document that is valid in this span, from the last third of it on.
+fn expiry(from: Time, until: Time, now: Time) -> Option<String> {
+    if now >= until {
+        return Some(
+            "has expired: nothing works until its operators have signed a newer one (`throng network sign`) and somebody here \
+             or a neighbour has it"
+                .into(),
+        );
+    }
+    let left = until - now;
+    if left > (until - from) / 3 {
+        return None;
+    }
+    let (days, hours) = (left.as_secs() / DAY_SECONDS, left.as_secs() / 3600);
+    let span = match (days, hours) {
+        (0, 0) => "within the hour".into(),
+        (0, _) => "within a day".into(),
+        (1, _) => "in 1 day".into(),
+        (days, _) => format!("in {days} days"),
+    };
+    Some(format!("expires {span}: its operators must sign a newer one (`throng network sign`)"))
 }
 
 /// What an exit says of documents. It may lie; so may whoever gave us ours.
@@ -193,4 +238,23 @@ fn other_history(document: &Path) -> PathBuf {
 /// Where the second of two documents with one serial is kept: as evidence, and so that a restart does not forget it.
 fn contradiction(document: &Path) -> PathBuf {
     document.with_extension("conflict")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_said_to_expire_from_the_last_third_on_each_day_anew() {
+        let day = |days: u64| Time::from_secs(1_000_000 + days * DAY_SECONDS);
+        let said = |now| expiry(day(0), day(30), now);
+        assert_eq!(said(day(19)), None);
+        let daily: Vec<_> = (20..30).filter_map(|days| said(day(days))).collect();
+        assert_eq!(daily.len(), 10);
+        assert!(daily[0].starts_with("expires in 10 days: its operators must"), "{}", daily[0]);
+        assert!(daily[9].starts_with("expires in 1 day:"), "{}", daily[9]);
+        assert!(daily.windows(2).all(|two| two[0] != two[1]), "what changes is said again");
+        assert!(said(day(29) + Duration::from_secs(3600)).unwrap().contains("within a day"));
+        assert!(said(day(30)).unwrap().starts_with("has expired: nothing works until"));
+    }
 }

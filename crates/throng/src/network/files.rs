@@ -11,6 +11,7 @@ use throng_core::documents::Roots;
 use throng_net::exit::{DENIED_NETWORKS_MAX, Network};
 
 use crate::disk::{self, FILE_VERSION};
+use crate::metered::SpendingOptions;
 
 /// `roots.toml`: the operators whose signatures count.
 #[derive(Serialize, Deserialize)]
@@ -82,12 +83,25 @@ pub(crate) struct ClientFile {
     /// Where on this machine the status feed listens; without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<SocketAddr>,
+    /// Whether the HTTP proxy asks programs that give no user name for one, as some give theirs only then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) ask_for_user: bool,
     /// Megabytes a day that slots of cover may send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cover_mb_per_day: Option<u32>,
     /// Cover only while the system says that the connection is not metered.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) cover_unmetered_only: bool,
+}
+
+impl ClientFile {
+    /// What cover may cost.
+    pub(crate) fn spending(&self) -> SpendingOptions {
+        SpendingOptions {
+            cover_mb_per_day: self.cover_mb_per_day,
+            cover_unmetered_only: self.cover_unmetered_only,
+        }
+    }
 }
 
 /// The secret of a node's, an operator's or a family's identity.

@@ -201,6 +201,7 @@ fn init_client(dir: &Path) -> Result<()> {
         proxy: SocketAddr::from((Ipv4Addr::LOCALHOST, 9450)),
         state: "client.state".into(),
         status: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, feed::DEFAULT_PORT))),
+        ask_for_user: false,
         cover_mb_per_day: None,
         cover_unmetered_only: false,
     };

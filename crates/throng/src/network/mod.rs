@@ -59,6 +59,11 @@ fn node_keys(path: &Path, file: &MixFile) -> Result<NodeKeys> {
 /// The signed record of the mix that a file describes. Makes its keys if there are none yet.
 pub(crate) fn record(path: &Path, file: &MixFile, now: Time) -> Result<Record> {
     let keys = node_keys(path, file)?;
+    Ok(Record::sign::<Fast>(describe(path, file, &keys, now)?, keys.identity_secret()))
+}
+
+/// What a file says of its mix, whose keys these are.
+pub(crate) fn describe(path: &Path, file: &MixFile, keys: &NodeKeys, now: Time) -> Result<Description> {
     let addresses = if file.addresses.is_empty() { vec![file.listen] } else { file.addresses.clone() };
     if addresses.len() > RECORD_ADDRESSES_MAX {
         bail!("`addresses` in {} must have at most {RECORD_ADDRESSES_MAX} entries", path.display());
@@ -69,7 +74,7 @@ pub(crate) fn record(path: &Path, file: &MixFile, now: Time) -> Result<Record> {
     if file.capacity_kbps == 0 {
         bail!("`capacity_kbps` in {} must be more than 0", path.display());
     }
-    let description = Description {
+    Ok(Description {
         identity: keys.id::<Fast>(),
         family: family::read(&file.family, keys.id::<Fast>())
             .with_context(|| format!("`family` in {}", path.display()))?,
@@ -78,8 +83,7 @@ pub(crate) fn record(path: &Path, file: &MixFile, now: Time) -> Result<Record> {
         exit_ports: file.exit_ports.parse().with_context(|| format!("`exit_ports` in {}", path.display()))?,
         from: earlier(now),
         until: now + RECORD_LIFE,
-    };
-    Ok(Record::sign::<Fast>(description, keys.identity_secret()))
+    })
 }
 
 fn days(days: u16) -> Duration {

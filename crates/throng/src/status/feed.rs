@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use throng_core::{Design, NodeId, Time};
 use throng_net::clock::Clock;
 use throng_net::driver::Asking;
+use throng_net::notices::Notices;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -82,6 +83,7 @@ pub(crate) struct OneNode {
     pub(crate) node: Asking,
     /// Its name, if it is a mix; a client has none.
     pub(crate) mix: Option<String>,
+    pub(crate) notices: Notices,
 }
 
 impl Gather for OneNode {
@@ -89,10 +91,11 @@ impl Gather for OneNode {
         let meter = self.node.ask().await?;
         let up = self.clock.now() - self.started;
         let name = |id: NodeId| id.fingerprint().to_string();
-        Some(match &self.mix {
+        let report = match &self.mix {
             None => Report::new(&self.design, up, Some(&meter), &[], name),
             Some(mix) => Report::new(&self.design, up, None, &[(mix.clone(), meter)], name),
-        })
+        };
+        Some(report.with(self.notices.holding()))
     }
 }
 

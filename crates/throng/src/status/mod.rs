@@ -69,6 +69,9 @@ async fn ask(at: SocketAddr) -> Result<Bytes> {
 fn readable(report: &Report) -> String {
     use std::fmt::Write;
     let mut text = String::new();
+    for notice in &report.notices {
+        let _ = writeln!(text, "ATTENTION: {notice}.");
+    }
     let _ =
         writeln!(text, "up {} s, mixing {}, company {}", report.up_seconds, report.mixing, report.company);
     let _ = writeln!(text, "{}", cover_line(&report.cover));
@@ -84,12 +87,15 @@ fn readable(report: &Report) -> String {
         }
         let _ = writeln!(text, "\nShare of your circuits whose two ends an adversary sees who has\n");
         for adversary in &client.adversaries {
+            let percent = adversary.share * 100.0;
+            let with_mixes = match adversary.mixes {
+                0 => "    less than one".into(),
+                1 => "  one, it takes two".into(),
+                _ => format!("{:>10.4} %", adversary.with_mixes * 100.0),
+            };
             let _ = writeln!(
                 text,
-                "  {:>4.0} % of the mixes {:>8.4} %      {:>4.0} % of the links {:>8.4} %",
-                adversary.share * 100.0,
-                adversary.with_mixes * 100.0,
-                adversary.share * 100.0,
+                "  {percent:>4.0} % of the links {:>8.4} %      {percent:>4.0} % of the mixes {with_mixes}",
                 adversary.with_links * 100.0
             );
         }
@@ -99,8 +105,16 @@ fn readable(report: &Report) -> String {
         for mix in &report.mixes {
             let _ = writeln!(
                 text,
-                "  {:<18} {:>5} users {:>6} circuits {:>8} cells held; a cell among {:>6.1} circuits, {:>5.2} bits; {} lonely",
-                mix.name, mix.users, mix.circuits, mix.cells, mix.set, mix.bits, mix.lonely_cells
+                "  {:<18} {:>4} {} {:>6} {} {:>8} cells held; a cell among {:>6.1} circuits, {:>5.2} bits; {} lonely",
+                mix.name,
+                mix.users,
+                if mix.users == 1 { "user, " } else { "users," },
+                mix.circuits,
+                if mix.circuits == 1 { "circuit, " } else { "circuits," },
+                mix.cells,
+                mix.set,
+                mix.bits,
+                mix.lonely_cells
             );
         }
     }
@@ -139,8 +153,9 @@ fn cover_line(cover: &CoverReport) -> String {
     if cover.scheme == "none" {
         return "cover is off, and costs nothing".into();
     }
+    let rests = if cover.rests { " (it rests now)" } else { "" };
     format!(
-        "cover {}: {} datagrams and {} payloads real, {} filler and {} dummies; {:.1} MB of cover so far, {:.1} MB a day; {} slots decided too late",
+        "cover {}{rests}: {} datagrams and {} payloads real, {} filler and {} dummies; {:.1} MB of cover so far, {:.1} MB a day; {} slots decided too late",
         cover.scheme,
         cover.real,
         cover.payloads,

@@ -20,6 +20,9 @@ const FEW_BITS: f64 = 1.0;
 /// Everything that `throng status` shows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
+    /// What its owner should know and can do something about, the gravest first.
+    #[serde(default)]
+    pub(crate) notices: Vec<String>,
     /// Seconds since the start.
     pub(crate) up_seconds: u64,
     pub(crate) mixing: String,
@@ -77,6 +80,9 @@ pub(crate) struct CoverReport {
     pub(crate) dummies: u64,
     /// Slots that stayed empty because the node was late.
     pub(crate) missed: u64,
+    /// The budget is spent, or the connection metered: nothing covers what is sent now.
+    #[serde(default)]
+    pub(crate) rests: bool,
     /// Bytes of filler and dummies that were sent.
     pub(crate) bytes: u64,
     /// The same per day, at this rate.
@@ -102,6 +108,9 @@ pub(crate) struct CircuitReport {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AdversaryReport {
     pub(crate) share: f64,
+    /// How many whole mixes that are: both ends of a circuit take two.
+    #[serde(default)]
+    pub(crate) mixes: usize,
     pub(crate) with_mixes: f64,
     pub(crate) with_links: f64,
 }
@@ -131,6 +140,7 @@ impl Report {
         name: impl Fn(NodeId) -> String,
     ) -> Self {
         let mut report = Self {
+            notices: Vec::new(),
             up_seconds: up.as_secs(),
             mixing: design.mixing.to_string(),
             company: design.company.to_string(),
@@ -142,6 +152,11 @@ impl Report {
         };
         report.why_low = why_low(&report, design);
         report
+    }
+
+    /// The same with what its owner should know.
+    pub(crate) fn with(self, notices: Vec<String>) -> Self {
+        Self { notices, ..self }
     }
 }
 
@@ -178,6 +193,7 @@ fn cover_report(cover: &Cover, meter: Option<&Meter>, up: Duration) -> CoverRepo
         payloads: spent.payloads,
         dummies: spent.dummies,
         missed: spent.missed,
+        rests: meter.is_some_and(|meter| meter.spent.is_some() && !meter.may_cover),
         bytes,
         bytes_a_day: (bytes as f64 * 86_400.0 / up.as_secs_f64().max(1.0)) as u64,
     }
@@ -191,6 +207,7 @@ fn client_report(meter: &Meter, hops: usize, name: impl Fn(NodeId) -> String) ->
     });
     let adversaries = ADVERSARIES.map(|share| AdversaryReport {
         share,
+        mixes: (share * meter.mixes as f64) as usize,
         with_mixes: both_ends_of(share, meter.mixes, hops),
         with_links: share * share,
     });
@@ -225,6 +242,9 @@ fn mix_report(name: &str, meter: &Meter, cover: &Cover, up: Duration) -> MixRepo
 
 /// The weakest point, in one sentence.
 fn why_low(report: &Report, design: &Design) -> String {
+    if report.cover.rests {
+        return "cover rests: its budget is spent, or the connection metered, and nothing hides when you send".into();
+    }
     let used = report.client.iter().flat_map(|client| &client.circuits).find(|circuit| circuit.is_used);
     let circuit = used.or_else(|| report.client.as_ref()?.circuits.first());
     let Some(circuit) = circuit else {
@@ -295,6 +315,8 @@ mod tests {
             company: Company { users, circuits: 3, cells: 100, set: 2.5, bits },
             lonely_cells: 0,
             spent: Some(spent),
+            may_cover: true,
+            is_budget_spent: false,
             circuits: vec![circuit; circuits],
             mixes: 100,
             datagram: 1280,
@@ -361,7 +383,7 @@ mod tests {
         assert_eq!(report.cover.bytes, 100 * 1308);
         assert_eq!(report.cover.bytes_a_day, 100 * 100 * 1308);
         let ten = &report.client.unwrap().adversaries[2];
-        assert_eq!((ten.share, ten.with_links), (0.10, 0.10 * 0.10));
+        assert_eq!((ten.share, ten.mixes, ten.with_links), (0.10, 10, 0.10 * 0.10));
         assert!((ten.with_mixes - 0.1 * 9.0 / 99.0).abs() < 1e-12);
         // The paper's 300 hostile mixes of 400: 56.20 % without replacement.
         assert!((both_ends_of(0.75, 400, 3) - 0.5620).abs() < 1e-4);

@@ -8,6 +8,8 @@ pub mod noise;
 #[path = "../../../throng-net/tests/common/weather.rs"]
 pub mod weather;
 
+pub mod static_network;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -1,0 +1,126 @@
+//! What the owner of a node should know and can do something about: said once on stderr, and shown for as long as it lasts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use throng_core::Time;
+
+use crate::clock::Clock;
+
+/// What comes and goes is said again after this long at the earliest.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(600);
+
+/// What a notice is about: there is one of each at most. What keeps more from working is shown first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// Network documents that contradict each other.
+    Document,
+    /// The network document expires, or has expired.
+    Expiry,
+    /// Why there are no circuits.
+    Circuits,
+    /// That other machines may use the proxy.
+    OpenProxy,
+    /// Why an exit can look up no names.
+    Names,
+    /// What a mix's file and the network document say differently.
+    Record,
+    /// What others said of network documents.
+    History,
+    /// Why there is no cover.
+    Cover,
+    /// That today's cover is spent.
+    Budget,
+    /// That the design needs more users than there are.
+    Company,
+}
+
+/// The notices of a node. Copies are the same ones.
+#[derive(Clone)]
+pub struct Notices {
+    clock: Clock,
+    all: Arc<Mutex<BTreeMap<About, Notice>>>,
+}
+
+struct Notice {
+    text: String,
+    holds: bool,
+    said: Time,
+}
+
+impl Notices {
+    /// None so far.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, all: Arc::default() }
+    }
+
+    /// This holds from now on, whatever was said of the same before. A sentence without a full stop; it names no address.
+    pub fn hold(&self, about: About, text: impl Into<String>) {
+        let (text, now) = (text.into(), self.clock.now());
+        if self.note(about, &text, now) {
+            eprintln!("throng: {text}");
+        }
+    }
+
+    /// Whether it is to be said.
+    fn note(&self, about: About, text: &str, now: Time) -> bool {
+        let mut all = self.all();
+        match all.get_mut(&about) {
+            Some(notice) if notice.text == text => {
+                let is_news = !notice.holds && now - notice.said >= SAID_AGAIN_AFTER;
+                notice.holds = true;
+                if is_news {
+                    notice.said = now;
+                }
+                is_news
+            }
+            _ => {
+                all.insert(about, Notice { text: text.to_owned(), holds: true, said: now });
+                true
+            }
+        }
+    }
+
+    /// Nothing of this kind holds any more.
+    pub fn end(&self, about: About) {
+        if let Some(notice) = self.all().get_mut(&about) {
+            notice.holds = false;
+        }
+    }
+
+    /// Those that hold, the gravest first.
+    pub fn holding(&self) -> Vec<String> {
+        self.all().values().filter(|notice| notice.holds).map(|notice| notice.text.clone()).collect()
+    }
+
+    /// What holds about one thing.
+    pub fn of(&self, about: About) -> Option<String> {
+        self.all().get(&about).filter(|notice| notice.holds).map(|notice| notice.text.clone())
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<About, Notice>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_is_said_once_and_again_only_if_it_says_something_else_or_was_long_gone() {
+        let notices = Notices::new(Clock::start());
+        let at = |seconds: u64| Time::from_secs(1000 + seconds);
+        assert!(notices.note(About::Cover, "spent", at(0)));
+        assert!(!notices.note(About::Cover, "spent", at(1000)), "it still holds");
+        notices.end(About::Cover);
+        assert!(notices.holding().is_empty());
+        assert!(notices.note(About::Cover, "spent", at(1001)));
+        notices.end(About::Cover);
+        assert!(!notices.note(About::Cover, "spent", at(1002)), "it comes and goes");
+        assert!(notices.note(About::Cover, "metered", at(1003)));
+        assert!(notices.note(About::Document, "expired", at(1003)));
+        assert_eq!(notices.holding(), ["expired", "metered"]);
+    }
+}

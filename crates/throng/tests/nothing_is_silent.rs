@@ -1,0 +1,142 @@
+//! What keeps a network from working is said: once on stderr, in the first lines of `throng status`, and to applications.
+
+#![allow(clippy::unwrap_used)] // panics are how a test says no
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use common::static_network::{call, network, proxy_of, runs, sign_anew, start, status_of_client};
+use common::{Running, Server, Up, noise, throng};
+use throng_core::Time;
+use throng_net::clock::Clock;
+
+/// What the HTTP proxy answers.
+fn page(proxy: SocketAddr, server: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(proxy).unwrap();
+    common::bound(&stream);
+    write!(stream, "GET http://{server}/ HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn says(node: &Running, what: &str) {
+    node.err.wait(what, |bytes, _| String::from_utf8_lossy(bytes).contains(what).then_some(()));
+}
+
+fn times(node: &Running, what: &str) -> usize {
+    node.err.text().matches(what).count()
+}
+
+#[test]
+fn a_document_that_expires_is_told_of_in_time_and_afterwards_also_to_applications() {
+    let dir = network(3);
+    let path = dir.path().join("network.throng");
+    let now = Clock::start().now();
+    let from = Time::from_nanos(now.as_nanos() - 100_000_000_000);
+    let soon = sign_anew(&dir, &fs::read(&path).unwrap(), from, now + Duration::from_secs(12));
+    fs::write(&path, soon).unwrap();
+    let server = Server::of_noise();
+    let mixes: Vec<_> = (1..=3).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
+    let client = start(&dir, &["client", "@client.toml"]);
+    let proxy = proxy_of(&client);
+    for node in mixes.iter().chain([&client]) {
+        says(
+            node,
+            "the network document (serial 1) expires within the hour: its operators must sign a newer one",
+        );
+    }
+    assert!(status_of_client(&dir).starts_with("ATTENTION: the network document (serial 1) expires within"));
+    for node in mixes.iter().chain([&client]) {
+        says(node, "the network document (serial 1) has expired");
+    }
+    let answer = page(proxy, server.address);
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("the network document has expired"),
+        "{answer}"
+    );
+    assert!(status_of_client(&dir).starts_with("ATTENTION: the network document (serial 1) has expired"));
+    assert_eq!((times(&client, "expires within"), times(&client, "has expired")), (1, 1));
+}
+
+#[test]
+fn a_mix_whose_file_differs_from_the_document_says_so_and_opens_only_what_its_file_names() {
+    let dir = network(4);
+    let file = dir.path().join("mix-1.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("exit_ports = \"all\"", "exit_ports = \"none\"")).unwrap();
+    let server = Server::of_noise();
+    let mixes: Vec<_> = (1..=4).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
+    mixes.iter().for_each(runs);
+    says(&mixes[0], "differ in `exit_ports` (all there, none here)");
+    assert!(!mixes[1].err.text().contains("differ"));
+    let client = start(&dir, &["client", "@client.toml"]);
+    let proxy = proxy_of(&client);
+    // By the document half of all circuits would end at the first mix.
+    for seed in 0..10 {
+        let expected = noise::pour(seed, 1000, &mut std::io::sink()).unwrap();
+        assert_eq!(common::fetch(proxy, &format!("user {seed}"), server.address, seed, 1000), expected);
+    }
+}
+
+#[test]
+fn when_no_exit_answers_that_is_what_is_said() {
+    let dir = network(5);
+    let server = Server::of_noise();
+    let mut mixes: Vec<_> = (1..=5).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
+    mixes.iter().for_each(runs);
+    let client = start(&dir, &["client", "@client.toml"]);
+    let proxy = proxy_of(&client);
+    mixes[..2].iter_mut().for_each(Running::kill);
+    says(&client, "none of the network's 2 exits answers");
+    let answer = page(proxy, server.address);
+    let said = "There is no circuit: none of the network's 2 exits answers.";
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(said), "{answer}");
+    assert!(status_of_client(&dir).starts_with("ATTENTION: none of the network's 2 exits answers."));
+    // What holds is said no longer than it holds.
+    mixes[0] = start(&dir, &["node", "@mix-1.toml"]);
+    runs(&mixes[0]);
+    common::wait_until("an exit is back, and no notice is left", 3 * common::LIMIT, || {
+        !status_of_client(&dir).contains("ATTENTION")
+    });
+}
+
+#[test]
+fn a_spent_budget_for_cover_is_told_of() {
+    let arguments = [
+        "up",
+        "--mixes",
+        "3",
+        "--cover",
+        "user-link",
+        "--rate",
+        "10mbps",
+        "--cover-mb-per-day",
+        "1",
+        "--port",
+        "0",
+    ];
+    let up = Up::start_with(&mut throng(&[&arguments[..], &["--status-port", "0", "--json"]].concat()));
+    says(&up.program, "cover has ended for today: 1 MB are spent");
+    let status = common::run(&mut throng(&["status", "--at", up.report["status"].as_str().unwrap()])).1;
+    assert!(status.starts_with("ATTENTION: cover has ended for today: 1 MB are spent"), "{status}");
+    assert!(status.contains("(it rests now)") && status.contains("Why it is low: cover rests"), "{status}");
+}
+
+#[test]
+fn a_state_file_that_another_client_uses_is_refused() {
+    let dir = network(3);
+    let mixes: Vec<_> = (1..=3).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
+    mixes.iter().for_each(runs);
+    let mut client = start(&dir, &["client", "@client.toml"]);
+    proxy_of(&client);
+    let (ok, err) = call(&dir, &["client", "@client.toml"]);
+    assert!(!ok && err.contains("another client uses") && err.contains("client.state"), "{err}");
+    // However a client ends, the next one may.
+    client.kill();
+    proxy_of(&start(&dir, &["client", "@client.toml"]));
+}
