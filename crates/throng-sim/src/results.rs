@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::scenario::Scenario;
+
 /// The version of result files that this program writes and reads.
-pub(crate) const VERSION: u32 = 1;
+const VERSION: u32 = 1;
 
 /// A number with a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,6 +155,36 @@ fn student_95(degrees: usize) -> f64 {
 }
 
 impl Results {
+    /// What these runs of a scenario came to.
+    pub fn of(scenario: &Scenario, mut runs: Vec<RunResult>) -> Self {
+        runs.sort_by_key(|run| run.number);
+        Self {
+            version: VERSION,
+            scenario: scenario.name.clone(),
+            digest: scenario.digest.clone(),
+            variants: scenario.variants.iter().map(|variant| variant.label()).collect(),
+            runs_in_all: scenario.variants.len() * scenario.seeds.len(),
+            runs,
+        }
+    }
+
+    /// The runs that are here, for this scenario to go on from.
+    ///
+    /// # Errors
+    /// [`Unfit`] if they are of another one.
+    pub fn runs_of(self, scenario: &Scenario) -> Result<Vec<RunResult>, Unfit> {
+        let wanted = Self::of(scenario, Vec::new());
+        if (&self.digest, self.runs_in_all) == (&wanted.digest, wanted.runs_in_all) {
+            Ok(self.runs)
+        } else {
+            Err(Unfit::OtherScenario(wanted.name(), self.name()))
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{} ({})", self.scenario, self.digest)
+    }
+
     /// A metric of a variant over its seeds. Runs that were stopped do not count.
     pub fn mean(&self, variant: usize, metric: &str) -> Option<Mean> {
         let of_variant = self.runs.iter().filter(|run| run.variant == variant && run.complete);
@@ -199,7 +231,11 @@ impl Results {
         }
         let stopped = self.runs.iter().filter(|run| !run.complete).count();
         if stopped > 0 {
-            let _ = writeln!(out, "\nstopped before the end: {stopped} runs, not counted above");
+            let _ = writeln!(
+                out,
+                "\nstopped before the end: {stopped} run{}, not counted above",
+                if stopped == 1 { "" } else { "s" }
+            );
         }
         out
     }
@@ -229,10 +265,9 @@ impl Results {
     pub fn merge(shards: Vec<Self>) -> Result<Self, Unfit> {
         let mut shards = shards.into_iter();
         let mut all = shards.next().ok_or(Unfit::Nothing)?;
-        let name = |results: &Self| format!("{} ({})", results.scenario, results.digest);
         for shard in shards {
             if shard.digest != all.digest || shard.runs_in_all != all.runs_in_all {
-                return Err(Unfit::OtherScenario(name(&all), name(&shard)));
+                return Err(Unfit::OtherScenario(all.name(), shard.name()));
             }
             all.runs.extend(shard.runs);
         }

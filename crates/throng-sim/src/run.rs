@@ -9,7 +9,7 @@ use crate::books::Digest;
 use crate::memory;
 use crate::nodes::{self, How, Outcome};
 use crate::population;
-use crate::results::{Results, RunResult, VERSION};
+use crate::results::{Results, RunResult};
 use crate::scenario::{Level, Plan, Scenario, SuiteName};
 use crate::stop::{OnProgress, Progress, Watch};
 use crate::toy::Toy;
@@ -46,7 +46,8 @@ impl Shard {
         (number < of).then_some(Self { number, of })
     }
 
-    fn has(self, run: usize) -> bool {
+    /// Whether a run is of it.
+    pub fn has(self, run: usize) -> bool {
         run % self.of == self.number
     }
 }
@@ -86,11 +87,24 @@ pub fn check_memory(scenario: &Scenario, jobs: usize, available_bytes: u64) -> R
 
 /// Runs a scenario: all variants with all seeds, or a shard of them.
 pub fn run(scenario: &Scenario, options: &Options<'_>) -> Results {
+    go_on(scenario, options, Vec::new(), &|_| {})
+}
+
+/// The same, where these are done already. `keep` is given what there is each time that a run has ended.
+pub fn go_on(
+    scenario: &Scenario,
+    options: &Options<'_>,
+    done_before: Vec<RunResult>,
+    keep: &(dyn Fn(&[RunResult]) + Sync),
+) -> Results {
     let seeds = scenario.seeds.len();
     let in_all = scenario.variants.len() * seeds;
-    let mine: Vec<usize> = (0..in_all).filter(|run| options.shard.has(*run)).collect();
+    let mut runs = done_before;
+    runs.retain(|run| run.complete && options.shard.has(run.number));
+    let is_new = |number: &usize| !runs.iter().any(|run| run.number == *number);
+    let mine: Vec<usize> = (0..in_all).filter(|number| options.shard.has(*number)).filter(is_new).collect();
     let (next, done, events) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
-    let runs = Mutex::new(Vec::new());
+    let runs = Mutex::new(runs);
     std::thread::scope(|scope| {
         for _ in 0..options.jobs.clamp(1, mine.len().max(1)) {
             scope.spawn(|| {
@@ -111,21 +125,14 @@ pub fn run(scenario: &Scenario, options: &Options<'_>) -> Results {
                     let one = one(plan, seed, How::default(), &watch);
                     done.fetch_add(1, Ordering::Relaxed);
                     let result = one.into_result(number, variant, seed);
-                    runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(result);
+                    let mut runs = runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    runs.push(result);
+                    keep(&runs);
                 }
             });
         }
     });
-    let mut runs = runs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    runs.sort_by_key(|run| run.number);
-    Results {
-        version: VERSION,
-        scenario: scenario.name.clone(),
-        digest: scenario.digest.clone(),
-        variants: scenario.variants.iter().map(|variant| variant.label()).collect(),
-        runs_in_all: in_all,
-        runs,
-    }
+    Results::of(scenario, runs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
 /// Runs one variant with one seed, and gives its trace, too: what its taps saw, and the truth. (None is made at

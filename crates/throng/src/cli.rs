@@ -39,7 +39,7 @@ enum Invocation {
     /// Simulate a network in virtual time, with the same node code as the real one
     ///
     /// A scenario describes the world. The same scenario and seed give the same bytes on any machine. Exit code 3 says that
-    /// an invariant was broken in it.
+    /// an invariant was broken in it, 4 that it was stopped before its end.
     Sim(Box<sim::SimOptions>),
 }
 

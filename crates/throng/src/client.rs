@@ -94,10 +94,7 @@ async fn client(path: &Path) -> Result<()> {
     let settings = ProxySettings { ask_for_user: file.ask_for_user, ..ProxySettings::default() };
     let serving = tokio::spawn(proxy::serve(listener, Arc::clone(&client), settings, stopped));
 
-    let ended = until_interrupted(&client, &mut driver, &mut document, &mut first_hops, proxy).await;
-    if ended.is_err() {
-        return ended;
-    }
+    until_interrupted(&client, &mut driver, &mut document, &mut first_hops, proxy).await?;
     stop.send_replace(true);
     let farewell = async {
         let _ = serving.await;

@@ -16,7 +16,7 @@ use throng_core::Time;
 use throng_net::clock::Clock;
 use throng_sim::swarm::{Fate, swarm};
 use throng_sim::{
-    Options, Progress, Results, Scenario, Shard, Trace, check_memory, list, run as run_world, trace,
+    Options, Progress, Results, RunResult, Scenario, Shard, Trace, check_memory, go_on, list, trace,
 };
 
 use crate::disk;
@@ -24,11 +24,19 @@ use crate::terminal::{interrupted, print};
 
 /// A problem inside a world is no error of this program; this exit code tells scripts about it.
 const PROBLEMS: u8 = 3;
+/// Stopped before its end: a script must not take it for done.
+const STOPPED: u8 = 4;
+/// How often what is done is written, while more is to do.
+const KEPT_EVERY: Duration = Duration::from_secs(5);
 /// How often the progress line is redrawn.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    override_usage = "throng sim [OPTIONS] SCENARIO   (a file; `throng sim --list` shows those in `scenarios`)\n       \
+                      throng sim --swarm | --replay SEED   (random worlds)\n       throng sim merge | export   (results, traces)"
+)]
 pub(crate) struct SimOptions {
     #[command(subcommand)]
     command: Option<SimCommand>,
@@ -39,12 +47,12 @@ pub(crate) struct SimOptions {
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "scenarios")]
     list: Option<PathBuf>,
     /// Simultaneous runs [default: the number of cores]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_jobs)]
     jobs: Option<NonZero<usize>>,
     /// Run only this part of the runs: `0/8` to `7/8`
     #[arg(long, value_parser = parse_shard)]
     shard: Option<Shard>,
-    /// Also write the results here as JSON, for `merge`
+    /// Also write the results here as JSON, for `merge`; runs that are there already are not run again
     #[arg(long)]
     out: Option<PathBuf>,
     /// Run one seed only, and write what the taps saw to FILE.seen and the truth to FILE.truth
@@ -60,7 +68,7 @@ pub(crate) struct SimOptions {
     #[arg(long, conflicts_with = "scenario")]
     swarm: bool,
     /// How many worlds `--swarm` tries
-    #[arg(long, requires = "swarm", default_value_t = 100)]
+    #[arg(long, requires = "swarm", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed of `--swarm`
     #[arg(long, requires = "swarm", default_value_t = 0)]
@@ -115,10 +123,15 @@ struct ExportOptions {
     truth: Option<PathBuf>,
 }
 
+fn parse_jobs(text: &str) -> Result<NonZero<usize>, String> {
+    text.parse().map_err(|_| "expected 1 or more".into())
+}
+
 fn parse_shard(text: &str) -> Result<Shard, String> {
     let parsed =
         text.split_once('/').and_then(|(number, of)| Shard::new(number.parse().ok()?, of.parse().ok()?));
-    parsed.ok_or_else(|| format!("invalid shard `{text}`: expected, for eight shards, `0/8` to `7/8`"))
+    let of = text.split_once('/').and_then(|(_, of)| of.parse().ok()).filter(|of| *of > 0).unwrap_or(8_usize);
+    parsed.ok_or_else(|| format!("invalid shard `{text}`: expected, of {of}, `0/{of}` to `{}/{of}`", of - 1))
 }
 
 /// Runs; the exit code says whether anything went wrong inside the worlds.
@@ -146,12 +159,48 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
     if let Some(available) = available_bytes() {
         check_memory(&scenario, jobs, available)?;
     }
+    let before = match &options.out {
+        Some(out) => done_before(out, &scenario)?,
+        None => Vec::new(),
+    };
     let watcher = ProgressDisplay::start();
     let told = |progress: &Progress| watcher.tell(progress);
     let shard = options.shard.unwrap_or(Shard::ALL);
-    let results = run_world(&scenario, &Options { jobs, shard, told: &told, stop: stop() });
+    let keep = |runs: &[RunResult]| {
+        if let Some(out) = options.out.as_deref().filter(|_| watcher.is_time_to_keep()) {
+            // The last time says what is wrong.
+            let _ = disk::write(out, Results::of(&scenario, runs.to_vec()).to_json().as_bytes());
+        }
+    };
+    let results = go_on(&scenario, &Options { jobs, shard, told: &told, stop: stop() }, before, &keep);
     watcher.end();
-    show(&results, options.out.as_deref(), options.json)
+    let code = show(&results, options.out.as_deref(), options.json)?;
+    let wanted = (0..results.runs_in_all).filter(|run| shard.has(*run)).count();
+    let done = results.runs.iter().filter(|run| run.complete).count();
+    if done == wanted || !results.is_clean() {
+        return Ok(code);
+    }
+    match &options.out {
+        Some(out) => eprintln!(
+            "throng: stopped after {done} of {wanted} runs, which are in {}: the same command goes on from there",
+            out.display()
+        ),
+        None => eprintln!("throng: stopped after {done} of {wanted} runs; with `--out` they would be kept"),
+    }
+    Ok(ExitCode::from(STOPPED))
+}
+
+/// The runs of this scenario that a file holds already.
+fn done_before(out: &Path, scenario: &Scenario) -> Result<Vec<RunResult>> {
+    let text = match fs::read_to_string(out) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", out.display())),
+    };
+    let runs = Results::from_json(&text).and_then(|results| results.runs_of(scenario));
+    runs.with_context(|| {
+        format!("{} is there already and would be lost: delete it, or give another --out", out.display())
+    })
 }
 
 fn show(results: &Results, out: Option<&Path>, json: bool) -> Result<ExitCode> {
@@ -202,10 +251,14 @@ fn write_trace(scenario: &Scenario, options: &SimOptions, to: &Path) -> Result<E
         seen.display(),
         truth.display()
     ))?;
+    if !result.problems.is_empty() {
+        return Ok(ExitCode::from(PROBLEMS));
+    }
     if !result.complete {
         eprintln!("throng: stopped early: the files hold what was seen until then");
+        return Ok(ExitCode::from(STOPPED));
     }
-    Ok(if result.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+    Ok(ExitCode::SUCCESS)
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -300,7 +353,11 @@ fn show_fates(fates: &[Fate], wanted: u64, json: bool) -> Result<ExitCode> {
         text + &format!("{} of {wanted} worlds ran, {} failed\n", fates.len(), failed.len())
     };
     print(&text)?;
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+    Ok(match (failed.is_empty(), fates.len() as u64 == wanted) {
+        (false, _) => ExitCode::from(PROBLEMS),
+        (true, false) => ExitCode::from(STOPPED),
+        (true, true) => ExitCode::SUCCESS,
+    })
 }
 
 // --- Around a run --------------------------------------------------------------------------------------
@@ -328,6 +385,7 @@ struct ProgressDisplay {
     clock: Clock,
     begun: Time,
     told: AtomicU64,
+    kept: AtomicU64,
 }
 
 impl ProgressDisplay {
@@ -341,16 +399,26 @@ impl ProgressDisplay {
         }
         listen_for_interrupts();
         let clock = Clock::start();
-        Self { bar, clock, begun: clock.now(), told: AtomicU64::new(0) }
+        Self { bar, clock, begun: clock.now(), told: AtomicU64::new(0), kept: AtomicU64::new(0) }
+    }
+
+    /// Whether what is done is to be written now.
+    fn is_time_to_keep(&self) -> bool {
+        self.is_next(&self.kept, KEPT_EVERY)
+    }
+
+    /// Whether another of such spans has begun since this last said so.
+    fn is_next(&self, last: &AtomicU64, span: Duration) -> bool {
+        let tick = ((self.clock.now() - self.begun).as_nanos() / span.as_nanos()) as u64;
+        last.fetch_max(tick, Ordering::Relaxed) < tick
     }
 
     /// Called from the threads that run; most calls return at once.
     fn tell(&self, progress: &Progress) {
-        let passed = self.clock.now() - self.begun;
-        let tick = (passed.as_nanos() / TOLD_EVERY.as_nanos()) as u64;
-        if self.told.fetch_max(tick, Ordering::Relaxed) >= tick {
+        if !self.is_next(&self.told, TOLD_EVERY) {
             return;
         }
+        let passed = self.clock.now() - self.begun;
         let of_this = progress.simulated.as_secs_f64() / progress.of.as_secs_f64().max(1e-9);
         let share = (progress.runs_done as f64 + of_this.min(1.0)) / progress.runs.max(1) as f64;
         self.bar.set_position((share * 1000.0) as u64);
@@ -366,9 +434,6 @@ impl ProgressDisplay {
 
     fn end(&self) {
         self.bar.finish_and_clear();
-        if stop().load(Ordering::Relaxed) {
-            eprintln!("throng: stopped early; results so far are kept");
-        }
     }
 }
 

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::throng;
+use common::{Running, throng};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -58,6 +58,31 @@ fn shards_merge_to_what_one_machine_finds_and_nothing_may_be_missing_or_doubled(
     assert!(code == Some(1) && err.contains("more than one file"), "{err}");
     let (code, _, err) = sim(&[&scenario("first-steps"), "--shard", "2/2"]);
     assert!(code == Some(2) && err.contains("2/2"), "{err}");
+}
+
+#[test]
+fn what_was_stopped_does_not_look_done_and_goes_on_where_it_was() {
+    let dir = TempDir::new().unwrap();
+    let (path, out, whole) = (place(&dir, "long.toml"), place(&dir, "out.json"), place(&dir, "whole.json"));
+    let text = fs::read_to_string(scenario("first-steps")).unwrap();
+    let text = text.replace("duration_s = 60", "duration_s = 300").replace("seeds = 5", "seeds = 40");
+    fs::write(&path, text).unwrap();
+    let mut running = Running::start(&mut throng(&["sim", &path, "--jobs", "1", "--out", &out]));
+    common::wait_until("some runs are kept", common::LIMIT, || Path::new(&out).exists());
+    let kept = json(&out)["runs"].as_array().unwrap().len();
+    running.interrupt();
+    assert_eq!(running.end(common::LIMIT).code(), Some(4), "it has not come to its end");
+    let err = running.err.text();
+    assert!(err.contains("of 40 runs") && err.contains("the same command goes on from there"), "{err}");
+    let done = json(&out)["runs"].as_array().unwrap().len();
+    assert!((kept..40).contains(&done), "{done} of at least {kept}");
+    let (code, _, err) = sim(&[&scenario("first-steps"), "--out", &out]);
+    assert!(code == Some(1) && err.contains("would be lost") && err.contains("out.json"), "{err}");
+    assert_eq!(sim(&[&path, "--out", &out]).0, Some(0));
+    assert_eq!(sim(&[&path, "--out", &whole]).0, Some(0));
+    assert_eq!(json(&out), json(&whole));
+    // Nobody reads a part of a file, whatever the moment.
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
 }
 
 #[test]
