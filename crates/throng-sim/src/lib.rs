@@ -55,8 +55,8 @@ mod world;
 pub use host::{HostId, LineRate};
 pub use results::{Mean, Metric, Results, RunResult, Unfit};
 pub use run::{
-    Options, Shard, TooLarge, cells_on_user_links, check_memory, go_on, nobody, run, trace,
-    with_hosts_reversed,
+    Options, Shard, TooLarge, cells_on_user_links, check_memory, check_memory_of_trace, go_on, nobody, run,
+    trace, with_hosts_reversed,
 };
 pub use scenario::{
     Churn, Fault, FaultKind, Level, Lines, Plan, SEEDS_MAX, Scenario, SuiteName, TapAt, USERS_MAX, Variant,

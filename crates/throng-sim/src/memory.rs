@@ -16,7 +16,7 @@ pub(crate) fn of_scenario(scenario: &Scenario, jobs: usize) -> u64 {
     largest * (jobs as u64).min((scenario.variants.len() * scenario.seeds.len()) as u64).max(1)
 }
 
-/// Bytes that one run will need at most.
+/// Bytes that one run will need at most, but for what taps keep.
 pub(crate) fn of_run(plan: &Plan) -> u64 {
     let (users, mixes) = (plan.users as u64, plan.mixes as u64);
     match plan.level {
@@ -29,13 +29,12 @@ pub(crate) fn of_run(plan: &Plan) -> u64 {
             BASE_BYTES
                 + users * (USER_BYTES + circuits * (OWN_BYTES + hops * RELAYED_BYTES))
                 + mixes * MIX_BYTES
-                + tapped_bytes(plan)
         }
     }
 }
 
 /// What a tap keeps of each datagram, if users did nothing but what their traffic says.
-fn tapped_bytes(plan: &Plan) -> u64 {
+pub(crate) fn of_taps(plan: &Plan) -> u64 {
     if plan.taps == TapAt::Nowhere {
         return 0;
     }

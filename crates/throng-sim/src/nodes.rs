@@ -21,7 +21,7 @@ use crate::chance::{Draws, For, exponential};
 use crate::checkers;
 use crate::host::{HostId, LineRate};
 use crate::results::Metric;
-use crate::scenario::{Churn, Fault, FaultKind, Lines, Plan, SuiteName};
+use crate::scenario::{Churn, Fault, FaultKind, Lines, Plan, SuiteName, TapAt};
 use crate::stop::{Ticks, Watch};
 use crate::trace::Trace;
 use crate::wire::Wire;
@@ -41,6 +41,8 @@ pub(crate) struct Outcome {
 /// How a run differs from the plain one of its plan.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct How {
+    /// What taps see is kept.
+    pub(crate) is_traced: bool,
     /// Hosts are made in reverse order: nothing may depend on it.
     pub(crate) reversed: bool,
     /// At the end everything is healed, every user asks once more, and must be answered.
@@ -94,6 +96,7 @@ impl<'p, S: Suite> Run<'p, S> {
     fn new(plan: &'p Plan, seed: &[u8; 32], how: How) -> Self {
         let mixes = if plan.dynamic { 0 } else { plan.mixes };
         let open = plan.suite == SuiteName::Toy;
+        let taps = if how.is_traced { plan.taps.clone() } else { TapAt::Nowhere };
         let mut run = Self {
             plan,
             how,
@@ -101,7 +104,7 @@ impl<'p, S: Suite> Run<'p, S> {
             world: World::watched(
                 *seed,
                 plan.wire,
-                Books::new(plan.mixes, plan.users, plan.taps.clone(), open, &plan.design),
+                Books::new(plan.mixes, plan.users, taps, open, &plan.design),
             ),
             apps: Apps::new(&plan.design),
             mixes: Vec::new(),
@@ -379,8 +382,8 @@ impl<'p, S: Suite> Run<'p, S> {
     fn metrics(&self) -> Vec<Metric> {
         let (tally, books) = (self.apps.tally, self.world.watcher());
         let seconds = self.plan.duration.as_secs_f64();
-        let mean_ms =
-            |total: u128, count: u64| if count == 0 { 0.0 } else { total as f64 / 1e6 / count as f64 };
+        // There is no mean of nothing: such a figure is left out.
+        let mean_ms = |total: u128, count: u64| total as f64 / 1e6 / count as f64;
         let sum =
             |of: fn(&crate::population::MixTraffic) -> u64| books.loads().iter().map(of).sum::<u64>() as f64;
         let bps = |bytes: f64| bytes * 8.0 / seconds;
@@ -420,6 +423,7 @@ impl<'p, S: Suite> Run<'p, S> {
                 Metric::new("overhead of headers and padding", "%", overhead),
             ]);
         }
+        metrics.retain(|metric| !metric.value.is_nan());
         metrics
     }
 }

@@ -212,10 +212,11 @@ impl Results {
         for (variant, label) in self.variants.iter().enumerate() {
             let runs: Vec<&RunResult> =
                 self.runs.iter().filter(|run| run.variant == variant && run.complete).collect();
-            let Some(first) = runs.first() else { continue };
+            // A run in which something never happened has no mean of it.
+            let Some(fullest) = runs.iter().max_by_key(|run| run.metrics.len()) else { continue };
             let label = if label.is_empty() { "all" } else { label };
             let _ = writeln!(out, "\n{label}: {} run{}", runs.len(), if runs.len() == 1 { "" } else { "s" });
-            for metric in &first.metrics {
+            for metric in &fullest.metrics {
                 let Some(mean) = self.mean(variant, &metric.name) else { continue };
                 let interval = mean.half_width.map_or(String::new(), |half| format!(" ± {}", digits(half)));
                 let line =

@@ -81,7 +81,18 @@ impl std::error::Error for TooLarge {}
 /// # Errors
 /// [`TooLarge`] if they do not.
 pub fn check_memory(scenario: &Scenario, jobs: usize, available_bytes: u64) -> Result<(), TooLarge> {
-    let needs = memory::of_scenario(scenario, jobs);
+    fits(memory::of_scenario(scenario, jobs), available_bytes)
+}
+
+/// The same for one run whose taps keep what they see.
+///
+/// # Errors
+/// [`TooLarge`] if it does not fit.
+pub fn check_memory_of_trace(plan: &Plan, available_bytes: u64) -> Result<(), TooLarge> {
+    fits(memory::of_run(plan) + memory::of_taps(plan), available_bytes)
+}
+
+fn fits(needs: u64, available_bytes: u64) -> Result<(), TooLarge> {
     if needs <= available_bytes { Ok(()) } else { Err(TooLarge { needs, available: available_bytes }) }
 }
 
@@ -138,7 +149,7 @@ pub fn go_on(
 /// Runs one variant with one seed, and gives its trace, too: what its taps saw, and the truth. (None is made at
 /// population level, where scenarios with taps are refused.)
 pub fn trace(plan: &Plan, seed: u64, told: &OnProgress<'_>, stop: &AtomicBool) -> (RunResult, Trace) {
-    let one = alone(plan, seed, How::default(), told, stop);
+    let one = alone(plan, seed, How { is_traced: true, ..How::default() }, told, stop);
     let trace = one.trace.clone();
     (one.into_result(0, 0, seed), trace)
 }

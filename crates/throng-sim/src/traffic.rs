@@ -86,7 +86,8 @@ impl Recorded {
     /// Which line is wrong, and why.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut visits: Vec<(Duration, RoundTrip)> = Vec::new();
-        for (number, line) in text.lines().enumerate() {
+        // Spreadsheets write a mark in front.
+        for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -111,7 +112,7 @@ impl Recorded {
         }
         let span = visits.last().map_or(Duration::ZERO, |(at, _)| *at);
         if span.is_zero() {
-            return Err("a recording needs two moments at least".into());
+            return Err("nothing happens after second 0: a recording begins anew at its last moment, which must be later".into());
         }
         Ok(Self { visits, span })
     }

@@ -10,6 +10,7 @@ use throng_core::cover::{Cover, Rate};
 use throng_core::design::choices;
 use throng_core::limits::HOPS_MAX;
 use throng_core::mixing::{MinCompany, Mixing};
+use throng_core::text::InvalidValue;
 use throng_machine::Maybenot;
 
 use crate::disk;
@@ -31,18 +32,25 @@ pub(crate) struct DesignOptions {
     company: Option<MinCompany>,
     /// Cover traffic: `none`, or at most one of each kind: `user-link`; `links`, `demand-driven` or `mimics`; `end-to-end`
     /// or `poisson`; joined by commas, each optionally with its own rate: `user-link=64kbps,links=1mbps` [default: none]
-    #[arg(long)]
+    #[arg(long, value_parser = cover_text)]
     cover: Option<String>,
     /// Rate on the wire of covered links and circuits without a rate of their own: `64kbps` [default: 64kbps]
     #[arg(long)]
     rate: Option<Rate>,
 }
 
+/// It is read with its rate, which another flag may say.
+fn cover_text(text: &str) -> Result<String, InvalidValue> {
+    text.parse::<Cover>().map(|_| text.to_owned())
+}
+
 /// A detour about which people want to know beforehand.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The design that the options ask for: flags override the file, and the file overrides the defaults.
-pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
+///
+/// What people want to know of it beforehand is printed; it will run on so many mixes.
+pub(crate) fn read(options: &DesignOptions, mixes: usize) -> Result<Design> {
     let path = options.design.as_deref();
     let text = path.map(disk::read_text).transpose()?.unwrap_or_default();
     let in_file = || format!("in {}", path.unwrap_or(Path::new("")).display());
@@ -55,7 +63,9 @@ pub(crate) fn read(options: &DesignOptions) -> Result<Design> {
     let from_flags = flags.iter().map(|(axis, value)| (*axis, value.as_str()));
     let design = Design::default().with(from_file.chain(from_flags)).context("in the flags")?;
     design.check(&Maybenot)?;
-    if design.detour() > SLOW {
+    if let Some(note) = needed_company(&design, mixes) {
+        eprintln!("note: {note}");
+    } else if design.detour() > SLOW {
         eprintln!(
             "note: with this mixing and cover, a question and its answer may take {:.0} s longer where few others are",
             design.detour().as_secs_f64()
@@ -77,6 +87,36 @@ impl DesignOptions {
         ];
         said.into_iter().filter_map(|(axis, value)| Some((axis, value?))).collect()
     }
+}
+
+/// What a user sends and receives, cells a second: 110 MB a day, as in the paper (§3.1).
+const CELLS_PER_USER: f64 = 1.1;
+
+/// How long mixing waits for company on so many mixes, for designs where the number of users decides that.
+pub(crate) fn needed_company(design: &Design, mixes: usize) -> Option<String> {
+    let wait = |users: u32| wait_with(design, users.into(), mixes).as_secs_f64();
+    let (alone, many) = (wait(1), wait(1_000_000));
+    if alone - many < SLOW.as_secs_f64() {
+        return None;
+    }
+    let with = |users: u32| {
+        let seconds = wait(users);
+        format!("{seconds:.*} s with {users}", if seconds < 9.95 { 1 } else { 0 })
+    };
+    Some(format!(
+        "mixing {} waits for company: on {mixes} mixes a question and its answer take about {} user, {}, {} and {} longer than \
+         without mixing, if each sends and receives {CELLS_PER_USER} cells a second",
+        design.mixing,
+        with(1),
+        with(10),
+        with(100),
+        with(1000)
+    ))
+}
+
+/// What mixing adds to a question and its answer with so many users on so many mixes.
+pub(crate) fn wait_with(design: &Design, users: f64, mixes: usize) -> Duration {
+    design.mean_wait(users * CELLS_PER_USER * design.route.hops() as f64 / mixes.max(1) as f64)
 }
 
 /// Notes for designs whose covered links carry covered circuits: nothing else reports that they are full.
@@ -110,7 +150,7 @@ mod tests {
             "hops = 2\nmixing = \"pool=1:10\"\ncover = \"user-link,links\"\nrate = \"1mbps\"\n",
         )
         .unwrap();
-        let design = read(&options(Some(&file))).unwrap();
+        let design = read(&options(Some(&file)), 5).unwrap();
         assert_eq!((design.route.hops(), design.mixing.to_string()), (2, "pool=1:10:200ms".into()));
         assert_eq!(design.cover.to_string(), "user-link=1mbps,links=1mbps");
         let flags = DesignOptions {
@@ -119,9 +159,9 @@ mod tests {
             rate: Some("8kbps".parse().unwrap()),
             ..options(Some(&file))
         };
-        let design = read(&flags).unwrap();
+        let design = read(&flags, 5).unwrap();
         assert_eq!((design.route.hops(), design.cover.to_string()), (4, "end-to-end=8kbps".into()));
-        assert_eq!(read(&options(None)).unwrap(), Design::default());
+        assert_eq!(read(&options(None), 5).unwrap(), Design::default());
     }
 
     #[test]
@@ -134,11 +174,29 @@ mod tests {
             assert!(notes(nothing_to_say).is_empty(), "{nothing_to_say}");
         }
         let narrow = DesignOptions { cover: Some("links=8kbps,end-to-end=64kbps".into()), ..options(None) };
-        let why = read(&narrow).unwrap_err().to_string();
+        let why = read(&narrow, 5).unwrap_err().to_string();
         assert!(
             why.contains("links=8kbps,end-to-end=64kbps") && why.contains("a covered circuit takes 64kbps"),
             "{why}"
         );
+    }
+
+    #[test]
+    fn designs_that_need_company_say_how_long_they_wait_for_it() {
+        let note = |mixing: &str, mixes| {
+            needed_company(&Design { mixing: mixing.parse().unwrap(), ..Design::default() }, mixes)
+        };
+        // 5 holdings of 20 ms (1/2 + 10/n), where n cells come within 20 ms: of 6 users on 5 mixes 0.08, and no fewer than
+        // dummies do, one in 200 ms.
+        let pool = note("pool=20ms:10", 5).unwrap();
+        assert!(pool.starts_with("mixing pool=20ms:10:200ms waits for company: on 5 mixes"), "{pool}");
+        assert!(
+            pool.contains("10 s with 1 user, 7.6 s with 10, 0.8 s with 100 and 0.1 s with 1000"),
+            "{pool}"
+        );
+        for steady in ["none", "batch=100ms", "exponential=10s", "uniform=1s", "slices=100ms"] {
+            assert_eq!(note(steady, 5), None, "{steady}: users do not change it");
+        }
     }
 
     #[test]
@@ -153,11 +211,11 @@ mod tests {
             ("colour = 1", "colour"),
         ] {
             std::fs::write(&file, text).unwrap();
-            let why = format!("{:#}", read(&options(Some(&file))).unwrap_err());
+            let why = format!("{:#}", read(&options(Some(&file)), 5).unwrap_err());
             assert!(why.contains(named) && why.contains("design.toml"), "{text}: {why}");
         }
         let machine = DesignOptions { cover: Some("machine=02x".into()), ..options(None) };
-        let why = format!("{:#}", read(&machine).unwrap_err());
+        let why = format!("{:#}", read(&machine, 5).unwrap_err());
         assert!(why.contains("maybenot"), "{why}");
     }
 }

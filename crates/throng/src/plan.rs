@@ -92,6 +92,15 @@ impl FromStr for Quantity {
     }
 }
 
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| match text.contains("..") {
+        true => {
+            format!("not a number: `{text}`; what can be a range is --{}", AXES.map(Flag::flag).join(", --"))
+        }
+        false => format!("not a number: `{text}`"),
+    })
+}
+
 /// What is asked. What is left out is computed, or has the default of the paper's Table 1.
 #[derive(Args)]
 struct QuestionOptions {
@@ -117,7 +126,7 @@ struct QuestionOptions {
     #[arg(long)]
     hops: Option<Quantity>,
     /// MB that a user sends a day
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     sent_mb_per_day: Option<f64>,
     /// MB that a user receives a day
     #[arg(long)]
@@ -132,52 +141,52 @@ struct QuestionOptions {
     #[arg(long)]
     online_hours_per_day: Option<Quantity>,
     /// Line rate of every mix, in both directions (for several classes, use `--question`)
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     mix_mbps: Option<f64>,
     /// How chains choose mixes: by-bandwidth, uniform, by-acceptance
     #[arg(long)]
     choice: Option<Choice>,
     /// Share of the capacity that belongs to exits
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     exit_share: Option<f64>,
     /// Price of a mix, a year
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     per_mix_per_year: Option<f64>,
     /// Price of one Mb/s of a mix's line, a year
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     per_mbps_per_year: Option<f64>,
     /// Load at the busiest moment, as a multiple of the mean
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     peak_factor: Option<f64>,
     /// Share of mixes that are hostile
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     hostile_share: Option<f64>,
     /// The same as a number, out of `--mixes`
-    #[arg(long)]
+    #[arg(long, conflicts_with = "hostile_share")]
     hostile_mixes: Option<u64>,
     /// Share of links that are observed
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     observed_link_share: Option<f64>,
     /// Mean delay of one link, one way
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     link_ms: Option<f64>,
     /// Mean time that a mix holds a cell
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     mixing_ms: Option<f64>,
     /// Requirement: highest cost a year
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     budget_per_year: Option<f64>,
     /// Requirement: highest load, as a share of the capacity
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     load_share_max: Option<f64>,
     /// Requirement: longest delay added to a round trip
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     added_delay_ms_max: Option<f64>,
     /// Requirement: highest share of circuits compromised
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     compromised_share_max: Option<f64>,
     /// Requirement: highest probability that a user has a circuit compromised within a year
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     compromised_in_year_max: Option<f64>,
 }
 
@@ -200,23 +209,35 @@ pub(crate) fn run(options: &PlanOptions) -> Result<ExitCode> {
     if let Some((axis, ..)) = axis {
         bail!("--{} is a range, which only `throng plan sweep` accepts", axis.flag());
     }
-    let answer = question.answer()?;
+    if question.kind == MixKind::Static && question.users.is_none() && question.mixes.is_none() {
+        bail!("give --users (how many mixes do they need?) or --mixes (how many users do they carry?)");
+    }
+    let answer = question.answer().map_err(|invalid| options.question.in_flags(invalid))?;
     show(&options.output, &answer, &answer.tables())?;
     Ok(if answer.meets_requirements() { ExitCode::SUCCESS } else { ExitCode::from(NOT_MET) })
 }
 
 fn sweep(
-    question: &QuestionOptions,
+    options: &QuestionOptions,
     points: u32,
     svg: Option<&Path>,
     output: &OutputOptions,
 ) -> Result<ExitCode> {
-    let (mut question, axis) = question.read()?;
+    let (mut question, axis) = options.read()?;
     let (axis, from, to) = axis.context("a sweep needs one quantity as a range, like `--users 1e2..1e7`")?;
     if axis != Axis::Mixes {
         question.mixes.get_or_insert(SWEEP_MIXES);
     }
-    let swept = Sweep { question, axis, from, to, points }.run()?;
+    if axis != Axis::Users && question.users.is_none() {
+        bail!("give --users, or let them vary: --users 1e2..1e7");
+    }
+    let asked = Sweep { question, axis, from, to, points };
+    let swept = asked.run().map_err(|mut invalid| {
+        if invalid.field == "to" {
+            invalid.field = axis.flag().into();
+        }
+        options.in_flags(invalid)
+    })?;
     if let Some(path) = svg {
         fs::write(path, swept.chart().svg()).with_context(|| format!("writing {}", path.display()))?;
         eprintln!("wrote the chart to {}", path.display());
@@ -248,6 +269,16 @@ impl QuestionOptions {
         self.put_words(&mut question);
         self.put_circumstances(&mut question);
         Ok((question, axis))
+    }
+
+    /// What is wrong, by the name of its flag; by that in the file, if there is one.
+    fn in_flags(&self, mut invalid: Invalid) -> Invalid {
+        if self.question.is_none() {
+            let name = invalid.field.rsplit('.').next().unwrap_or_default().replace('_', "-");
+            let is_class = invalid.field.starts_with("mix_classes");
+            invalid.field = if is_class { "--mix-mbps".into() } else { format!("--{name}") };
+        }
+        invalid
     }
 
     fn begin(&self) -> Result<Question> {
@@ -344,6 +375,15 @@ fn whole(field: &str, value: f64) -> Result<u64, Invalid> {
         Err(Invalid { field: field.into(), given: value.to_string(), allowed: allowed() })
     }
 }
+
+const AXES: [Axis; 6] = [
+    Axis::Users,
+    Axis::Mixes,
+    Axis::Hops,
+    Axis::ReceivedMbPerDay,
+    Axis::CoverRateKbps,
+    Axis::OnlineHoursPerDay,
+];
 
 /// An axis, as the command line names it.
 trait Flag {

@@ -16,9 +16,11 @@ use throng_core::Time;
 use throng_net::clock::Clock;
 use throng_sim::swarm::{Fate, swarm};
 use throng_sim::{
-    Options, Progress, Results, RunResult, Scenario, Shard, Trace, check_memory, go_on, list, trace,
+    Options, Progress, Results, RunResult, Scenario, Shard, Trace, check_memory, check_memory_of_trace,
+    go_on, list, trace,
 };
 
+use crate::design::{needed_company, wait_with};
 use crate::disk;
 use crate::terminal::{interrupted, print};
 
@@ -26,6 +28,8 @@ use crate::terminal::{interrupted, print};
 const PROBLEMS: u8 = 3;
 /// Stopped before its end: a script must not take it for done.
 const STOPPED: u8 = 4;
+/// Whoever waits so long for others should know it beforehand.
+const LONG_WAIT: Duration = Duration::from_secs(1);
 /// How often what is done is written, while more is to do.
 const KEPT_EVERY: Duration = Duration::from_secs(5);
 /// How often the progress line is redrawn.
@@ -159,6 +163,9 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
     if let Some(available) = available_bytes() {
         check_memory(&scenario, jobs, available)?;
     }
+    if let Some(note) = note_of_company(&scenario) {
+        eprintln!("note: {note}");
+    }
     let before = match &options.out {
         Some(out) => done_before(out, &scenario)?,
         None => Vec::new(),
@@ -188,6 +195,25 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
         None => eprintln!("throng: stopped after {done} of {wanted} runs; with `--out` they would be kept"),
     }
     Ok(ExitCode::from(STOPPED))
+}
+
+/// Says so where users will wait mostly for each other.
+fn note_of_company(scenario: &Scenario) -> Option<String> {
+    let waits = scenario.variants.iter().filter_map(|variant| {
+        let plan = &variant.plan;
+        needed_company(&plan.design, plan.mixes)?;
+        Some((wait_with(&plan.design, plan.users as f64, plan.mixes), variant))
+    });
+    let (wait, variant) = waits.max_by_key(|(wait, _)| *wait).filter(|(wait, _)| *wait >= LONG_WAIT)?;
+    let (plan, label) = (&variant.plan, variant.label());
+    let label = if label.is_empty() { String::new() } else { format!(" ({label})") };
+    Some(format!(
+        "mixing {}{label} waits for company: with {} users on {} mixes a question and its answer take about {:.1} s longer",
+        plan.design.mixing,
+        plan.users,
+        plan.mixes,
+        wait.as_secs_f64()
+    ))
 }
 
 /// The runs of this scenario that a file holds already.
@@ -237,6 +263,9 @@ fn write_trace(scenario: &Scenario, options: &SimOptions, to: &Path) -> Result<E
     let variant = scenario.variants.get(options.variant).with_context(|| {
         format!("--variant: {} has variants 0 to {}", scenario.name, scenario.variants.len() - 1)
     })?;
+    if let Some(available) = available_bytes() {
+        check_memory_of_trace(&variant.plan, available)?;
+    }
     let seed = options.seed.or(scenario.seeds.first().copied()).unwrap_or_default();
     let watcher = ProgressDisplay::start();
     let told = |progress: &Progress| watcher.tell(progress);

@@ -57,7 +57,7 @@ pub(crate) struct UpOptions {
 
 /// Runs the network until Ctrl-C.
 pub(crate) fn run(options: &UpOptions) -> Result<()> {
-    let design = design::read(&options.design)?;
+    let design = design::read(&options.design, options.mixes.into())?;
     if design.route.hops() > options.mixes.into() {
         bail!(
             "--hops {} needs at least that many mixes, but --mixes is {}",

@@ -92,6 +92,22 @@ fn a_document_that_was_changed_or_is_of_another_format_is_refused_with_the_reaso
 }
 
 #[test]
+fn a_network_that_nobody_could_reach_is_refused_before_a_file_is_written() {
+    let dir = TempDir::new().unwrap();
+    for (addresses, named) in [
+        ("192.0.2.1:9001", "names 1 mixes, and --mixes is 3"),
+        ("0.0.0.0:9001,192.0.2.2:9001,192.0.2.3:9001", "0.0.0.0:9001"),
+        ("192.0.2.1:9001,192.0.2.2:0,192.0.2.3:9001", "192.0.2.2:0"),
+        ("192.0.2.1:9001,192.0.2.1:9001,192.0.2.3:9001", "named twice"),
+    ] {
+        let (ok, err) =
+            call(&dir, &["network", "init", "--dir", "@net", "--mixes", "3", "--address", addresses]);
+        assert!(!ok && err.contains("--address") && err.contains(named), "{addresses}: {err}");
+        assert!(!dir.path().join("net").exists());
+    }
+}
+
+#[test]
 fn a_document_is_renewed_when_enough_operators_have_signed() {
     let dir = network(3);
     let (ok, err) = sign(&dir, "@operator-1.keys", &["--days", "60"]);

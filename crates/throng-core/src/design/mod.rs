@@ -45,6 +45,13 @@ impl Design {
         mixes + 2 * at_user_link + 2 * hops.saturating_sub(1) * at_mix_link
     }
 
+    /// The mean of what mixing adds to a question and its answer where so many cells a second come to each mix. (The last mix holds
+    /// what comes back, and lets out at once what goes to the Internet.)
+    pub fn mean_wait(&self, cells_per_second: f64) -> Duration {
+        let holdings = 2 * self.route.hops() as u32 - 1;
+        holdings * self.mixing.mean_delay(cells_per_second)
+    }
+
     /// Whether anybody should begin with it, by a library of defences. (A signed document that says so is read all the
     /// same: whoever runs has to go on.)
     ///

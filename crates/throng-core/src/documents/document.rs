@@ -270,6 +270,9 @@ fn documents_before(serial: u64) -> usize {
 /// Reads over the statement; its fields, without the records' contents.
 fn skim<'a>(fields: &mut Reader<'a>) -> Result<Skimmed<'a>, DocumentError> {
     let version = fields.u8()?;
+    if version >= b' ' {
+        return Err(DocumentError::Malformed); // a text
+    }
     if version != VERSION {
         return Err(DocumentError::UnknownVersion(version));
     }

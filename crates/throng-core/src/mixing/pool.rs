@@ -87,8 +87,9 @@ impl Strategy for Pool {
         }
     }
 
-    /// n/N rounds in the pool, and half a round before the first.
+    /// n/N rounds in the pool, and half a round before the first. Where cells stay away, dummies come.
     fn mean_delay(&self, rate: f64) -> Duration {
+        let rate = rate.max(1.0 / self.dummy_after.as_secs_f64().max(1e-9));
         let (leave, keep) = (self.leave(rate), f64::from(self.keep));
         Duration::from_secs_f64(match self.fire {
             Fire::Threshold(_) => (keep + (leave - 1.0) / 2.0) / rate,

@@ -35,6 +35,20 @@ impl fmt::Display for Wrong {
 
 impl std::error::Error for Wrong {}
 
+/// What is wrong with a value, before anybody asked for it.
+struct Misread {
+    line: usize,
+    field: String,
+    why: String,
+}
+
+impl Misread {
+    fn within(mut self, name: &str) -> Self {
+        self.field = if self.field.is_empty() { name.into() } else { format!("{name}.{}", self.field) };
+        self
+    }
+}
+
 /// A value and the line on which it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
@@ -55,53 +69,51 @@ pub(crate) enum Is {
 impl Value {
     /// Parses a file.
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self, Wrong> {
-        let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
-        let table = DeTable::parse(text).map_err(|error| Wrong {
-            file: file.into(),
-            line: error.span().map(|span| line_of(span.start)),
-            field: String::new(),
-            why: error.message().to_string(),
-        })?;
-        let of_table = |table: &DeTable<'_>| Self::table(table, &line_of);
-        Ok(Self {
-            line: 1,
-            is: of_table(table.get_ref()).map_err(|(line, why)| Wrong {
+        let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+        let line_of = |at: usize| ends.partition_point(|end| *end < at) + 1;
+        let table = DeTable::parse(text).map_err(|error| {
+            let place = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+            let is_doubled = error.message().starts_with("duplicate key");
+            Wrong {
                 file: file.into(),
-                line: Some(line),
-                field: String::new(),
-                why,
-            })?,
-        })
+                line: error.span().map(|span| line_of(span.start)),
+                field: if is_doubled { place.trim().into() } else { String::new() },
+                why: if is_doubled { "stands here twice".into() } else { error.message().to_string() },
+            }
+        })?;
+        let is = Self::table(table.get_ref(), &line_of).map_err(|Misread { line, field, why }| Wrong {
+            file: file.into(),
+            line: Some(line),
+            field,
+            why,
+        })?;
+        Ok(Self { line: 1, is })
     }
 
-    fn table(table: &DeTable<'_>, line_of: &dyn Fn(usize) -> usize) -> Result<Is, (usize, String)> {
+    fn table(table: &DeTable<'_>, line_of: &dyn Fn(usize) -> usize) -> Result<Is, Misread> {
         let fields = table.iter().map(|(name, value)| {
-            let line = line_of(name.span().start);
-            Ok((
-                name.get_ref().to_string(),
-                Self { line, is: Self::convert(line, value.get_ref(), line_of)? },
-            ))
+            let (line, name) = (line_of(name.span().start), name.get_ref().to_string());
+            let is =
+                Self::convert(line, value.get_ref(), line_of).map_err(|misread| misread.within(&name))?;
+            Ok((name, Self { line, is }))
         });
         Ok(Is::Table(fields.collect::<Result<_, _>>()?))
     }
 
-    fn convert(
-        line: usize,
-        value: &DeValue<'_>,
-        line_of: &dyn Fn(usize) -> usize,
-    ) -> Result<Is, (usize, String)> {
+    fn convert(line: usize, value: &DeValue<'_>, line_of: &dyn Fn(usize) -> usize) -> Result<Is, Misread> {
+        let misread = |why: String| Misread { line, field: String::new(), why };
         Ok(match value {
             DeValue::String(text) => Is::Text(text.to_string()),
             DeValue::Integer(integer) => {
                 let value = i64::from_str_radix(integer.as_str(), integer.radix());
-                Is::Integer(value.map_err(|_| (line, format!("{} is too large", integer.as_str())))?)
+                Is::Integer(value.map_err(|_| misread(format!("{} is too large", integer.as_str())))?)
             }
             DeValue::Float(number) => {
                 let value = number.as_str().parse::<f64>().ok().filter(|value| value.is_finite());
-                Is::Number(value.ok_or_else(|| (line, format!("{} is not a number", number.as_str())))?)
+                Is::Number(value.ok_or_else(|| misread(format!("{} is not a number", number.as_str())))?)
             }
             DeValue::Boolean(flag) => Is::Flag(*flag),
-            DeValue::Datetime(_) => return Err((line, "a date has no place in a scenario".into())),
+            DeValue::Datetime(_) => return Err(misread("a date has no place in a scenario".into())),
             DeValue::Array(values) => {
                 let values = values.iter().map(|value| {
                     let line = line_of(value.span().start);
@@ -111,6 +123,14 @@ impl Value {
             }
             DeValue::Table(table) => Self::table(table, line_of)?,
         })
+    }
+
+    /// What to say more if this should be a number and is a text of one.
+    fn quoted(&self) -> &'static str {
+        match &self.is {
+            Is::Text(text) if text.parse::<f64>().is_ok() => ", without quotes",
+            _ => "",
+        }
     }
 
     /// Puts a value into the place of a dotted field, which may be new.
@@ -135,6 +155,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.is {
             Is::Integer(value) => write!(f, "{value}"),
+            Is::Number(value) if value.abs() >= 1e15 => write!(f, "{value:e}"),
             Is::Number(value) => write!(f, "{value}"),
             Is::Flag(value) => write!(f, "{value}"),
             Is::Text(value) => write!(f, "{value}"),
@@ -237,7 +258,7 @@ impl<'f> Fields<'f> {
                 Is::Integer(given) if u64::try_from(given).is_ok_and(|given| allowed.contains(&given)) => {
                     Ok(given as u64)
                 }
-                _ => Err(self.not_possible(name, &value, range)),
+                _ => Err(self.not_possible(name, &value, range + value.quoted())),
             },
         }
     }
@@ -259,7 +280,7 @@ impl<'f> Fields<'f> {
                 };
                 given
                     .filter(|given| allowed.contains(given))
-                    .ok_or_else(|| self.not_possible(name, &value, range))
+                    .ok_or_else(|| self.not_possible(name, &value, range + value.quoted()))
             }
         }
     }
@@ -313,6 +334,17 @@ impl<'f> Fields<'f> {
     /// Whether a field is there.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)
+    }
+
+    /// Refuses all but these, before what is missing is missed: it may be there under another name.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Wrong> {
+        match self.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((name, value)) => {
+                let why = format!("is unknown here: expected {}", known.join(", "));
+                Err(self.wrong(name, Some(value.line), why))
+            }
+        }
     }
 
     /// Refuses what nobody asked for.

@@ -135,9 +135,28 @@ const MS: f64 = 1e6;
 const S: f64 = 1e9;
 const HOUR: f64 = 3600e9;
 
+/// What a scenario consists of.
+const WHOLE: [&str; 14] = [
+    "level",
+    "suite",
+    "duration_s",
+    "seeds",
+    "first_seed",
+    "design",
+    "mixes",
+    "users",
+    "traffic",
+    "lines",
+    "wire",
+    "churn",
+    "faults",
+    "taps",
+];
+
 /// Reads a world and its seeds.
 pub(super) fn read(file: &str, tree: Value) -> Result<(Plan, Vec<u64>), Wrong> {
     let mut root = Fields::new(file, tree)?;
+    root.only(&WHOLE)?;
     let level = root.word("level", &[("nodes", Level::Nodes), ("population", Level::Population)])?;
     let suite = root.word("suite", &[("toy", SuiteName::Toy), ("real", SuiteName::Real)])?;
     let duration = root.span("duration_s", S, None, 0.001..=31_536_000.0)?;
@@ -420,6 +439,9 @@ fn read_faults(
             mixes: fields.numbers("mixes", mixes)?,
             users: fields.numbers("users", users)?,
         };
+        if fault.mixes.is_empty() && fault.users.is_empty() && fault.kind != FaultKind::Heal {
+            return Err(fields.wrong("mixes", None, "is missing: whom does it hit? (`mixes`, `users`)"));
+        }
         fields.end()?;
         faults.push(fault);
     }

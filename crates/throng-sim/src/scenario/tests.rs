@@ -38,6 +38,18 @@ fn a_wrong_scenario_is_refused_with_line_field_and_range() {
             "x.toml:8: design.hops: invalid value `9`: expected mixes in a circuit, 1 to 8",
         ),
         ("duration_s = = 1", "x.toml:1: "),
+        (
+            "duration_s = \"60\"",
+            "x.toml:1: duration_s: invalid value `60`: expected 0.001 to 31536000, without quotes",
+        ),
+        ("duration_s = 1e300", "x.toml:1: duration_s: invalid value `1e300`: expected"),
+        ("duration_s = 60\n[user]\ncount = 3", "x.toml:2: user: is unknown here: expected level, suite,"),
+        ("duration_s = 60\nusers.count = nan", "x.toml:2: users.count: nan is not a number"),
+        ("duration_s = 60\n\nduration_s = 61", "x.toml:3: duration_s: stands here twice"),
+        (
+            &format!("{GOOD}[[faults]]\nat_s = 1\nkind = \"crash\"\n"),
+            "x.toml:7: faults[0].mixes: is missing: whom does it hit?",
+        ),
     ];
     for (text, expected) in cases {
         let said = wrong(text);
@@ -55,7 +67,7 @@ fn what_a_level_cannot_do_is_refused_with_the_reason() {
         let scenario = format!("{level}{GOOD}[design]\ncover = \"end-to-end\"\n");
         assert!(Scenario::parse("x.toml", &scenario).is_ok());
     }
-    let said = wrong(&format!("level = \"population\"\n{GOOD}[[faults]]\nat_s = 1\n"));
+    let said = wrong(&format!("level = \"population\"\n{GOOD}[[faults]]\nat_s = 1\nmixes = [0]\n"));
     assert!(said.contains("faults") && said.contains("level = \"nodes\""), "{said}");
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct DocumentFile {
     document: Arc<Document>,
     clock: Clock,
     modified: Option<SystemTime>,
+    /// What was in the file at the last look was refused.
+    is_refused: bool,
     notices: Notices,
 }
 
@@ -47,7 +49,7 @@ impl DocumentFile {
                 document.replaces(&other).with_context(|| refused(&path))?;
             }
         }
-        let opened = Self { path, roots, document, clock, modified, notices };
+        let opened = Self { path, roots, document, clock, modified, is_refused: false, notices };
         opened.watch_expiry();
         Ok(opened)
     }
@@ -99,9 +101,13 @@ impl DocumentFile {
     fn look(&mut self) -> Option<Arc<Document>> {
         let now = modified(&self.path);
         if now == self.modified {
+            // Nobody writes it any more.
+            if std::mem::take(&mut self.is_refused) {
+                self.set_aside();
+            }
             return None;
         }
-        self.modified = now;
+        (self.modified, self.is_refused) = (now, false);
         match read(&self.path, &self.roots, self.clock.now()) {
             Ok(document) if document == *self.document => None,
             Ok(document) if document.statement().serial < self.document.statement().serial => {
@@ -115,9 +121,22 @@ impl DocumentFile {
             Ok(document) => Some(Arc::new(document)),
             Err(error) => {
                 eprintln!("throng: {error:#}; the previous document stays in force");
+                self.is_refused = true;
                 None
             }
         }
+    }
+
+    /// Puts the document in force into the place of what cannot be one: the next start must find it.
+    fn set_aside(&mut self) {
+        let aside = self.path.with_extension("refused");
+        match fs::copy(&self.path, &aside) {
+            Ok(_) => eprintln!("throng: what was refused is kept as {}", aside.display()),
+            Err(error) => {
+                eprintln!("throng: what was refused could not be kept as {}: {error}", aside.display())
+            }
+        }
+        self.put_in_force();
     }
 
     /// Saves what the node learned of its network, and reports it.

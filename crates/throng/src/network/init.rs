@@ -86,7 +86,7 @@ fn parse_addresses(text: &str) -> Result<Addresses, String> {
 /// Writes the files of a new network.
 pub(crate) fn init(options: &InitOptions) -> Result<()> {
     let dir = &options.dir;
-    let design = design::read(&options.design)?;
+    let design = design::read(&options.design, options.mixes.into())?;
     for (flag, value, bound, most) in [
         ("--exits", options.exits, "--mixes", options.mixes),
         ("--hops", design.route.hops() as u8, "--mixes", options.mixes),
@@ -153,6 +153,11 @@ fn check_addresses(options: &InitOptions) -> Result<()> {
         bail!("--address names {} mixes, and --mixes is {}: name one for each", named.len(), options.mixes);
     }
     let all: Vec<&SocketAddr> = named.iter().flatten().collect();
+    if let Some(nowhere) = all.iter().find(|address| address.ip().is_unspecified() || address.port() == 0) {
+        bail!(
+            "--address: nobody can reach a mix at {nowhere}: name the address and port at which others see it"
+        );
+    }
     match all.iter().enumerate().find(|(place, address)| all[..*place].contains(address)) {
         Some((_, twice)) => bail!("--address: {twice} is named twice"),
         None => Ok(()),

@@ -62,7 +62,14 @@ pub(crate) fn renew(options: &SignOptions) -> Result<()> {
         read_any(&bytes, &roots, now).with_context(|| format!("in {}", options.document.display()))?;
     let (next, mut signatures) = match begun(options, current.statement())? {
         Some(begun) => begun,
-        None => (unsigned(&successor(options, &current, now)?), Vec::new()),
+        None => {
+            eprintln!(
+                "no operator has begun another document than {}, which has serial {}: this begins the next one",
+                options.document.display(),
+                current.statement().serial
+            );
+            (unsigned(&successor(options, &current, now)?), Vec::new())
+        }
     };
     let statement = Statement::proposed::<Fast>(&next).context("nobody should sign this")?;
     if statement.before != current.history() {

@@ -74,6 +74,9 @@ fn readable(report: &Report) -> String {
     }
     let _ =
         writeln!(text, "up {} s, mixing {}, company {}", report.up_seconds, report.mixing, report.company);
+    if let Some(note) = &report.needs_company {
+        let _ = writeln!(text, "{note}");
+    }
     let _ = writeln!(text, "{}", cover_line(&report.cover));
     let _ = writeln!(text, "{}", node_lines(&report.node));
     if let Some(client) = &report.client {

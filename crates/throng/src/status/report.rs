@@ -10,6 +10,8 @@ use throng_core::refused::Refused;
 use throng_core::{Design, NodeId};
 use throng_net::meter::Meter;
 
+use crate::design::needed_company;
+
 /// Shares of mixes, or of links, that an adversary may have.
 const ADVERSARIES: [f64; 4] = [0.01, 0.05, 0.10, 0.25];
 /// With fewer users at the first mix, timing alone finds one.
@@ -28,6 +30,9 @@ pub(crate) struct Report {
     pub(crate) mixing: String,
     #[serde(default)]
     pub(crate) company: String,
+    /// How long mixing waits for company, where the number of users decides that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) needs_company: Option<String>,
     pub(crate) cover: CoverReport,
     /// How the client is, or the mix if this is one.
     #[serde(default)]
@@ -144,6 +149,8 @@ impl Report {
             up_seconds: up.as_secs(),
             mixing: design.mixing.to_string(),
             company: design.company.to_string(),
+            needs_company: needed_company(design, client.map_or(1, |meter| meter.mixes))
+                .filter(|_| client.is_some()),
             cover: cover_report(&design.cover, client.or(mixes.first().map(|(_, meter)| meter)), up),
             node: client.or(mixes.first().map(|(_, meter)| meter)).map(node_report).unwrap_or_default(),
             client: client.map(|meter| client_report(meter, design.route.hops(), &name)),
