@@ -30,10 +30,8 @@ use crate::request::{Host, Name, RESOLVED_MAX, Refusal};
 
 /// How long a lookup may take, with all its repetitions.
 pub const LOOKUP_TIME_S: u64 = 10;
-/// How long we wait for one answer of one name server.
-const ANSWER_TIME_S: u64 = 5;
-/// How often a question is asked again.
-const REPETITIONS: usize = 1;
+/// A question is asked again after so long, twice; an answer to any of the three will do (RFC 1035 §4.2.1: 2 to 5 s).
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// How long the addresses of one family wait for those of the other one (RFC 8305 §3).
 const RESOLUTION_DELAY_MS: u64 = 50;
 /// How often the system's configuration is read again, where names are looked up.
@@ -198,8 +196,9 @@ fn asking(config: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     *builder.options_mut() = options;
     let options = builder.options_mut();
-    options.timeout = Duration::from_secs(ANSWER_TIME_S);
-    options.attempts = REPETITIONS;
+    // Repetitions are ours: the library's forget what was asked before.
+    options.timeout = Duration::from_secs(LOOKUP_TIME_S);
+    options.attempts = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.cache_size = CACHE_ANSWERS;
     options.positive_max_ttl = Some(Duration::from_secs(CACHE_TIME_MAX_S));
@@ -242,7 +241,22 @@ async fn ask_for_one(
     name: rr::Name,
     kind: RecordType,
 ) -> Result<Vec<IpAddr>, Refusal> {
-    match timeout(Duration::from_secs(LOOKUP_TIME_S), resolver.lookup(name, kind)).await {
+    let once = |again: u32| {
+        let (resolver, name) = (Arc::clone(&resolver), name.clone());
+        async move {
+            tokio::time::sleep(again * ASKED_AGAIN_AFTER).await;
+            resolver.lookup(name, kind).await
+        }
+    };
+    let (first, second, third) = (once(0), once(1), once(2));
+    let answered = async {
+        tokio::select! {
+            answer = first => answer,
+            answer = second => answer,
+            answer = third => answer,
+        }
+    };
+    match timeout(Duration::from_secs(LOOKUP_TIME_S), answered).await {
         Ok(Ok(found)) => Ok(found.answers().iter().filter_map(|record| record.data.ip_addr()).collect()),
         Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Ok(Vec::new()),
         Ok(Err(error)) => Err(refusal_of(&error)),
@@ -384,6 +398,37 @@ mod tests {
         let found = resolver.lookup(&Host::from_text("both.test").unwrap()).await.unwrap();
         assert_eq!(found.addresses, [IpAddr::from([192, 0, 2, 7])]);
         assert!(found.others.is_some(), "it is still asked for");
+    }
+
+    /// The first question is answered late, and no other one; or it is lost, and another one answered.
+    #[tokio::test]
+    async fn an_answer_counts_whichever_question_it_is_to() {
+        const LATE: Duration = Duration::from_secs(4);
+        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let mut connection = ConnectionConfig::udp();
+        connection.port = socket.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut query, mut asked) = ([0; 1500], HashMap::<Vec<u8>, u32>::new());
+            loop {
+                let (length, from) = socket.recv_from(&mut query).await.unwrap();
+                let query = query[..length].to_vec();
+                let times = asked.entry(query[12..name_end(&query) + 4].to_vec()).or_default();
+                *times += 1;
+                let is_late = query[13..].starts_with(b"both");
+                if *times == if is_late { 1 } else { 2 } {
+                    let socket = Arc::clone(&socket);
+                    tokio::spawn(async move {
+                        tokio::time::sleep(if is_late { LATE } else { Duration::ZERO }).await;
+                        socket.send_to(&answer(&query), from).await.unwrap();
+                    });
+                }
+            }
+        });
+        let server = NameServerConfig::new(IpAddr::from([127, 0, 0, 1]), true, vec![connection]);
+        let resolver = with(ResolverConfig::from_parts(None, vec![], vec![server]));
+        let (late, lost) = tokio::join!(look_up(&resolver, "both.test"), look_up(&resolver, "four.test"));
+        assert_eq!(late.unwrap().len(), 2);
+        assert_eq!(lost, Ok(vec![IpAddr::from([192, 0, 2, 7])]));
     }
 
     #[tokio::test]
