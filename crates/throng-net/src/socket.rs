@@ -201,13 +201,22 @@ fn goes_one_by_one(error: &io::Error) -> bool {
     is_too_long
 }
 
-/// Lets datagrams go over IPv4 in fragments where a line takes only shorter ones (tunnels and some mobile lines: 1280 bytes), which
+/// Lets datagrams go in fragments where a line takes only shorter ones (tunnels and some mobile lines: 1280 bytes), which
 /// the library forbids: all have one length, so the path's cannot be followed. What a router says of it is not believed, since
 /// routers cut themselves.
+///
+/// Over IPv6 only the sender may cut, so what a router says of its line is believed: it can make us send two where one would do.
 #[cfg(target_os = "linux")]
 fn allow_fragments(io: &std::net::UdpSocket) -> io::Result<()> {
-    use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
-    Ok(set_ip_mtu_discover(io, Ipv4PathMtuDiscovery::OMIT)?)
+    use rustix::net::sockopt::{
+        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+    };
+    set_ip_mtu_discover(io, Ipv4PathMtuDiscovery::OMIT)?;
+    if io.local_addr()?.is_ipv6() {
+        set_ipv6_mtu_discover(io, Ipv6PathMtuDiscovery::WANT)?;
+        nix::sys::socket::setsockopt(io, nix::sys::socket::sockopt::Ipv6DontFrag, &false)?;
+    }
+    Ok(())
 }
 
 /// An IPv4 address in its own form; others as they are, with their scope.

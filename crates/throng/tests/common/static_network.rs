@@ -35,26 +35,16 @@ pub fn start(dir: &TempDir, words: &[&str]) -> Running {
 
 /// A new network whose mixes listen on ports that were free just now.
 pub fn network(mixes: u8) -> TempDir {
+    network_at(&(1..=mixes).map(mix_address).collect::<Vec<_>>())
+}
+
+/// A new network whose mixes have these addresses.
+pub fn network_at(addresses: &[String]) -> TempDir {
     let dir = TempDir::new().unwrap();
-    let addresses: Vec<_> = (1..=mixes).map(mix_address).collect();
-    let (ok, err) = call(
-        &dir,
-        &[
-            "network",
-            "init",
-            "--dir",
-            "@",
-            "--mixes",
-            &mixes.to_string(),
-            "--exits",
-            "2",
-            "--exit-to-private",
-            "--exit-ports",
-            "all",
-            "--address",
-            &addresses.join(","),
-        ],
-    );
+    let (mixes, addresses) = (addresses.len().to_string(), addresses.join(","));
+    let words = ["network", "init", "--dir", "@", "--exits", "2", "--exit-to-private", "--exit-ports", "all"];
+    let where_ = ["--mixes", &mixes, "--address", &addresses];
+    let (ok, err) = call(&dir, &[&words[..], &where_].concat());
     assert!(ok, "{err}");
     let client = dir.path().join("client.toml");
     let (status, free) = (DEFAULT_STATUS.to_string(), closed_port().to_string());
