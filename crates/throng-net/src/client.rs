@@ -404,7 +404,7 @@ impl CircuitWatcher {
     /// Something that keeps all circuits from coming up, if there is none.
     fn standstill(&self, what: String) {
         if self.shared.supply.borrow().ready == 0 {
-            self.notices.hold(About::Circuits, what.clone());
+            self.notices.hold_if_it_lasts(About::Circuits, what.clone());
         }
         self.problem(what);
     }

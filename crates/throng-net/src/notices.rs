@@ -11,6 +11,9 @@ use crate::clock::Clock;
 /// What comes and goes is said again after this long at the earliest.
 const SAID_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
+/// What may be over in a moment is said once it has lasted so long.
+const LASTING: Duration = Duration::from_secs(5);
+
 /// What a notice is about: there is one of each at most. What keeps more from working is shown first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum About {
@@ -40,7 +43,14 @@ pub enum About {
 #[derive(Clone)]
 pub struct Notices {
     clock: Clock,
-    all: Arc<Mutex<BTreeMap<About, Notice>>>,
+    all: Arc<Mutex<All>>,
+}
+
+#[derive(Default)]
+struct All {
+    notices: BTreeMap<About, Notice>,
+    /// What may be over in a moment, and since when it is so.
+    fleeting: BTreeMap<About, Time>,
 }
 
 struct Notice {
@@ -63,10 +73,19 @@ impl Notices {
         }
     }
 
+    /// The same of what may be over in a moment, and is told of again and again as long as it is so.
+    pub fn hold_if_it_lasts(&self, about: About, text: impl Into<String>) {
+        let now = self.clock.now();
+        let since = *self.all().fleeting.entry(about).or_insert(now);
+        if now - since >= LASTING {
+            self.hold(about, text);
+        }
+    }
+
     /// Whether it is to be said.
     fn note(&self, about: About, text: &str, now: Time) -> bool {
         let mut all = self.all();
-        match all.get_mut(&about) {
+        match all.notices.get_mut(&about) {
             Some(notice) if notice.text == text => {
                 let is_news = !notice.holds && now - notice.said >= SAID_AGAIN_AFTER;
                 notice.holds = true;
@@ -76,7 +95,7 @@ impl Notices {
                 is_news
             }
             _ => {
-                all.insert(about, Notice { text: text.to_owned(), holds: true, said: now });
+                all.notices.insert(about, Notice { text: text.to_owned(), holds: true, said: now });
                 true
             }
         }
@@ -84,22 +103,25 @@ impl Notices {
 
     /// Nothing of this kind holds any more.
     pub fn end(&self, about: About) {
-        if let Some(notice) = self.all().get_mut(&about) {
+        let mut all = self.all();
+        all.fleeting.remove(&about);
+        if let Some(notice) = all.notices.get_mut(&about) {
             notice.holds = false;
         }
     }
 
     /// Those that hold, the gravest first.
     pub fn holding(&self) -> Vec<String> {
-        self.all().values().filter(|notice| notice.holds).map(|notice| notice.text.clone()).collect()
+        let all = self.all();
+        all.notices.values().filter(|notice| notice.holds).map(|notice| notice.text.clone()).collect()
     }
 
     /// What holds about one thing.
     pub fn of(&self, about: About) -> Option<String> {
-        self.all().get(&about).filter(|notice| notice.holds).map(|notice| notice.text.clone())
+        self.all().notices.get(&about).filter(|notice| notice.holds).map(|notice| notice.text.clone())
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<About, Notice>> {
+    fn all(&self) -> MutexGuard<'_, All> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
