@@ -257,6 +257,10 @@ pub const DOCUMENT_SPREAD: usize = 8;
 pub const DOCUMENT_SAID_AGAIN: u32 = 4;
 /// A newer document is fetched so often from a mix that our own does not name. Anybody may claim to be one, and it may be new.
 pub const STRANGER_FETCH_EVERY: Duration = Duration::from_secs(10);
+/// Of strangers behind one /16 (/32), one is asked within this long: the others do not keep those elsewhere from being heard.
+pub const STRANGER_BLOCK_REST: Duration = Duration::from_secs(600);
+/// So many blocks are remembered.
+pub const STRANGER_BLOCKS_MAX: usize = 64;
 /// Neighbours that are told of a new document at once; the others hear of it in their own rounds.
 pub const DOCUMENT_TELL_AT_ONCE_MAX: usize = 256;
 

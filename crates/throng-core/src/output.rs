@@ -99,9 +99,9 @@ pub enum Event {
     FirstHopMistrusted(NodeId),
     /// No path could be chosen.
     NoRoute(NoRoute),
-    /// None of so many exits has answered lately. They are tried on and on.
-    NoExitAnswers {
-        /// All that would do.
+    /// Circuits to all exits that there are failed lately: these do not answer, or mixes before them. They are tried on and on.
+    NoExitReached {
+        /// How many there are.
         exits: usize,
     },
     /// A newer network document is in force: to keep for the next start.

@@ -175,10 +175,10 @@ impl Client {
     }
 
     async fn ask_on(&self, used: UsedCircuit, request: &Request) -> Result<(CircuitStream, Reply), Refusal> {
+        let mut doubts = self.shared.doubts(used.circuit).ok_or(Refusal::CircuitLost)?;
         let (connection, portion) = self.shared.connection(used.circuit).await.ok_or(Refusal::CircuitLost)?;
         let (send, recv) = connection.open_bi().await.map_err(|_| Refusal::CircuitLost)?;
         let (mut send, mut recv) = (Sending::new(send, Arc::clone(&portion)), Receiving::new(recv, portion));
-        let mut doubts = self.shared.doubts(used.circuit).ok_or(Refusal::CircuitLost)?;
         let asked = tokio::select! {
             asked = request.ask(&mut recv, &mut send) => asked,
             // Nothing of the application was sent: it need not wait until the circuit is known to be dead.
@@ -218,10 +218,11 @@ impl Client {
             Ok(used) => Ok(used),
             Err(NotAttached::NoRoute(NoRoute::NoExit(Some(_)))) => Err(Refusal::Policy),
             Err(NotAttached::TooMany) => Err(Refusal::Busy),
-            Err(NotAttached::NoRoute(why)) => {
+            Err(NotAttached::NoRoute(why @ (NoRoute::Expired | NoRoute::Conflict))) => {
                 self.shared.supply.send_modify(|supply| supply.problem = Some(why.to_string()));
                 Err(Refusal::NoCircuit)
             }
+            Err(NotAttached::NoRoute(_)) => Err(Refusal::NoCircuit),
             Err(NotAttached::TimedOut) => Err(Refusal::NoCircuit),
         }
     }
@@ -316,11 +317,11 @@ impl CircuitWatcher {
             // Whoever reads the document for this node says so.
             Event::NoRoute(why @ (NoRoute::Expired | NoRoute::Conflict)) => self.problem(why.to_string()),
             Event::NoRoute(why) => self.standstill(why.to_string()),
-            Event::NoExitAnswers { exits: 1 } => {
-                self.standstill("the network's only exit does not answer".into())
+            Event::NoExitReached { exits: 1 } => {
+                self.standstill("no circuit to the network's only exit comes up".into());
             }
-            Event::NoExitAnswers { exits } => {
-                self.standstill(format!("none of the network's {exits} exits answers"));
+            Event::NoExitReached { exits } => {
+                self.standstill(format!("no circuit to any of the network's {exits} exits comes up"));
             }
             Event::Document(_)
             | Event::Conflict(_)
@@ -403,8 +404,12 @@ impl CircuitWatcher {
 
     /// Something that keeps all circuits from coming up, if there is none.
     fn standstill(&self, what: String) {
-        if self.shared.supply.borrow().ready == 0 {
+        let has_none = || self.shared.supply.borrow().ready == 0;
+        if has_none() {
             self.notices.hold_if_it_lasts(About::Circuits, what.clone());
+        }
+        if !has_none() {
+            self.notices.end(About::Circuits); // one came up meanwhile
         }
         self.problem(what);
     }

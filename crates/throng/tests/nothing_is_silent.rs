@@ -92,11 +92,11 @@ fn when_no_exit_answers_that_is_what_is_said() {
     let client = start(&dir, &["client", "@client.toml"]);
     let proxy = proxy_of(&client);
     mixes[..2].iter_mut().for_each(Running::kill);
-    says(&client, "none of the network's 2 exits answers");
+    says(&client, "no circuit to any of the network's 2 exits comes up");
     let answer = page(proxy, server.address);
-    let said = "There is no circuit: none of the network's 2 exits answers.";
+    let said = "There is no circuit: no circuit to any of the network's 2 exits comes up.";
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(said), "{answer}");
-    assert!(status_of_client(&dir).starts_with("ATTENTION: none of the network's 2 exits answers."));
+    assert!(status_of_client(&dir).starts_with("ATTENTION: no circuit to any of the network's 2 exits comes up."));
     // What holds is said no longer than it holds.
     mixes[0] = start(&dir, &["node", "@mix-1.toml"]);
     runs(&mixes[0]);

@@ -36,7 +36,11 @@ impl<S: Suite> Rooms<S> {
                 Some(end) => self.end(end, why, cx),
                 None => {}
             },
-            Control::Holding(what) => self.members.hear(link, self.neighbours.peer(link), what, cx)?,
+            Control::Holding(what) => {
+                let peer = self.neighbours.peer(link);
+                let at = peer.and_then(|peer| self.neighbours.proved_at(peer));
+                self.members.hear(link, peer.zip(at), what, cx)?;
+            }
             Control::Want { digest, part } => self.give_part(link, digest, part, cx)?,
             Control::Part { digest, part, bytes } => {
                 let turned = self.members.receive_part::<S>(link, digest, part, bytes, cx)?;

@@ -154,13 +154,13 @@ fn networks(mix: &Description) -> impl Iterator<Item = WideBlock> {
 
 /// What counts as one network: a /16 (IPv4) or a /32 (IPv6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WideBlock {
+pub(crate) enum WideBlock {
     V4(u16),
     V6(u32),
 }
 
 impl WideBlock {
-    fn of(ip: IpAddr) -> Self {
+    pub(crate) fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(ip) => Self::V4((ip.to_bits() >> 16) as u16),
             IpAddr::V6(ip) => Self::V6((ip.to_bits() >> 96) as u32),

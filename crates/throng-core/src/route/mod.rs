@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 pub use first_hops::FirstHops;
-pub(crate) use free::{Wanted, choose};
+pub(crate) use free::{Wanted, WideBlock, choose};
 pub(crate) use resting::Resting;
 
 use crate::id::NodeId;

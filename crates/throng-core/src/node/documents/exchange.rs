@@ -17,11 +17,12 @@ use crate::id::NodeId;
 use crate::limits::{
     DOCUMENT_BEHIND_MAX, DOCUMENT_BYTES_MAX, DOCUMENT_ROUND, DOCUMENT_SAID_AGAIN, DOUBTS_MAX, FETCH_ALONE,
     FETCH_PARTS_AT_ONCE_MAX, FETCH_PAUSE, FETCH_PAUSES_MAX, FETCH_REST, FETCH_REST_FORGED, FETCH_RESTING_MAX,
-    FETCH_TIME_MAX, FETCHES_MAX, STRANGER_FETCH_EVERY,
+    FETCH_TIME_MAX, FETCHES_MAX, STRANGER_BLOCK_REST, STRANGER_BLOCKS_MAX, STRANGER_FETCH_EVERY,
 };
 use crate::output::Doubt;
 use crate::refused::Refused;
 use crate::rng::Rng;
+use crate::route::WideBlock;
 use crate::time::Time;
 use crate::timers::Due;
 use crate::wire::control::Holding;
@@ -36,8 +37,9 @@ pub(crate) struct Exchange {
     fetches: Vec<Fetch>,
     /// Neighbours that did not give what they had announced, and until when they are not asked.
     resting: BTreeMap<NodeId, Time>,
-    /// Until when no stranger is asked.
+    /// Until when no stranger is asked, and which of their blocks were asked when.
     strangers_rest: Time,
+    strange_blocks: Vec<(WideBlock, Time)>,
     doubts: Doubts,
     pub(crate) due: Due,
     pub(crate) next_round: Time,
@@ -51,7 +53,7 @@ pub(crate) enum Teller {
     /// A client, or a mix that did not prove its name: it is told, and never asked.
     Nobody,
     /// A mix that our own document does not name: one that operators have just signed in, or nobody.
-    Stranger(NodeId),
+    Stranger(NodeId, WideBlock),
     /// A mix that our own document names.
     Mix(NodeId),
 }
@@ -152,6 +154,7 @@ impl Exchange {
             fetches,
             resting,
             strangers_rest: Time::ZERO,
+            strange_blocks: Vec::new(),
             doubts,
             due: Due::NONE,
             next_round: now,
@@ -208,19 +211,21 @@ impl Exchange {
             _ if what.serial < ours.serial => return Heard::Tell,
             Teller::Nobody if two_truths => return Heard::Tell,
             Teller::Nobody => return Heard::Nothing,
-            Teller::Stranger(_) | Teller::Mix(_) if what.serial == ours.serial && !two_truths => {
+            Teller::Stranger(..) | Teller::Mix(_) if what.serial == ours.serial && !two_truths => {
                 return Heard::Nothing;
             }
             // Operators may have signed it in, in the very document that it has.
-            Teller::Stranger(_) if two_truths || now < self.strangers_rest => return Heard::Nothing,
-            Teller::Stranger(_) | Teller::Mix(_) => {}
+            Teller::Stranger(_, block) if two_truths || !self.may_ask_a_stranger(block, now) => {
+                return Heard::Nothing;
+            }
+            Teller::Stranger(..) | Teller::Mix(_) => {}
         }
-        let (Teller::Mix(mix) | Teller::Stranger(mix)) = teller else { return Heard::Nothing };
+        let (Teller::Mix(mix) | Teller::Stranger(mix, _)) = teller else { return Heard::Nothing };
         self.resting.retain(|_, until| *until > now);
         let known = two_truths && self.rival.is_some();
         let fits = (1..=DOCUMENT_BYTES_MAX).contains(&(what.length as usize));
         // Strangers cost nothing: they have a place of their own, and keep no known mix from giving.
-        let is_strange = matches!(teller, Teller::Stranger(_));
+        let is_strange = matches!(teller, Teller::Stranger(..));
         let peers = self.fetches.iter().filter(|fetch| fetch.is_strange == is_strange);
         let places = if is_strange { 1 } else { FETCHES_MAX };
         // One gives it, unless it is slow, or promises something else under the same name.
@@ -230,13 +235,21 @@ impl Exchange {
         if known || busy || !fits || self.resting.contains_key(&mix) {
             return Heard::Nothing;
         }
-        if is_strange {
+        if let Teller::Stranger(_, block) = teller {
             self.strangers_rest = now + STRANGER_FETCH_EVERY;
+            self.strange_blocks.push((block, now));
         }
         let mut fetch = Fetch::new(from, (mix, is_strange), what, part_bytes, now);
         let parts = fetch.next_parts();
         self.fetches.push(fetch);
         Heard::Fetching(parts)
+    }
+
+    /// Whether a stranger behind this block may have a turn.
+    fn may_ask_a_stranger(&mut self, block: WideBlock, now: Time) -> bool {
+        self.strange_blocks.retain(|(_, asked)| now < *asked + STRANGER_BLOCK_REST);
+        let was_asked = self.strange_blocks.iter().any(|(asked, _)| *asked == block);
+        now >= self.strangers_rest && !was_asked && self.strange_blocks.len() < STRANGER_BLOCKS_MAX
     }
 
     /// A part of a document came.
@@ -261,9 +274,13 @@ impl Exchange {
 
     /// Verifies a document that is complete, and puts it in force if it is newer.
     fn complete<S: Suite>(&mut self, fetch: &Fetch, now: Time) -> Result<Turned, Refused> {
-        // First what costs little: whether it is what was announced.
-        let announced = claim::<S>(&fetch.bytes) == Ok((fetch.what.serial, fetch.what.digest));
-        let verified = announced.then(|| Document::verify::<S>(&fetch.bytes, &self.roots, now));
+        // First what costs little: whether it is what was announced. What is of another format does not say.
+        let claimed = claim::<S>(&fetch.bytes);
+        let announced = claimed == Ok((fetch.what.serial, fetch.what.digest));
+        let verified = match claimed {
+            Err(why @ DocumentError::UnknownVersion(_)) => Some(Err(why)),
+            _ => announced.then(|| Document::verify::<S>(&fetch.bytes, &self.roots, now)),
+        };
         match verified {
             Some(Ok(document)) => Ok(self.consider(Arc::new(document), now)),
             Some(Err(
@@ -274,19 +291,20 @@ impl Exchange {
                 | DocumentError::Expired
                 | DocumentError::NotYet),
             )) => {
-                self.rest(fetch.mix, now + FETCH_REST);
+                self.rest(fetch, now + FETCH_REST);
                 Ok(Turned::Unusable(why))
             }
             _ => {
-                self.rest(fetch.mix, now + FETCH_REST_FORGED);
+                self.rest(fetch, now + FETCH_REST_FORGED);
                 Err(Refused::Forged)
             }
         }
     }
 
-    fn rest(&mut self, mix: NodeId, until: Time) {
-        if self.resting.len() < FETCH_RESTING_MAX {
-            self.resting.insert(mix, until);
+    /// Strangers' names cost nothing, and would fill the list: their blocks are remembered.
+    fn rest(&mut self, fetch: &Fetch, until: Time) {
+        if !fetch.is_strange && self.resting.len() < FETCH_RESTING_MAX {
+            self.resting.insert(fetch.mix, until);
         }
     }
 
@@ -320,9 +338,8 @@ impl Exchange {
     /// Whom to ask again for which parts of which document, where what was asked for stays away for too long. A neighbour
     /// that goes on giving nothing, or too slowly, is given up and rests.
     pub(crate) fn ask_again(&mut self, now: Time) -> Vec<(NeighbourKey, [u8; 32], Vec<u32>)> {
-        let given_up: Vec<NodeId> =
-            self.fetches.extract_if(.., |fetch| fetch.is_hopeless(now)).map(|f| f.mix).collect();
-        given_up.into_iter().for_each(|mix| self.rest(mix, now + FETCH_REST));
+        let given_up: Vec<Fetch> = self.fetches.extract_if(.., |fetch| fetch.is_hopeless(now)).collect();
+        given_up.iter().for_each(|fetch| self.rest(fetch, now + FETCH_REST));
         let late = self.fetches.iter_mut().filter(|fetch| now - fetch.moved >= FETCH_PAUSE);
         late.map(|fetch| {
             fetch.pauses += 1;
@@ -413,7 +430,8 @@ impl Fetch {
     }
 
     fn is_hopeless(&self, now: Time) -> bool {
-        self.pauses >= FETCH_PAUSES_MAX || now - self.begun >= FETCH_TIME_MAX
+        let at_most = if self.is_strange { FETCH_ALONE } else { FETCH_TIME_MAX };
+        self.pauses >= FETCH_PAUSES_MAX || now - self.begun >= at_most
     }
 
     /// Parts never asked for, as many as may be under way.
@@ -669,40 +687,55 @@ mod tests {
         assert_eq!(exchange.hear(neighbours.0[0], Teller::Nobody, newer(100), PART, NOW), Heard::Nothing);
         let rival = Holding { digest: [1; 32], ..ours };
         assert_eq!(exchange.hear(neighbours.0[0], Teller::Nobody, rival, PART, NOW), Heard::Tell);
-        let stranger = Teller::Stranger(NodeId([7; 32]));
-        assert_eq!(exchange.hear(neighbours.0[0], stranger, rival, PART, NOW), Heard::Nothing);
+        assert_eq!(exchange.hear(neighbours.0[0], stranger(7, 7), rival, PART, NOW), Heard::Nothing);
+    }
+
+    fn stranger(name: u8, block: u8) -> Teller {
+        Teller::Stranger(NodeId([name; 32]), WideBlock::of([192, block, 0, 1].into()))
     }
 
     #[test]
-    fn strangers_may_give_a_newer_document_one_after_the_other_and_hold_up_no_known_mix() {
+    fn strangers_may_give_a_newer_document_and_hold_up_no_known_mix() {
         let (neighbours, mut exchange, document) = (Neighbours::new(), exchange(), example(6));
         let what = holding_of(&document);
         let mut says = |number: usize, now| {
-            let stranger = Teller::Stranger(NodeId([100 + number as u8; 32]));
-            exchange.hear(neighbours.0[number], stranger, what, PART, now)
+            exchange.hear(neighbours.0[number], stranger(100 + number as u8, number as u8), what, PART, now)
         };
         fetching(says(0, NOW));
         assert_eq!(says(1, NOW), Heard::Nothing);
-        assert_eq!(
-            says(1, NOW + (FETCH_TIME_MAX - FETCH_PAUSE)),
-            Heard::Nothing,
-            "the first one still drips"
-        );
+        assert_eq!(says(1, NOW + STRANGER_FETCH_EVERY / 2), Heard::Nothing, "one at once");
         for mix in 1..=3 {
             let what = if mix == 1 { what } else { newer(100 + mix) };
             fetching(neighbours.offers(mix, &mut exchange, what, NOW));
         }
         let mut exchange = self::exchange();
-        let stranger = Teller::Stranger(NodeId([100; 32]));
-        let asked = fetching(exchange.hear(neighbours.0[0], stranger, what, PART, NOW));
+        let asked = fetching(exchange.hear(neighbours.0[0], stranger(100, 1), what, PART, NOW));
         let turned = give(&mut exchange, neighbours.0[0], what, asked, document.as_bytes()).unwrap();
         assert!(matches!(turned, Turned::InForce(..)));
-        let later = holding_of(&example(7));
-        let again = |now| (now, stranger);
-        for (now, teller) in [again(NOW), again(NOW + STRANGER_FETCH_EVERY)] {
-            let heard = exchange.hear(neighbours.0[0], teller, later, PART, now);
-            assert_eq!(heard != Heard::Nothing, now > NOW, "one in a while");
+    }
+
+    #[test]
+    fn strangers_who_give_nothing_starve_no_stranger_elsewhere_and_shield_no_known_forger() {
+        let (neighbours, mut exchange, document) = (Neighbours::new(), exchange(), example(6));
+        let what = holding_of(&document);
+        let (mut now, mut names) = (NOW, 0_u8);
+        let end = NOW + STRANGER_BLOCK_REST;
+        let mut asked = false;
+        while now < end && !asked {
+            // Those of 20 blocks speak all the time, under new names; one elsewhere does every minute.
+            for block in 0..20 {
+                names = names.wrapping_add(1);
+                exchange.hear(neighbours.0[1], stranger(names, block), what, PART, now);
+            }
+            if (now - NOW).as_secs().is_multiple_of(60) {
+                let heard = exchange.hear(neighbours.0[0], stranger(99, 99), what, PART, now);
+                asked = heard != Heard::Nothing;
+            }
+            now = now + FETCH_PAUSE;
+            exchange.ask_again(now);
         }
+        assert!(asked, "it had its turn");
+        assert!(exchange.resting.is_empty() && exchange.strange_blocks.len() <= STRANGER_BLOCKS_MAX);
     }
 
     #[test]

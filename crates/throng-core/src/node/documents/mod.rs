@@ -4,7 +4,7 @@ mod exchange;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 pub(super) use self::exchange::Told;
 pub(super) use self::exchange::Turned;
@@ -19,7 +19,7 @@ use crate::membership::{Record, View};
 use crate::output::Event;
 use crate::rate::Bucket;
 use crate::refused::Refused;
-use crate::route::NoRoute;
+use crate::route::{NoRoute, WideBlock};
 use crate::time::Time;
 use crate::timers::{Due, Timer};
 use crate::wire::control::{Control, Holding};
@@ -118,14 +118,14 @@ impl Members {
     pub(super) fn hear(
         &mut self,
         link: NeighbourKey,
-        peer: Option<NodeId>,
+        peer: Option<(NodeId, IpAddr)>,
         what: Holding,
         cx: &mut Cx<'_>,
     ) -> Result<(), Refused> {
         let teller = match peer {
             None => Teller::Nobody,
-            Some(peer) if self.view.get(peer).is_some() => Teller::Mix(peer),
-            Some(peer) => Teller::Stranger(peer),
+            Some((peer, _)) if self.view.get(peer).is_some() => Teller::Mix(peer),
+            Some((peer, at)) => Teller::Stranger(peer, WideBlock::of(at)),
         };
         let part_bytes = cx.design.geometry.document_part();
         let exchange = self.exchange.as_mut().ok_or(Refused::OutOfPlace)?;

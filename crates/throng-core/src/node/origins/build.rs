@@ -57,11 +57,12 @@ impl<S: Suite> Origins<S> {
         cx.chance.route.forget();
         // Where there are others, none that rests is drawn.
         let exit = path.as_ref().ok().and_then(|path| path.last());
-        if exit.is_some_and(|exit| resting.has(exit.description().identity, cx.now)) {
+        let is_any = wish.port.is_none() && wish.avoid.is_empty();
+        if is_any && exit.is_some_and(|exit| resting.has(exit.description().identity, cx.now)) {
             let exits = view.records().map(|record| record.description());
             let exits: Vec<_> = exits.filter(|exit| exit.until > cx.now && wish.is_met_by(exit)).collect();
             if exits.iter().all(|exit| resting.has(exit.identity, cx.now)) {
-                cx.out.events.push(Event::NoExitAnswers { exits: exits.len() });
+                cx.out.events.push(Event::NoExitReached { exits: exits.len() });
             }
         }
         path
