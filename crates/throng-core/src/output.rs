@@ -99,11 +99,6 @@ pub enum Event {
     FirstHopMistrusted(NodeId),
     /// No path could be chosen.
     NoRoute(NoRoute),
-    /// Circuits to all exits that there are failed lately: these do not answer, or mixes before them. They are tried on and on.
-    NoExitReached {
-        /// How many there are.
-        exits: usize,
-    },
     /// A newer network document is in force: to keep for the next start.
     Document(Arc<Document>),
     /// Operators signed this one too, with the serial of the one in force: neither is used.

@@ -13,6 +13,7 @@ use quinn::{Connecting, Connection, Endpoint, VarInt};
 use throng_core::cover::CircuitCover;
 use throng_core::output::NotAttached;
 use throng_core::route::NoRoute;
+use throng_core::wire::control::Ended;
 use throng_core::{CircuitId, Design, Event, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -101,6 +102,8 @@ pub struct SupplyState {
     pub last: Option<(Vec<NodeId>, Duration)>,
     /// What went wrong last; nothing once a circuit is ready.
     pub problem: Option<String>,
+    /// How many hops circuits came to since one was ready.
+    furthest: usize,
 }
 
 impl Client {
@@ -316,21 +319,16 @@ impl CircuitWatcher {
             }
             // Whoever reads the document for this node says so.
             Event::NoRoute(why @ (NoRoute::Expired | NoRoute::Conflict)) => self.problem(why.to_string()),
-            Event::NoRoute(why) => self.standstill(why.to_string()),
-            Event::NoExitReached { exits: 1 } => {
-                self.standstill("no circuit to the network's only exit comes up".into());
-            }
-            Event::NoExitReached { exits } => {
-                self.standstill(format!("no circuit to any of the network's {exits} exits comes up"));
+            Event::NoRoute(why) => {
+                self.standstill(why.to_string());
+                self.problem(why.to_string());
             }
             Event::Document(_)
             | Event::Conflict(_)
             | Event::OtherHistory { .. }
             | Event::DocumentDoubted(_)
             | Event::DocumentRefused(_) => {} // the driver tells its owner
-            Event::CircuitNotBuilt { hops, why } => {
-                self.problem(format!("a circuit ended after {hops} of its hops: {}", reason(why)));
-            }
+            Event::CircuitNotBuilt { hops, why } => self.not_built(hops, why),
         }
     }
 
@@ -367,6 +365,7 @@ impl CircuitWatcher {
                 supply.ready += 1;
                 supply.last = Some((path, took));
                 supply.problem = None;
+                supply.furthest = 0;
             });
             notices.end(About::Circuits);
             keep_windows(connection.clone(), portion).await;
@@ -402,16 +401,32 @@ impl CircuitWatcher {
         }
     }
 
+    /// A circuit did not come up. Where none does, how far they came says who does not answer.
+    fn not_built(&self, hops: usize, why: Ended) {
+        let mut furthest = 0;
+        self.shared.supply.send_modify(|supply| {
+            supply.furthest = supply.furthest.max(hops);
+            furthest = supply.furthest;
+        });
+        let last = self.design.route.hops() - 1;
+        let standstill = match furthest {
+            0 => "none of our first hops answers",
+            hops if hops >= last => "no exit answers: circuits come up but for their last hop",
+            _ => "circuits come to their first hops and not to an exit: mixes in between do not answer",
+        };
+        self.standstill(standstill.into());
+        self.problem(format!("a circuit ended after {hops} of its hops: {}", reason(why)));
+    }
+
     /// Something that keeps all circuits from coming up, if there is none.
     fn standstill(&self, what: String) {
         let has_none = || self.shared.supply.borrow().ready == 0;
         if has_none() {
-            self.notices.hold_if_it_lasts(About::Circuits, what.clone());
+            self.notices.hold_if_it_lasts(About::Circuits, what);
         }
         if !has_none() {
             self.notices.end(About::Circuits); // one came up meanwhile
         }
-        self.problem(what);
     }
 
     fn problem(&self, what: String) {
@@ -421,8 +436,7 @@ impl CircuitWatcher {
 }
 
 /// In words.
-fn reason(why: throng_core::wire::control::Ended) -> &'static str {
-    use throng_core::wire::control::Ended;
+fn reason(why: Ended) -> &'static str {
     match why {
         Ended::Finished => "it is no longer needed",
         Ended::Silent => "a mix does not answer",

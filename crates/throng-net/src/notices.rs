@@ -1,6 +1,7 @@
 //! What the owner of a node should know and can do something about: said once on stderr, and shown for as long as it lasts.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use crate::clock::Clock;
 /// What comes and goes is said again after this long at the earliest.
 const SAID_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
+/// Not more of one kind is said within that time.
+const SAID_MAX: usize = 4;
 /// What may be over in a moment is said once it has lasted so long.
 const LASTING: Duration = Duration::from_secs(5);
 
@@ -29,8 +32,12 @@ pub enum About {
     Names,
     /// What a mix's file and the network document say differently.
     Record,
-    /// What others said of network documents.
+    /// That operators' keys have signed two histories of the network.
     History,
+    /// What an exit says of network documents.
+    Doubt,
+    /// A neighbour's network document that cannot be used here.
+    Refused,
     /// Why there is no cover.
     Cover,
     /// That today's cover is spent.
@@ -53,10 +60,12 @@ struct All {
     fleeting: BTreeMap<About, Time>,
 }
 
+#[derive(Default)]
 struct Notice {
     text: String,
     holds: bool,
-    said: Time,
+    /// What was said lately, and when.
+    said: Vec<(String, Time)>,
 }
 
 impl Notices {
@@ -69,7 +78,8 @@ impl Notices {
     pub fn hold(&self, about: About, text: impl Into<String>) {
         let (text, now) = (text.into(), self.clock.now());
         if self.note(about, &text, now) {
-            eprintln!("throng: {text}");
+            // A terminal that was closed, or a disk that is full, is no reason to stop.
+            let _ = writeln!(std::io::stderr(), "throng: {text}");
         }
     }
 
@@ -85,20 +95,16 @@ impl Notices {
     /// Whether it is to be said.
     fn note(&self, about: About, text: &str, now: Time) -> bool {
         let mut all = self.all();
-        match all.notices.get_mut(&about) {
-            Some(notice) if notice.text == text => {
-                let is_news = !notice.holds && now - notice.said >= SAID_AGAIN_AFTER;
-                notice.holds = true;
-                if is_news {
-                    notice.said = now;
-                }
-                is_news
-            }
-            _ => {
-                all.notices.insert(about, Notice { text: text.to_owned(), holds: true, said: now });
-                true
-            }
+        let notice = all.notices.entry(about).or_default();
+        let held = std::mem::replace(&mut notice.holds, true) && notice.text == text;
+        text.clone_into(&mut notice.text);
+        notice.said.retain(|(_, at)| now - *at < SAID_AGAIN_AFTER);
+        let is_news =
+            !held && notice.said.len() < SAID_MAX && notice.said.iter().all(|(said, _)| said != text);
+        if is_news {
+            notice.said.push((text.to_owned(), now));
         }
+        is_news
     }
 
     /// Nothing of this kind holds any more.
@@ -142,6 +148,8 @@ mod tests {
         notices.end(About::Cover);
         assert!(!notices.note(About::Cover, "spent", at(1002)), "it comes and goes");
         assert!(notices.note(About::Cover, "metered", at(1003)));
+        assert!(!notices.note(About::Cover, "spent", at(1004)), "and by turns");
+        assert!(!notices.note(About::Cover, "metered", at(1005)));
         assert!(notices.note(About::Document, "expired", at(1003)));
         assert_eq!(notices.holding(), ["expired", "metered"]);
     }

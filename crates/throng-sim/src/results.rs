@@ -52,6 +52,9 @@ pub struct Results {
     pub version: u32,
     /// The scenario's name.
     pub scenario: String,
+    /// Which program made them, if it says so: another one may come to other figures.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub made_by: String,
     /// The scenario's digest: results of two scenarios never mix.
     pub digest: String,
     /// The swept settings of each variant, in one line.
@@ -160,6 +163,7 @@ impl Results {
         runs.sort_by_key(|run| run.number);
         Self {
             version: VERSION,
+            made_by: String::new(),
             scenario: scenario.name.clone(),
             digest: scenario.digest.clone(),
             variants: scenario.variants.iter().map(|variant| variant.label()).collect(),
@@ -270,6 +274,9 @@ impl Results {
             if shard.digest != all.digest || shard.runs_in_all != all.runs_in_all {
                 return Err(Unfit::OtherScenario(all.name(), shard.name()));
             }
+            if shard.made_by != all.made_by {
+                all.made_by.clear();
+            }
             all.runs.extend(shard.runs);
         }
         all.runs.sort_by_key(|run| run.number);
@@ -325,6 +332,7 @@ mod tests {
     fn shard(runs: &[usize]) -> Results {
         Results {
             version: VERSION,
+            made_by: String::new(),
             scenario: "example".into(),
             digest: "abc".into(),
             variants: vec!["a=1".into(), "a=2".into()],

@@ -123,7 +123,7 @@ async fn until_interrupted(
                 ready?;
                 is_ready = true;
                 progress.finish_and_clear();
-                eprintln!("proxy on {proxy}");
+                tell!("proxy on {proxy}");
                 first_hops.keep(driver).await;
             }
             ended = document.keep(driver) => return ended,
@@ -147,7 +147,7 @@ fn bind_anywhere(datagram: usize) -> io::Result<Socket> {
 struct FirstHopsFile {
     path: PathBuf,
     kept: Vec<NodeId>,
-    _lock: fs::File,
+    _lock: Option<fs::File>,
 }
 
 impl FirstHopsFile {
@@ -165,25 +165,29 @@ impl FirstHopsFile {
         let text: String = meter.first_hops.iter().map(|id| format!("{id}\n")).collect();
         match disk::write_secret(&self.path, text.as_bytes()) {
             Ok(()) => self.kept = meter.first_hops,
-            Err(error) => eprintln!("throng: {error:#}"),
+            Err(error) => tell!("throng: {error:#}"),
         }
     }
 }
 
 /// Keeps other clients from using this state for as long as the file lives: each would overwrite the first hops of the other,
-/// and meet more of them.
-fn lock(state: &Path) -> Result<fs::File> {
+/// and meet more of them. Where a lock is not to be had, that is reported; it is no reason not to run.
+fn lock(state: &Path) -> Result<Option<fs::File>> {
     // Not the file itself: that one is replaced.
     let path = state.with_added_extension("lock");
-    let open = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = open.with_context(|| format!("opening {}", path.display()))?;
-    match file.try_lock() {
-        // Where there are no locks, nobody can hold one.
-        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => bail!(
+    let created = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    // Somebody else's can be locked, too.
+    let locked = created.or_else(|_| fs::File::open(&path)).map(|file| (file.try_lock(), file));
+    match locked {
+        Ok((Ok(()), file)) => Ok(Some(file)),
+        Ok((Err(fs::TryLockError::WouldBlock), _)) => bail!(
             "another client uses {}: it is running already, or this one needs a file of its own with another `state`",
             state.display()
         ),
+        Ok((Err(fs::TryLockError::Error(error)), _)) | Err(error) => {
+            tell!("throng: {} cannot be locked ({error}): no other client must use it", state.display());
+            Ok(None)
+        }
     }
 }
 

@@ -64,14 +64,14 @@ pub(crate) fn read(options: &DesignOptions, mixes: usize) -> Result<Design> {
     let design = Design::default().with(from_file.chain(from_flags)).context("in the flags")?;
     design.check(&Maybenot)?;
     if let Some(note) = needed_company(&design, mixes) {
-        eprintln!("note: {note}");
+        tell!("note: {note}");
     } else if design.detour() > SLOW {
-        eprintln!(
+        tell!(
             "note: with this mixing and cover, a question and its answer may take {:.0} s longer where few others are",
             design.detour().as_secs_f64()
         );
     }
-    note_of_room(&design.cover).iter().for_each(|note| eprintln!("{note}"));
+    note_of_room(&design.cover).iter().for_each(|note| tell!("{note}"));
     Ok(design)
 }
 

@@ -14,14 +14,13 @@ const VARIABLE: &str = "THRONG_LOG";
 pub(crate) fn start() {
     let wanted = std::env::var(VARIABLE).unwrap_or_else(|_| "warn".to_owned());
     let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
-        eprintln!(
-            "throng: invalid {VARIABLE} ({error}): expected for example `info` or `info,throng_net=debug`"
-        );
+        tell!("throng: invalid {VARIABLE} ({error}): expected for example `info` or `info,throng_net=debug`");
         EnvFilter::new("warn")
     });
     let ours = filter_fn(|line| line.target().starts_with("throng"));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        .log_internal_errors(false) // stderr may be gone
         .with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(filter).with(ours).with(lines).init();
 }

@@ -1,4 +1,8 @@
 //! The command line of Throng.
+#![warn(clippy::print_stderr)] // `tell!` outlives a terminal that was closed
+
+#[macro_use]
+mod terminal;
 
 mod cli;
 mod client;
@@ -16,7 +20,6 @@ mod sim;
 mod startup;
 mod status;
 mod tap;
-mod terminal;
 mod up;
 
 use std::process::ExitCode;
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("throng: {error:#}");
+            tell!("throng: {error:#}");
             ExitCode::FAILURE
         }
     }

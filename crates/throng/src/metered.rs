@@ -75,7 +75,7 @@ async fn follow(orders: mpsc::Sender<Order>, notices: Notices) {
             match metered {
                 Metered::No => {
                     notices.end(About::Cover);
-                    eprintln!("throng: the connection is not metered: cover is on");
+                    tell!("throng: the connection is not metered: cover is on");
                 }
                 Metered::Yes => notices.hold(About::Cover, "the connection is metered: cover is off"),
                 Metered::Unknown => notices.hold(

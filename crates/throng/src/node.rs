@@ -14,6 +14,7 @@ use throng_net::host::{MixSetup, start_mix};
 use throng_net::notices::{About, Notices};
 use throng_net::socket::Socket;
 use throng_net::suite::Fast;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::disk::{self, beside};
@@ -60,10 +61,31 @@ fn own_description<'d>(document: &'d Document, keys: &NodeKeys) -> Result<&'d De
     own.context("the network document does not list this mix: the operators must add its record")
 }
 
+/// Keeps the notice of what a mix's file says otherwise than the network document true, whatever document follows.
+fn compare(path: PathBuf, file: Description, mut in_force: watch::Receiver<Arc<Document>>, notices: Notices) {
+    tokio::spawn(async move {
+        loop {
+            let document = Arc::clone(&in_force.borrow_and_update());
+            let mut listed = document.statement().records.iter().map(|record| record.description());
+            let own = listed.find(|listed| listed.identity == file.identity);
+            match own.map_or_else(|| Some(NOT_LISTED.into()), |own| differences(&path, &file, own)) {
+                Some(notice) => notices.hold(About::Record, notice),
+                None => notices.end(About::Record),
+            }
+            if in_force.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+const NOT_LISTED: &str = "the network document does not list this mix any more: nobody uses it until the operators have added its record";
+
 /// What a mix's file says otherwise than the network document, if anything.
 fn differences(path: &Path, file: &Description, document: &Description) -> Option<String> {
     let mut fields = Vec::new();
-    if file.exit_ports != document.exit_ports {
+    let differ_in_ports = file.exit_ports != document.exit_ports;
+    if differ_in_ports {
         fields.push(format!("`exit_ports` ({} there, {} here)", document.exit_ports, file.exit_ports));
     }
     if file.capacity != document.capacity {
@@ -75,10 +97,12 @@ fn differences(path: &Path, file: &Description, document: &Description) -> Optio
     if file.addresses != document.addresses {
         fields.push("`addresses` or `listen`".into());
     }
+    let ports =
+        if differ_in_ports { "; ports that the file does not name are refused from now on" } else { "" };
     (!fields.is_empty()).then(|| {
         format!(
             "{0} and the network document differ in {1}. Clients go by the document until the operators have signed what \
-             `throng node {0} --record FILE` writes; ports that the file does not name are refused from now on",
+             `throng node {0} --record FILE` writes{ports}",
             path.display(),
             fields.join(", ")
         )
@@ -100,9 +124,7 @@ async fn node(path: &Path) -> Result<()> {
     let socket = Socket::bind(file.listen, statement.design.geometry.datagram())
         .with_context(|| format!("listening on {} (`listen` in {})", file.listen, path.display()))?;
     let wanted = network::describe(path, &file, &keys, clock.now())?;
-    if let Some(notice) = differences(path, &wanted, own) {
-        notices.hold(About::Record, notice);
-    }
+    compare(path.to_path_buf(), wanted.clone(), document.watch(), notices.clone());
     // What the file says holds at once: clients that go by the document are told so, and try elsewhere.
     let is_exit = !wanted.exit_ports.is_none() || !own.exit_ports.is_none();
     let exit = is_exit.then(|| {
@@ -128,7 +150,7 @@ async fn node(path: &Path) -> Result<()> {
         notices,
     };
     let _feed = feed::of_one(file.status, path, observer).await?;
-    eprintln!("mix {} is running", id.fingerprint());
+    tell!("mix {} is running", id.fingerprint());
     tokio::select! {
         ended = document.keep(&mut driver) => return ended,
         () = interrupted() => {}

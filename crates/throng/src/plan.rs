@@ -240,7 +240,7 @@ fn sweep(
     })?;
     if let Some(path) = svg {
         fs::write(path, swept.chart().svg()).with_context(|| format!("writing {}", path.display()))?;
-        eprintln!("wrote the chart to {}", path.display());
+        tell!("wrote the chart to {}", path.display());
     }
     show(output, &swept, &[swept.table()])?;
     Ok(ExitCode::SUCCESS)

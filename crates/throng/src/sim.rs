@@ -5,13 +5,14 @@ use std::io::IsTerminal;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
 use throng_core::Time;
 use throng_net::clock::Clock;
 use throng_sim::swarm::{Fate, swarm};
@@ -22,6 +23,7 @@ use throng_sim::{
 
 use crate::design::{needed_company, wait_with};
 use crate::disk;
+use crate::network::files::to_hex;
 use crate::terminal::{interrupted, print};
 
 /// A problem inside a world is no error of this program; this exit code tells scripts about it.
@@ -164,7 +166,7 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
         check_memory(&scenario, jobs, available)?;
     }
     if let Some(note) = note_of_company(&scenario) {
-        eprintln!("note: {note}");
+        tell!("note: {note}");
     }
     let before = match &options.out {
         Some(out) => done_before(out, &scenario)?,
@@ -176,23 +178,27 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
     let keep = |runs: &[RunResult]| {
         if let Some(out) = options.out.as_deref().filter(|_| watcher.is_time_to_keep()) {
             // The last time says what is wrong.
-            let _ = disk::write(out, Results::of(&scenario, runs.to_vec()).to_json().as_bytes());
+            let _ = disk::write(out, ours(Results::of(&scenario, runs.to_vec())).to_json().as_bytes());
         }
     };
-    let results = go_on(&scenario, &Options { jobs, shard, told: &told, stop: stop() }, before, &keep);
+    let had = before.iter().filter(|run| run.complete && run.problems.is_empty()).count();
+    let results = ours(go_on(&scenario, &Options { jobs, shard, told: &told, stop: stop() }, before, &keep));
     watcher.end();
+    if let Some(out) = options.out.as_deref().filter(|_| had > 0) {
+        tell!("throng: {had} runs were in {} already", out.display());
+    }
     let code = show(&results, options.out.as_deref(), options.json)?;
     let wanted = (0..results.runs_in_all).filter(|run| shard.has(*run)).count();
-    let done = results.runs.iter().filter(|run| run.complete).count();
-    if done == wanted || !results.is_clean() {
+    let done = results.runs.iter().filter(|run| run.complete && shard.has(run.number)).count();
+    if done >= wanted || !results.is_clean() {
         return Ok(code);
     }
     match &options.out {
-        Some(out) => eprintln!(
+        Some(out) => tell!(
             "throng: stopped after {done} of {wanted} runs, which are in {}: the same command goes on from there",
             out.display()
         ),
-        None => eprintln!("throng: stopped after {done} of {wanted} runs; with `--out` they would be kept"),
+        None => tell!("throng: stopped after {done} of {wanted} runs; with `--out` they would be kept"),
     }
     Ok(ExitCode::from(STOPPED))
 }
@@ -216,6 +222,20 @@ fn note_of_company(scenario: &Scenario) -> Option<String> {
     ))
 }
 
+/// The same, with a name on it.
+fn ours(results: Results) -> Results {
+    Results { made_by: this_program(), ..results }
+}
+
+/// A name of this very build; none where it cannot be read.
+fn this_program() -> String {
+    static NAME: LazyLock<String> = LazyLock::new(|| {
+        let bytes = std::env::current_exe().and_then(fs::read).unwrap_or_default();
+        if bytes.is_empty() { String::new() } else { to_hex(&Sha256::digest(&bytes)[..8]) }
+    });
+    NAME.clone()
+}
+
 /// The runs of this scenario that a file holds already.
 fn done_before(out: &Path, scenario: &Scenario) -> Result<Vec<RunResult>> {
     let text = match fs::read_to_string(out) {
@@ -223,7 +243,14 @@ fn done_before(out: &Path, scenario: &Scenario) -> Result<Vec<RunResult>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("reading {}", out.display())),
     };
-    let runs = Results::from_json(&text).and_then(|results| results.runs_of(scenario));
+    let results = Results::from_json(&text).with_context(|| format!("in {}", out.display()))?;
+    if results.made_by != this_program() {
+        bail!(
+            "{} was made by another build of Throng, which may come to other figures: delete it, or give another --out",
+            out.display()
+        );
+    }
+    let runs = results.runs_of(scenario);
     runs.with_context(|| {
         format!("{} is there already and would be lost: delete it, or give another --out", out.display())
     })
@@ -284,7 +311,7 @@ fn write_trace(scenario: &Scenario, options: &SimOptions, to: &Path) -> Result<E
         return Ok(ExitCode::from(PROBLEMS));
     }
     if !result.complete {
-        eprintln!("throng: stopped early: the files hold what was seen until then");
+        tell!("throng: stopped early: the files hold what was seen until then");
         return Ok(ExitCode::from(STOPPED));
     }
     Ok(ExitCode::SUCCESS)

@@ -49,7 +49,7 @@ pub(crate) async fn first_circuit(
         tokio::select! {
             changed = supply.changed() => changed.context("the client stopped")?,
             _ = slow.tick() => if progress.is_hidden() {
-                eprintln!("throng: still no circuit: {problem}");
+                tell!("throng: still no circuit: {problem}");
             },
         }
     }

@@ -60,9 +60,9 @@ impl Recording {
         let mut taken = lock(&self.taken);
         taken.trace.sort();
         disk::write(&self.file, &taken.trace.seen_to_bytes()).context("--tap")?;
-        eprintln!("throng: {} datagrams seen, written to {}", taken.trace.seen.len(), self.file.display());
+        tell!("throng: {} datagrams seen, written to {}", taken.trace.seen.len(), self.file.display());
         if taken.more > 0 {
-            eprintln!("throng: {} later datagrams were not recorded: the recording was full", taken.more);
+            tell!("throng: {} later datagrams were not recorded: the recording was full", taken.more);
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Taken {
         }
         if self.more == 0 {
             let seconds = at / 1_000_000_000;
-            eprintln!(
+            tell!(
                 "throng: --tap: the recording is full after {} datagrams in {seconds} s; later ones are not recorded",
                 self.rows_max
             );

@@ -6,6 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Writes a line to stderr. A terminal that was closed, or a log on a full disk, is no reason to stop.
+macro_rules! tell {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 /// How long shutting down in order may take.
 pub(crate) const LEAVE_TIME_MAX: Duration = Duration::from_millis(1500);
 

@@ -5,11 +5,12 @@
 mod common;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use common::static_network::{call, network, proxy_of, runs, sign_anew, start, status_of_client};
+use common::static_network::{call, network, proxy_of, runs, sign, sign_anew, start, status_of_client};
 use common::{Running, Server, Up, noise, throng};
 use throng_core::Time;
 use throng_net::clock::Clock;
@@ -73,6 +74,7 @@ fn a_mix_whose_file_differs_from_the_document_says_so_and_opens_only_what_its_fi
     let mixes: Vec<_> = (1..=4).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
     mixes.iter().for_each(runs);
     says(&mixes[0], "differ in `exit_ports` (all there, none here)");
+    says(&mixes[0], "ports that the file does not name are refused from now on");
     assert!(!mixes[1].err.text().contains("differ"));
     let client = start(&dir, &["client", "@client.toml"]);
     let proxy = proxy_of(&client);
@@ -92,11 +94,14 @@ fn when_no_exit_answers_that_is_what_is_said() {
     let client = start(&dir, &["client", "@client.toml"]);
     let proxy = proxy_of(&client);
     mixes[..2].iter_mut().for_each(Running::kill);
-    says(&client, "no circuit to any of the network's 2 exits comes up");
+    says(&client, "no exit answers: circuits come up but for their last hop");
     let answer = page(proxy, server.address);
-    let said = "There is no circuit: no circuit to any of the network's 2 exits comes up.";
+    let said = "There is no circuit: no exit answers: circuits come up but for their last hop.";
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(said), "{answer}");
-    assert!(status_of_client(&dir).starts_with("ATTENTION: no circuit to any of the network's 2 exits comes up."));
+    assert!(
+        status_of_client(&dir)
+            .starts_with("ATTENTION: no exit answers: circuits come up but for their last hop.")
+    );
     // What holds is said no longer than it holds.
     mixes[0] = start(&dir, &["node", "@mix-1.toml"]);
     runs(&mixes[0]);
@@ -152,4 +157,72 @@ fn a_document_file_that_was_spoilt_is_put_right_while_the_mix_runs() {
     common::wait_until("it is replaced", common::LIMIT, || fs::read(&path).unwrap() != b"garbage");
     runs(&start(&dir, &["node", "@mix-2.toml"]));
     assert_eq!(fs::read_to_string(dir.path().join("network.refused")).unwrap(), "garbage");
+}
+
+#[test]
+fn that_a_file_differs_is_said_until_the_operators_have_signed_it() {
+    let dir = network(3);
+    let file = dir.path().join("mix-1.toml");
+    let port = common::closed_port();
+    let text = fs::read_to_string(&file).unwrap().replace("capacity_kbps = 100000", "capacity_kbps = 200000");
+    fs::write(&file, format!("status = \"127.0.0.1:{port}\"\n{text}")).unwrap();
+    let mix = start(&dir, &["node", "@mix-1.toml"]);
+    runs(&mix);
+    says(&mix, "differ in `capacity_kbps` (100000 there, 200000 here)");
+    assert!(!mix.err.text().contains("are refused"), "it says nothing of ports");
+    let at = format!("127.0.0.1:{port}");
+    let status = || common::run(&mut throng(&["status", "--at", &at])).1;
+    assert!(status().contains("differ in `capacity_kbps`"));
+    assert!(call(&dir, &["node", "@mix-1.toml", "--record", "@mix-1.record"]).0);
+    let record = dir.path().join("mix-1.record").display().to_string();
+    assert!(sign(&dir, "@operator-1.keys", &["--record", &record]).0);
+    assert!(sign(&dir, "@operator-2.keys", &[]).0);
+    common::wait_until("the notice ends", common::LIMIT, || !status().contains("differ"));
+}
+
+/// A log that was rotated away, a terminal that was closed, a full disk.
+#[test]
+fn a_client_that_nobody_can_hear_goes_on() {
+    let dir = network(4);
+    let server = Server::of_noise();
+    let mut mixes: Vec<_> = (1..=4).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
+    mixes.iter().for_each(runs);
+    let place = |name: &str| dir.path().join(name).display().to_string();
+    let port = common::closed_port();
+    let text = fs::read_to_string(place("client.toml")).unwrap();
+    fs::write(place("client.toml"), text.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"))).unwrap();
+    let proxy = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut client =
+        Client(throng(&["client", &place("client.toml")]).stderr(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    let mut err = BufReader::new(client.0.stderr.take().unwrap());
+    while !line.contains("proxy on") {
+        line.clear();
+        err.read_line(&mut line).unwrap();
+    }
+    drop(err);
+    mixes[..2].iter_mut().for_each(Running::kill);
+    common::wait_until("it would say so", common::LIMIT, || {
+        page(proxy, server.address).starts_with("HTTP/1.1 503")
+    });
+    common::wait_until("and has tried to", common::LIMIT, || status_of_client(&dir).starts_with("ATTENTION"));
+    for i in 1..=2 {
+        mixes[i - 1] = start(&dir, &["node", &format!("@mix-{i}.toml")]);
+        runs(&mixes[i - 1]);
+    }
+    let (host, to) = (server.address.ip().to_string(), server.address.port());
+    common::wait_until("streams open again", 3 * common::LIMIT, || {
+        common::connect(proxy, "somebody", &host, to).is_ok()
+    });
+    assert!(client.0.try_wait().unwrap().is_none(), "it still runs");
+}
+
+/// Killed with the test.
+struct Client(Child);
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -86,6 +86,28 @@ fn what_was_stopped_does_not_look_done_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_file_of_results_is_completed_and_never_emptied_nor_believed_of_another_program() {
+    let dir = TempDir::new().unwrap();
+    let (out, whole) = (place(&dir, "out.json"), place(&dir, "whole.json"));
+    let first_steps = scenario("first-steps");
+    assert_eq!(sim(&[&first_steps, "--out", &whole]).0, Some(0));
+    for shard in ["0/2", "1/2"] {
+        assert_eq!(sim(&[&first_steps, "--shard", shard, "--out", &out]).0, Some(0));
+    }
+    assert_eq!(json(&out), json(&whole), "the second shard joins the first");
+    let (code, _, err) = sim(&[&first_steps, "--out", &out]);
+    assert!(code == Some(0) && err.contains("5 runs were in") && err.contains("out.json already"), "{err}");
+    let text = fs::read_to_string(&out).unwrap();
+    let made_by = json(&out)["made_by"].as_str().unwrap().to_owned();
+    fs::write(&out, text.replace(&made_by, "0123456789abcdef")).unwrap();
+    let (code, _, err) = sim(&[&first_steps, "--out", &out]);
+    assert!(code == Some(1) && err.contains("another build") && err.contains("out.json"), "{err}");
+    fs::write(&out, text.replace("\"number\": 4", "\"number\": 3")).unwrap();
+    assert_eq!(sim(&[&first_steps, "--out", &out]).0, Some(0));
+    assert_eq!(json(&out), json(&whole), "what is there twice is there once, and the other one is run");
+}
+
+#[test]
 fn a_trace_is_written_apart_from_its_truth_and_exported() {
     let dir = TempDir::new().unwrap();
     let (trace, csv, pcap) = (place(&dir, "t"), place(&dir, "t.csv"), place(&dir, "t.pcap"));

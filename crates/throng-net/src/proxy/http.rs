@@ -119,15 +119,16 @@ async fn answer<D: Dial>(
     settings: ProxySettings,
     tunnel: Tunnel<D::Stream>,
 ) -> Response<ReplyBody> {
-    let isolation = match request.headers().get(header::PROXY_AUTHORIZATION) {
-        Some(value) => Isolation::http(value.as_bytes()),
-        None if settings.ask_for_user => return ask_for_user(),
-        None => Isolation::none(),
-    };
+    let user = request.headers().get(header::PROXY_AUTHORIZATION);
+    let isolation = user.map_or(Isolation::none(), |value| Isolation::http(value.as_bytes()));
+    let is_asked = settings.ask_for_user && user.is_none();
     if request.method() == Method::CONNECT {
         let Some(target) = request.uri().authority().and_then(|authority| target_of(authority, None)) else {
             return refuse(Refusal::Malformed);
         };
+        if is_asked {
+            return ask_for_user();
+        }
         return match within(settings.dial_time, dial.connect(isolation, target)).await {
             Ok(stream) => {
                 let upgrade = hyper::upgrade::on(&mut request);
@@ -140,6 +141,7 @@ async fn answer<D: Dial>(
     }
     match (request.uri().scheme(), request.uri().authority()) {
         (Some(scheme), Some(authority)) if *scheme == Scheme::HTTP => match target_of(authority, Some(80)) {
+            Some(_) if is_asked => ask_for_user(),
             Some(target) => pass_on(request, dial, (isolation, target), settings, tunnel).await,
             None => refuse(Refusal::Malformed),
         },

@@ -84,9 +84,13 @@ impl AsyncRead for Listener {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.targets.is_over() {
-            let length = ready!(self.poll_some(cx, out.initialize_unfilled()))?;
+        let plain = self.targets.plain();
+        if plain > 0 {
+            let into = out.initialize_unfilled();
+            let most = into.len().min(plain);
+            let length = ready!(self.poll_some(cx, &mut into[..most]))?;
             out.advance(length);
+            self.targets.passed(length);
             return Poll::Ready(Ok(()));
         }
         if !self.targets.has_some() {

@@ -42,9 +42,24 @@ enum Body {
 }
 
 impl OddTargets {
-    /// Whether what comes need not be looked at.
-    pub(super) fn is_over(&self) -> bool {
-        self.part == RequestPart::Unknown && self.ready.is_empty()
+    /// How many of the bytes that come next need not be looked at.
+    pub(super) fn plain(&self) -> usize {
+        match self.part {
+            _ if !self.ready.is_empty() => 0,
+            RequestPart::Unknown => usize::MAX,
+            RequestPart::Body(left) => usize::try_from(left).unwrap_or(usize::MAX),
+            RequestPart::Method | RequestPart::Target | RequestPart::Headers => 0,
+        }
+    }
+
+    /// So many of them came.
+    pub(super) fn passed(&mut self, bytes: usize) {
+        if let RequestPart::Body(left) = &mut self.part {
+            *left -= bytes as u64;
+            if *left == 0 {
+                self.part = RequestPart::Method;
+            }
+        }
     }
 
     /// Whether something waits to be read.
@@ -79,12 +94,7 @@ impl OddTargets {
             let (these, rest) = bytes.split_at(whole);
             self.ready.extend_from_slice(these);
             bytes = rest;
-            if let RequestPart::Body(left) = &mut self.part {
-                *left -= whole as u64;
-                if *left == 0 {
-                    self.part = RequestPart::Method;
-                }
-            }
+            self.passed(whole);
         }
     }
 
@@ -133,8 +143,8 @@ impl OddTargets {
         let is = |other: &[u8]| name.trim_ascii().eq_ignore_ascii_case(other);
         if is(b"content-length") {
             self.body = match (self.body, length_of(value)) {
-                (Body::None, Some(length)) => Body::Bytes(length),
-                // Two lengths, or none: whatever the library makes of it.
+                (Body::None, Some(length)) if self.line.len() < LINE_KEPT => Body::Bytes(length),
+                // Two lengths, none, or a cut one: whatever the library makes of it.
                 _ => Body::Unknown,
             };
         } else if is(b"transfer-encoding") || is(b"upgrade") {
@@ -209,6 +219,7 @@ mod tests {
             b"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
             b"POST / HTTP/1.1\r\nContent-Length: +3\r\n\r\n",
             b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            b"POST / HTTP/1.1\r\nContent-Length: 0000000000000000000000000000000000000000000000000000000003\r\n\r\n",
             b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
             b"CONNECT h:443 HTTP/1.1\r\n\r\n",
         ] {

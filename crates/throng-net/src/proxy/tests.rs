@@ -712,6 +712,11 @@ async fn who_waits_to_be_asked_for_a_user_name_is_asked_where_the_owner_wants_it
             "{head}"
         );
     }
+    // What is no request to a proxy, or none that it serves, is told that first.
+    let page = world.answer(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(status_of(&page), 400);
+    let https = world.answer(b"GET https://a.test/ HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(status_of(&https), 501);
     let _app = world.say(&http_connect("a.test", "Proxy-Authorization: Basic YTpi\r\n")).await;
     assert_ne!(world.far().await.isolation, Isolation::none());
     let _app = world.say(&socks5("a.test", b"")).await;

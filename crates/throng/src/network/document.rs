@@ -16,6 +16,7 @@ use throng_net::clock::Clock;
 use throng_net::driver::{Driver, News, Order};
 use throng_net::notices::{About, Notices};
 use throng_net::suite::Fast;
+use tokio::sync::watch;
 
 use super::files;
 use crate::disk;
@@ -29,6 +30,8 @@ pub(crate) struct DocumentFile {
     path: PathBuf,
     roots: Roots,
     document: Arc<Document>,
+    /// Tells who wants to know.
+    in_force: watch::Sender<Arc<Document>>,
     clock: Clock,
     modified: Option<SystemTime>,
     /// What was in the file at the last look was refused.
@@ -49,7 +52,8 @@ impl DocumentFile {
                 document.replaces(&other).with_context(|| refused(&path))?;
             }
         }
-        let opened = Self { path, roots, document, clock, modified, is_refused: false, notices };
+        let in_force = watch::Sender::new(Arc::clone(&document));
+        let opened = Self { path, roots, document, in_force, clock, modified, is_refused: false, notices };
         opened.watch_expiry();
         Ok(opened)
     }
@@ -57,6 +61,11 @@ impl DocumentFile {
     /// The document in force.
     pub(crate) fn document(&self) -> &Arc<Document> {
         &self.document
+    }
+
+    /// The same, and those that follow it.
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Document>> {
+        self.in_force.subscribe()
     }
 
     /// What the node starts with.
@@ -111,7 +120,7 @@ impl DocumentFile {
         match read(&self.path, &self.roots, self.clock.now()) {
             Ok(document) if document == *self.document => None,
             Ok(document) if document.statement().serial < self.document.statement().serial => {
-                eprintln!(
+                tell!(
                     "throng: {} is older than the document in force, and was replaced by it",
                     self.path.display()
                 );
@@ -120,7 +129,7 @@ impl DocumentFile {
             }
             Ok(document) => Some(Arc::new(document)),
             Err(error) => {
-                eprintln!("throng: {error:#}; the previous document stays in force");
+                tell!("throng: {error:#}; the previous document stays in force");
                 self.is_refused = true;
                 None
             }
@@ -131,9 +140,9 @@ impl DocumentFile {
     fn set_aside(&mut self) {
         let aside = self.path.with_extension("refused");
         match fs::copy(&self.path, &aside) {
-            Ok(_) => eprintln!("throng: what was refused is kept as {}", aside.display()),
+            Ok(_) => tell!("throng: what was refused is kept as {}", aside.display()),
             Err(error) => {
-                eprintln!("throng: what was refused could not be kept as {}: {error}", aside.display())
+                tell!("throng: what was refused could not be kept as {}: {error}", aside.display())
             }
         }
         self.put_in_force();
@@ -145,9 +154,9 @@ impl DocumentFile {
             News::Document(document) => {
                 let (old, new) = (self.document.statement(), document.statement());
                 if old.design.geometry == new.design.geometry {
-                    eprintln!("throng: network document {} is in force", new.serial);
+                    tell!("throng: network document {} is in force", new.serial);
                 } else {
-                    eprintln!(
+                    tell!(
                         "throng: network document {} changes the length of datagrams: restart to use it",
                         new.serial
                     );
@@ -155,7 +164,9 @@ impl DocumentFile {
                 self.document = Arc::clone(document);
                 self.notices.end(About::Document);
                 self.notices.end(About::Expiry);
-                self.notices.end(About::History);
+                self.notices.end(About::Doubt);
+                self.notices.end(About::Refused);
+                let _ = self.in_force.send_replace(Arc::clone(document));
             }
             News::Conflict(other) => {
                 self.notices.hold(About::Document, Conflict { serial: other.statement().serial }.to_string());
@@ -172,11 +183,11 @@ impl DocumentFile {
                 return write(&path, before.as_bytes());
             }
             News::Doubted(doubt) => {
-                return self.notices.hold(About::History, in_words(doubt, self.document.digest()));
+                return self.notices.hold(About::Doubt, in_words(doubt, self.document.digest()));
             }
             News::Refused(why) => {
                 let text = format!("a neighbour's network document is refused: {why}");
-                return self.notices.hold(About::History, text);
+                return self.notices.hold(About::Refused, text);
             }
         }
         self.put_in_force();
@@ -232,7 +243,7 @@ fn in_words(doubt: &Doubt, ours: &[u8; 32]) -> String {
 /// A file that cannot be written is reported; it is no reason to stop.
 fn write(path: &Path, bytes: &[u8]) {
     if let Err(error) = disk::write(path, bytes) {
-        eprintln!("throng: {error:#}");
+        tell!("throng: {error:#}");
     }
 }
 

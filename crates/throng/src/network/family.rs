@@ -30,13 +30,13 @@ pub(crate) struct FamilyOptions {
 pub(crate) fn join(options: &FamilyOptions) -> Result<()> {
     if !options.key.try_exists().with_context(|| format!("reading {}", options.key.display()))? {
         files::write_keys(&options.key, KeyKind::Family, &entropy::secret())?;
-        eprintln!("{}: the key of a new family. Keep it; mixes do not need it", options.key.display());
+        tell!("{}: the key of a new family. Keep it; mixes do not need it", options.key.display());
     }
     let secret = files::read_keys(&options.key, KeyKind::Family)?;
     for path in &options.mixes {
         let file: MixFile = disk::read(path)?;
         let member = join_family::<Fast>(&secret, node_keys(path, &file)?.id::<Fast>());
-        eprintln!("{}: put this line there, and write its record anew (`--record`):", path.display());
+        tell!("{}: put this line there, and write its record anew (`--record`):", path.display());
         let Member { family, signature } = member;
         let line = format!("family = \"{}{}\"\n", files::to_hex(&family.0), files::to_hex(&signature));
         terminal::print(&line)?;

@@ -135,7 +135,7 @@ pub(crate) fn init(options: &InitOptions) -> Result<()> {
         "The operators whose signatures count.",
         &RootsFile::new(&roots),
     )?;
-    eprintln!(
+    tell!(
         "wrote a network of {} mixes, {} of them exits, to {}: run `throng node {}` and so on, then `throng client {}`",
         options.mixes,
         options.exits,

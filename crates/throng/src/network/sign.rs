@@ -63,7 +63,7 @@ pub(crate) fn renew(options: &SignOptions) -> Result<()> {
     let (next, mut signatures) = match begun(options, current.statement())? {
         Some(begun) => begun,
         None => {
-            eprintln!(
+            tell!(
                 "no operator has begun another document than {}, which has serial {}: this begins the next one",
                 options.document.display(),
                 current.statement().serial
@@ -81,7 +81,7 @@ pub(crate) fn renew(options: &SignOptions) -> Result<()> {
         );
     }
     in_time(&statement, now)?;
-    eprint!("{}", changes(current.statement(), &statement, now));
+    tell!("{}", changes(current.statement(), &statement, now).trim_end());
     note_signing(&options.key, &statement, &next)?;
     sign::<Fast>(&next, &mut signatures, &secret);
     put(options, &roots, &assemble(&next, &signatures), now)
@@ -94,11 +94,11 @@ fn put(options: &SignOptions, roots: &Roots, bytes: &[u8], now: Time) -> Result<
         Ok(document) => {
             disk::write(&options.document, bytes)?;
             let _ = fs::remove_file(&pending);
-            eprintln!("{}: serial {} is in force", options.document.display(), document.statement().serial);
+            tell!("{}: serial {} is in force", options.document.display(), document.statement().serial);
         }
         Err(DocumentError::UnderSigned { valid, needed }) => {
             disk::write(&pending, bytes)?;
-            eprintln!(
+            tell!(
                 "{valid} of {needed} signatures: not yet in force. Give {} to another operator, who runs the same command \
                  with another --key",
                 pending.display()

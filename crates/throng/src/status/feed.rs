@@ -69,7 +69,7 @@ pub(crate) async fn of_one(
         Ok(listener) => Ok(Some(tokio::spawn(serve(listener, Arc::new(node))))),
         Err(error) => {
             // A node is worth running without its feed.
-            eprintln!("throng: no status feed on {at} (`status` in {}): {error}", file.display());
+            tell!("throng: no status feed on {at} (`status` in {}): {error}", file.display());
             Ok(None)
         }
     }

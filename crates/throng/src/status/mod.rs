@@ -92,9 +92,9 @@ fn readable(report: &Report) -> String {
         for adversary in &client.adversaries {
             let percent = adversary.share * 100.0;
             let with_mixes = match adversary.mixes {
+                _ if adversary.with_mixes > 0.0 => format!("{:>10.4} %", adversary.with_mixes * 100.0),
                 0 => "    less than one".into(),
-                1 => "  one, it takes two".into(),
-                _ => format!("{:>10.4} %", adversary.with_mixes * 100.0),
+                _ => "  one, it takes two".into(),
             };
             let _ = writeln!(
                 text,

@@ -55,16 +55,6 @@ impl<S: Suite> Origins<S> {
         };
         let path = choose(view, &wanted, &mut self.first_hops, &mut cx.chance.route, cx.now);
         cx.chance.route.forget();
-        // Where there are others, none that rests is drawn.
-        let exit = path.as_ref().ok().and_then(|path| path.last());
-        let is_any = wish.port.is_none() && wish.avoid.is_empty();
-        if is_any && exit.is_some_and(|exit| resting.has(exit.description().identity, cx.now)) {
-            let exits = view.records().map(|record| record.description());
-            let exits: Vec<_> = exits.filter(|exit| exit.until > cx.now && wish.is_met_by(exit)).collect();
-            if exits.iter().all(|exit| resting.has(exit.identity, cx.now)) {
-                cx.out.events.push(Event::NoExitReached { exits: exits.len() });
-            }
-        }
         path
     }
 
