@@ -9,14 +9,21 @@ use crate::house;
 use crate::tools::{cargo_tool, is_here, output, root, run, skipped, succeeds};
 
 /// Programs that tests drive, and the Debian packages that provide them.
-const NEEDED: [(&str, &str); 7] = [
+const NEEDED: [(&str, &str); 14] = [
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),
+    ("firefox-esr", "firefox-esr"),
+    ("git", "git"),
     ("ip", "iproute2"),
+    ("npm", "npm"),
     ("nsenter", "util-linux"),
+    ("pip", "python3-pip"),
+    ("proxychains4", "proxychains4"),
     ("tcpdump", "tcpdump"),
+    ("torsocks", "torsocks"),
     ("unshare", "util-linux"),
+    ("wget", "wget"),
 ];
 
 /// The same for tests that take long.

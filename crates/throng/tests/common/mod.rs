@@ -233,7 +233,12 @@ impl Server {
 
     /// A web server: one request per connection.
     pub fn web(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        Self::start(move |mut stream| {
+        Self::web_at(Ipv4Addr::LOCALHOST.into(), answer)
+    }
+
+    /// The same at an address of its own.
+    pub fn web_at(ip: IpAddr, answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_at(ip, move |mut stream| {
             let Ok(asked) = Asked::read(&mut stream) else { return };
             let answer = answer(&asked);
             let head = format!(
