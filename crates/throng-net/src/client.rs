@@ -430,7 +430,9 @@ impl CircuitWatcher {
     }
 
     fn problem(&self, what: String) {
-        info!(what, "no circuit");
+        if self.shared.supply.borrow().problem.as_ref() != Some(&what) {
+            info!(what, "no circuit");
+        }
         self.shared.supply.send_modify(|supply| supply.problem = Some(what));
     }
 }

@@ -19,7 +19,10 @@ struct Versioned {
 
 /// Reads a text that a person wrote.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+    fs::read_to_string(path).with_context(|| match fs::metadata(path) {
+        Ok(_) => format!("reading {} (whose is it? run this as its owner)", path.display()),
+        Err(_) => format!("reading {}", path.display()),
+    })
 }
 
 /// Reads a TOML file; an error names it, the line and the field.

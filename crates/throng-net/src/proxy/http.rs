@@ -49,7 +49,9 @@ enum FarEnd<S: Abort> {
 pub(crate) async fn serve<D: Dial>(tcp: TcpStream, dial: Arc<D>, settings: ProxySettings) {
     let tunnel: Tunnel<D::Stream> = Arc::default();
     let (listener, listening) = Listener::new(tcp);
+    let understood = listening.understood();
     let service = service_fn(|request| {
+        understood();
         let (dial, tunnel) = (dial.clone(), tunnel.clone());
         async move { Ok::<_, Infallible>(answer(request, dial, settings, tunnel).await) }
     });
@@ -347,11 +349,7 @@ const ANY_USER_WILL_DO: &str = "\
 This proxy was told to ask for a user name. Any name and password will do: different ones never share a circuit.
 ";
 
-const THIS_IS_A_PROXY: &str = "\
-This is a proxy, not a web page. Set it as the SOCKS5 proxy of your browser or program, with this host and
-this port, and let it resolve names too (in Firefox: \"Proxy DNS when using SOCKS v5\"; in curl:
---proxy socks5h://host:port). SOCKS4a and HTTP proxy settings work on the same port.
-";
+const THIS_IS_A_PROXY: &str = include_str!("this_is_a_proxy.txt");
 
 const HTTP_ONLY: &str = "\
 A plain proxy request can only be for an http:// address. For https:// a program must use CONNECT, or SOCKS5.

@@ -5,7 +5,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,7 +21,16 @@ pub(super) struct Listener {
     tcp: Arc<TcpStream>,
     written: Arc<AtomicU64>,
     targets: OddTargets,
+    /// Requests were understood.
+    is_http: Arc<AtomicBool>,
 }
+
+/// What is no HTTP that can be understood: often TLS or SSH, from a program that takes this for a server.
+const NOT_UNDERSTOOD: &str = concat!(
+    "This could not be understood: it is neither SOCKS nor HTTP, or its target or headers are not as HTTP has them.\n",
+    include_str!("this_is_a_proxy.txt")
+);
+const HEADERS_TOO_LONG: &str = "The header section of a request may have 256 KiB and 2048 lines.\n";
 
 /// So much is read at once where request lines are looked for.
 const READ_AT_ONCE: usize = 4096;
@@ -30,6 +39,7 @@ const READ_AT_ONCE: usize = 4096;
 pub(super) struct Listening {
     tcp: Arc<TcpStream>,
     written: Arc<AtomicU64>,
+    is_http: Arc<AtomicBool>,
 }
 
 /// So often it is looked for within the time after which it counts as gone.
@@ -38,8 +48,10 @@ const LOOKS: u32 = 10;
 impl Listener {
     pub(super) fn new(tcp: TcpStream) -> (Self, Listening) {
         let (tcp, written) = (Arc::new(tcp), Arc::<AtomicU64>::default());
-        let listening = Listening { tcp: Arc::clone(&tcp), written: Arc::clone(&written) };
-        (Self { tcp, written, targets: OddTargets::default() }, listening)
+        let is_http = Arc::<AtomicBool>::default();
+        let listening =
+            Listening { tcp: Arc::clone(&tcp), written: Arc::clone(&written), is_http: Arc::clone(&is_http) };
+        (Self { tcp, written, targets: OddTargets::default(), is_http }, listening)
     }
 
     /// The connection as such, when nobody asks any more whether the application listens; and what it has said that nobody
@@ -50,6 +62,12 @@ impl Listener {
 }
 
 impl Listening {
+    /// To be called when a request was understood: what is written from then on answers it.
+    pub(super) fn understood(&self) -> impl Fn() + use<> {
+        let is_http = Arc::clone(&self.is_http);
+        move || is_http.store(true, Relaxed)
+    }
+
     /// Returns when the application broke its connection off, or has said everything and took nothing for `span`.
     pub(super) async fn is_over(&self, span: Duration) {
         let (mut silent_for, mut before) = (0, self.written.load(Relaxed));
@@ -115,6 +133,24 @@ impl Listener {
         }
     }
 
+    /// The library's own answer to what it does not understand says nothing: ours goes in its place, if it is one.
+    fn say_why(&self, bytes: &[u8]) -> Option<usize> {
+        let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+        if self.is_http.load(Relaxed) {
+            return None;
+        }
+        let why = if status == b"431" { HEADERS_TOO_LONG } else { NOT_UNDERSTOOD };
+        let line = bytes.split(|byte| *byte == b'\r').next()?;
+        let answer = format!(
+            "{}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{why}",
+            String::from_utf8_lossy(line),
+            why.len()
+        );
+        // It is the first that is written: there is room. Whoever has left does not miss it.
+        let _ = self.tcp.try_write(answer.as_bytes());
+        Some(bytes.len())
+    }
+
     fn poll_written(
         &self,
         cx: &mut Context<'_>,
@@ -136,7 +172,10 @@ impl Listener {
 
 impl AsyncWrite for Listener {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_written(cx, |tcp| tcp.try_write(bytes))
+        match self.say_why(bytes) {
+            Some(length) => Poll::Ready(Ok(length)),
+            None => self.poll_written(cx, |tcp| tcp.try_write(bytes)),
+        }
     }
 
     fn poll_write_vectored(
@@ -144,7 +183,10 @@ impl AsyncWrite for Listener {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_written(cx, |tcp| tcp.try_write_vectored(slices))
+        match slices.first().and_then(|first| self.say_why(first)) {
+            Some(_) => Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum())),
+            None => self.poll_written(cx, |tcp| tcp.try_write_vectored(slices)),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
