@@ -1,7 +1,7 @@
 //! Files on disk: none is ever half-written, and secrets are never readable by others.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -19,9 +19,10 @@ struct Versioned {
 
 /// Reads a text that a person wrote.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| match fs::metadata(path) {
-        Ok(_) => format!("reading {} (whose is it? run this as its owner)", path.display()),
-        Err(_) => format!("reading {}", path.display()),
+    fs::read_to_string(path).map_err(|error| {
+        let hint =
+            if error.kind() == io::ErrorKind::PermissionDenied { " (run this as its owner)" } else { "" };
+        anyhow::Error::new(error).context(format!("reading {}{hint}", path.display()))
     })
 }
 
