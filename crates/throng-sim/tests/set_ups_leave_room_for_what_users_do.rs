@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use throng_sim::{Options, Scenario, Shard, nobody, run};
 
-/// Six mixes with 400 kb/s, two of them exits: 40 users want some 2.7 times what these carry, 10 users two thirds of it.
+/// Six mixes with 400 kb/s, two of them exits, which carry some 460 kb/s for users: 10 want 0.6 times that, 40 want 2.3 times.
 const SCENARIO: &str = "duration_s = 300\nseeds = 3\nmixes = { count = 6, exits = 2 }\nusers.count = 10\nwire.latency_ms = 5\n\
      traffic = { model = \"constant\", up_mb_per_day = 0.864, down_mb_per_day = 288, every_s = 30 }\n\
      lines = { users_up_kbps = 800, users_down_kbps = 100000, mixes_up_kbps = 400, mixes_down_kbps = 100000 }\n\
