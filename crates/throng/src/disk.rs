@@ -85,13 +85,13 @@ fn write_with(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 
 /// A file's new name outlives a power cut, too.
 #[cfg(unix)]
-fn sync_folder(of: &Path) -> std::io::Result<()> {
+fn sync_folder(of: &Path) -> io::Result<()> {
     let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> std::io::Result<()> {
+fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
