@@ -150,7 +150,8 @@ async fn node(path: &Path) -> Result<()> {
         notices,
     };
     let _feed = feed::of_one(file.status, path, observer).await?;
-    tell!("mix {} is running", id.fingerprint());
+    let role = if wanted.exit_ports.is_none() { "" } else { ", and opens connections to the outside" };
+    tell!("mix {} is running{role}", id.fingerprint());
     tokio::select! {
         ended = document.keep(&mut driver) => return ended,
         () = interrupted() => {}

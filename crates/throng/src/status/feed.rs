@@ -66,7 +66,12 @@ pub(crate) async fn of_one(
         );
     }
     match TcpListener::bind(at).await {
-        Ok(listener) => Ok(Some(tokio::spawn(serve(listener, Arc::new(node))))),
+        Ok(listener) => {
+            if let Ok(at) = listener.local_addr() {
+                tell!("`throng status --at {at}` says how it is");
+            }
+            Ok(Some(tokio::spawn(serve(listener, Arc::new(node)))))
+        }
         Err(error) => {
             // A node is worth running without its feed.
             tell!("throng: no status feed on {at} (`status` in {}): {error}", file.display());
