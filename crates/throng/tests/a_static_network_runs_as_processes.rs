@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::static_network::{call, in_dir, network, proxy_of, runs, sign, sign_anew, start};
+use common::static_network::{call, in_dir, mixes_of, network, proxy_of, runs, sign, sign_anew, start};
 use common::{Server, mix_address, noise, run, throng};
 use tempfile::TempDir;
 use throng_core::{Time, documents};
@@ -17,8 +17,7 @@ use throng_core::{Time, documents};
 fn pages_load_through_processes_also_after_every_mix_was_killed_and_restarted() {
     let dir = network(5);
     let server = Server::of_noise();
-    let mut mixes: Vec<_> = (1..=5).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
-    mixes.iter().for_each(runs);
+    let mut mixes = mixes_of(&dir, 5);
     let client = start(&dir, &["client", "@client.toml"]);
     let proxy = proxy_of(&client);
     let load = |seed: u64| {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::process::Command;
 
 use common::noise::MIB;
-use common::static_network::{network_at, proxy_of, runs, start};
+use common::static_network::{mixes_of, network_at, proxy_of, start};
 use common::{Server, Up, namespace};
 
 fn narrow() {
@@ -38,8 +38,7 @@ fn such_a_line_carries_them_over_ipv6_too() {
     let addresses: Vec<_> = (1..=4).map(|number| format!("[{}]:9001", mix(number))).collect();
     let dir = network_at(&addresses);
     let server = Server::of_noise();
-    let mixes: Vec<_> = (1..=4).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
-    mixes.iter().for_each(runs);
+    let _mixes = mixes_of(&dir, 4);
     let client = start(&dir, &["client", "@client.toml"]);
     common::fetch(proxy_of(&client), "somebody", server.address, 1, 4 * MIB);
     let cut = fs::read_to_string("/proc/net/snmp6").unwrap();

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 
 use common::namespace::{self, Host};
-use common::static_network::{network_at, proxy_of, runs, start};
+use common::static_network::{mixes_of, network_at, proxy_of};
 use common::{Answer, LIMIT, Running, Server, needs, run};
 use tempfile::TempDir;
 
@@ -44,9 +44,7 @@ impl Scene {
             Command::new("mount").arg("--bind").arg(&resolv).arg("/etc/resolv.conf").status().unwrap();
         assert!(bound.success());
         let host = Host::new(1);
-        let mut nodes: Vec<_> =
-            (1..=MIXES).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
-        nodes.iter().for_each(runs);
+        let mut nodes = mixes_of(&dir, MIXES);
         let mut client = host.command(env!("CARGO_BIN_EXE_throng"));
         let client = Running::start(client.arg("client").arg(dir.path().join("client.toml")));
         let proxy = proxy_of(&client);

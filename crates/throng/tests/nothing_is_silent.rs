@@ -10,7 +10,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use common::static_network::{call, network, proxy_of, runs, sign, sign_anew, start, status_of_client};
+use common::static_network::{
+    call, mixes_of, network, proxy_of, runs, sign, sign_anew, start, status_of_client,
+};
 use common::{Running, Server, Up, noise, throng};
 use throng_core::Time;
 use throng_net::clock::Clock;
@@ -71,8 +73,7 @@ fn a_mix_whose_file_differs_from_the_document_says_so_and_opens_only_what_its_fi
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("exit_ports = \"all\"", "exit_ports = \"none\"")).unwrap();
     let server = Server::of_noise();
-    let mixes: Vec<_> = (1..=4).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
-    mixes.iter().for_each(runs);
+    let mixes = mixes_of(&dir, 4);
     says(&mixes[0], "differ in `exit_ports` (all there, none here)");
     says(&mixes[0], "ports that the file does not name are refused from now on");
     assert!(!mixes[1].err.text().contains("differ"));
@@ -89,8 +90,7 @@ fn a_mix_whose_file_differs_from_the_document_says_so_and_opens_only_what_its_fi
 fn when_no_exit_answers_that_is_what_is_said() {
     let dir = network(5);
     let server = Server::of_noise();
-    let mut mixes: Vec<_> = (1..=5).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
-    mixes.iter().for_each(runs);
+    let mut mixes = mixes_of(&dir, 5);
     let client = start(&dir, &["client", "@client.toml"]);
     let proxy = proxy_of(&client);
     mixes[..2].iter_mut().for_each(Running::kill);
@@ -135,8 +135,7 @@ fn a_spent_budget_for_cover_is_told_of() {
 #[test]
 fn a_state_file_that_another_client_uses_is_refused() {
     let dir = network(3);
-    let mixes: Vec<_> = (1..=3).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
-    mixes.iter().for_each(runs);
+    let _mixes = mixes_of(&dir, 3);
     let mut client = start(&dir, &["client", "@client.toml"]);
     proxy_of(&client);
     let (ok, err) = call(&dir, &["client", "@client.toml"]);
@@ -185,8 +184,7 @@ fn that_a_file_differs_is_said_until_the_operators_have_signed_it() {
 fn a_client_that_nobody_can_hear_goes_on() {
     let dir = network(4);
     let server = Server::of_noise();
-    let mut mixes: Vec<_> = (1..=4).map(|i| start(&dir, &["node", &format!("@mix-{i}.toml")])).collect();
-    mixes.iter().for_each(runs);
+    let mut mixes = mixes_of(&dir, 4);
     let place = |name: &str| dir.path().join(name).display().to_string();
     let port = common::closed_port();
     let text = fs::read_to_string(place("client.toml")).unwrap();

@@ -58,6 +58,13 @@ pub fn runs(node: &Running) {
         .wait("a mix runs", |bytes, _| String::from_utf8_lossy(bytes).contains("is running").then_some(()));
 }
 
+/// Its first mixes, all running.
+pub fn mixes_of(dir: &TempDir, count: u8) -> Vec<Running> {
+    let mixes: Vec<_> = (1..=count).map(|i| start(dir, &["node", &format!("@mix-{i}.toml")])).collect();
+    mixes.iter().for_each(runs);
+    mixes
+}
+
 pub fn proxy_of(client: &Running) -> SocketAddr {
     client.err.wait("the proxy is open", |bytes, _| {
         let text = String::from_utf8_lossy(bytes).into_owned();
