@@ -50,10 +50,13 @@ fn a_requirement_that_is_not_met_is_exit_code_3() {
 }
 
 #[test]
-fn what_is_impossible_is_refused_by_the_name_of_its_field_and_with_its_range() {
+fn what_is_impossible_is_refused_by_the_name_of_its_flag_and_with_its_range() {
     for (words, parts) in [
-        (&["--hops", "9"][..], ["hops", "1 to 8"]),
-        (&["--hostile-share", "1.5"], ["hostile_share", "0 to 1"]),
+        (&["--users", "1e5", "--hops", "9"][..], ["--hops", "1 to 8"]),
+        (&["--users", "1e5", "--hostile-share", "1.5"], ["--hostile-share", "0 to 1"]),
+        (&["--users", "1e5", "--mix-mbps", "0"], ["--mix-mbps", "0.000001"]),
+        (&[], ["--users (how many mixes", "--mixes (how many users"]),
+        (&["sweep", "--hops", "1..4"], ["--users", "1e2..1e7"]),
         (&["--users", "1.5"], ["users", "whole number"]),
         (&["--users", "1e2..1e4"], ["--users", "plan sweep"]),
         (&["sweep", "--users", "100"], ["sweep", "range"]),

@@ -199,7 +199,7 @@ impl Swept {
     /// Every point, a line each.
     pub fn table(&self) -> Table {
         let columns = [self.sweep.axis.name(), "network", "cover", "needed Mb/s", "there is Mb/s", "load %"];
-        let mut table = Table::new(self.title(), &columns);
+        let mut table = Table::new(format!("{} ({})", self.title(), self.subtitle()), &columns);
         for point in &self.points {
             table.row([
                 point.x.into(),
