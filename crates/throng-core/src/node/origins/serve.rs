@@ -184,12 +184,7 @@ impl<S: Suite> Origins<S> {
         let now = cx.now;
         let origins = || self.origins.values().map(Box::as_ref);
         let building = origins().filter(|origin| !origin.is_ready());
-        let (all, beyond_first) =
-            (building.clone().count(), building.clone().filter(|origin| origin.hops_done() > 0).count());
-        if all >= builds_at_once(cx)
-            || beyond_first >= self.supply.beyond_first_max()
-            || all - beyond_first > cx.first_hops_in_use()
-        {
+        if building.clone().count() >= builds_at_once(cx) {
             return None;
         }
         let fresh = building.filter(|origin| !origin.is_suspected());

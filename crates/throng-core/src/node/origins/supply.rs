@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use crate::limits::{
-    BUILD_PAUSE_FIRST, BUILD_PAUSE_MAX, BUILDS_AT_ONCE_MAX, CIRCUIT_YOUNG_FORGOTTEN, REDRAW_EVERY,
-    REDRAWS_MAX, STREAM_WAIT_MAX, WAITING_STREAMS_MAX,
+    BUILD_PAUSE_FIRST, BUILD_PAUSE_MAX, CIRCUIT_YOUNG_FORGOTTEN, REDRAW_EVERY, REDRAWS_MAX, STREAM_WAIT_MAX,
+    WAITING_STREAMS_MAX,
 };
 use crate::rate::Bucket;
 use crate::route::ExitWish;
@@ -32,8 +32,6 @@ pub(crate) struct Supply {
     pub(crate) due: Due,
     waiting: VecDeque<Need>,
     failures: u32,
-    /// So many circuits at most are being built behind first hops that answered.
-    beyond_first_max: u8,
     not_before: Time,
     /// None before others ended a circuit that had just been completed.
     young: Option<Box<EndedYoung>>,
@@ -57,7 +55,6 @@ impl Supply {
             due: Due::NONE,
             waiting: VecDeque::new(),
             failures: 0,
-            beyond_first_max: BUILDS_AT_ONCE_MAX as u8,
             not_before: Time::ZERO,
             young: None,
             redraws: None,
@@ -102,18 +99,6 @@ impl Supply {
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
         self.not_before = Time::ZERO;
-        self.beyond_first_max = (self.beyond_first_max + 1).min(BUILDS_AT_ONCE_MAX as u8);
-    }
-
-    /// Notes one that came past its first hop and was not completed. Where lines are full, so many are not completed that nothing else
-    /// would pass: each has fewer begun at once, and each completed one more (as TCP does).
-    pub(crate) fn failed_beyond_first(&mut self) {
-        self.beyond_first_max = (self.beyond_first_max / 2).max(1);
-    }
-
-    /// How many circuits at most are being built behind first hops that answered.
-    pub(crate) fn beyond_first_max(&self) -> usize {
-        self.beyond_first_max.into()
     }
 
     /// Notes one that was not; the next attempt waits, longer each time.

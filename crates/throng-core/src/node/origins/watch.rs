@@ -150,9 +150,6 @@ impl<S: Suite> Origins<S> {
         } else {
             cx.counts.circuits_failed += 1;
             self.supply.failed(cx.now);
-            if origin.hops_done() > 0 {
-                self.supply.failed_beyond_first();
-            }
             // Whoever holds up what we send must not have a covered client call another one.
             if origin.hops_done() == 0
                 && (why != Ended::NotBuilt || cx.first_hops_in_use() > 1)
