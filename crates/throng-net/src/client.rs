@@ -1,6 +1,6 @@
 //! Streams of applications, through circuits: what the proxy dials with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -36,6 +36,9 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// A circuit counts as used for so long after its last stream: what was sent last may still be under way.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// By so many circuits that were not completed is judged who does not answer.
+const FAILED_KEPT: usize = 6;
 
 /// The client side of a node: its circuits, as QUIC connections to exits.
 pub struct Client {
@@ -102,8 +105,8 @@ pub struct SupplyState {
     pub last: Option<(Vec<NodeId>, Duration)>,
     /// What went wrong last; nothing once a circuit is ready.
     pub problem: Option<String>,
-    /// How many hops circuits came to since one was ready.
-    furthest: usize,
+    /// To how many hops the last circuits came that were not completed, since one was ready.
+    hops_of_failed: VecDeque<usize>,
 }
 
 impl Client {
@@ -365,7 +368,7 @@ impl CircuitWatcher {
                 supply.ready += 1;
                 supply.last = Some((path, took));
                 supply.problem = None;
-                supply.furthest = 0;
+                supply.hops_of_failed.clear();
             });
             notices.end(About::Circuits);
             keep_windows(connection.clone(), portion).await;
@@ -405,8 +408,10 @@ impl CircuitWatcher {
     fn not_built(&self, hops: usize, why: Ended) {
         let mut furthest = 0;
         self.shared.supply.send_modify(|supply| {
-            supply.furthest = supply.furthest.max(hops);
-            furthest = supply.furthest;
+            let failed = &mut supply.hops_of_failed;
+            failed.truncate(FAILED_KEPT - 1);
+            failed.push_front(hops);
+            furthest = failed.iter().copied().max().unwrap_or_default();
         });
         let last = self.design.route.hops() - 1;
         let standstill = match furthest {

@@ -64,6 +64,7 @@ struct All {
 struct Notice {
     text: String,
     holds: bool,
+    is_told: bool,
     /// What was said lately, and when.
     said: Vec<(String, Time)>,
 }
@@ -96,14 +97,17 @@ impl Notices {
     fn note(&self, about: About, text: &str, now: Time) -> bool {
         let mut all = self.all();
         let notice = all.notices.entry(about).or_default();
-        let held = std::mem::replace(&mut notice.holds, true) && notice.text == text;
+        let is_told = notice.holds && notice.text == text && notice.is_told;
+        notice.holds = true;
         text.clone_into(&mut notice.text);
         notice.said.retain(|(_, at)| now - *at < SAID_AGAIN_AFTER);
-        let is_news =
-            !held && notice.said.len() < SAID_MAX && notice.said.iter().all(|(said, _)| said != text);
+        let was_said = notice.said.iter().any(|(said, _)| said == text);
+        let is_news = !is_told && !was_said && notice.said.len() < SAID_MAX;
         if is_news {
             notice.said.push((text.to_owned(), now));
         }
+        // What there was no room for is told when there is.
+        notice.is_told = is_told || was_said || is_news;
         is_news
     }
 
@@ -150,6 +154,12 @@ mod tests {
         assert!(notices.note(About::Cover, "metered", at(1003)));
         assert!(!notices.note(About::Cover, "spent", at(1004)), "and by turns");
         assert!(!notices.note(About::Cover, "metered", at(1005)));
+        for text in ["a", "b"] {
+            notices.note(About::Cover, text, at(1006));
+        }
+        assert!(!notices.note(About::Cover, "c", at(1007)), "too many at once");
+        assert!(notices.note(About::Cover, "c", at(1700)), "it still holds, and was never said");
+        assert!(notices.note(About::Cover, "metered", at(1701)));
         assert!(notices.note(About::Document, "expired", at(1003)));
         assert_eq!(notices.holding(), ["expired", "metered"]);
     }

@@ -1,9 +1,10 @@
 //! One UDP socket, many datagrams per system call in and out.
 
+use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Type};
@@ -18,6 +19,8 @@ const RECV_BATCHES: usize = 4;
 const KERNEL_BUFFER_BYTES: usize = 8 << 20;
 /// When several at once could not be sent, so many go one by one before that is tried again.
 const ONE_BY_ONE: u32 = 4096;
+/// Destinations for which that is remembered.
+const NARROW_LINES_MAX: usize = 4096;
 /// Longest UDP payload of IPv4, which also bounds what the kernel segments for us.
 const UDP_BYTES_MAX: usize = 65_507;
 
@@ -34,8 +37,7 @@ pub(crate) struct Outlet {
     local: SocketAddr,
     datagram: usize,
     tap: Option<Tap>,
-    /// So many more are sent one by one: where datagrams go in fragments, the kernel does not cut them out of a longer buffer.
-    one_by_one: AtomicU32,
+    narrow: NarrowLines,
 }
 
 impl Socket {
@@ -67,7 +69,7 @@ impl Socket {
             local,
             datagram,
             tap: None,
-            one_by_one: AtomicU32::new(0),
+            narrow: NarrowLines::default(),
         };
         Ok(Self { outlet: Arc::new(outlet), buffers })
     }
@@ -147,19 +149,17 @@ impl Outlet {
         let segments = self.state.max_gso_segments().min(UDP_BYTES_MAX / self.datagram).max(1);
         let together = datagrams.len().min(segments * self.datagram);
         let handed = self.tap.as_ref().map(Tap::now);
-        let bytes = match self.one_by_one.load(Relaxed) {
-            0 if together > self.datagram => match self.hand_over(to, &datagrams[..together]) {
+        let bytes = if together > self.datagram && !self.narrow.leads_to(to) {
+            match self.hand_over(to, &datagrams[..together]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
                 Err(error) if goes_one_by_one(&error) => {
-                    self.one_by_one.store(ONE_BY_ONE, Relaxed);
+                    self.narrow.note(to);
                     self.send_one(to, datagrams)?
                 }
                 Err(_) | Ok(()) => together, // lost, or sent
-            },
-            left => {
-                self.one_by_one.store(left.saturating_sub(1), Relaxed);
-                self.send_one(to, datagrams)?
             }
+        } else {
+            self.send_one(to, datagrams)?
         };
         if let (Some(tap), Some(at)) = (&self.tap, handed) {
             for datagram in datagrams[..bytes].chunks(self.datagram) {
@@ -191,11 +191,48 @@ impl Outlet {
     }
 }
 
+/// Where datagrams go in fragments: there the kernel does not cut them out of a longer buffer.
+#[derive(Default)]
+struct NarrowLines {
+    /// Whether there are any: most sockets know none.
+    any: AtomicBool,
+    /// How many more go one by one before it is tried again.
+    left: Mutex<HashMap<SocketAddr, u32>>,
+}
+
+impl NarrowLines {
+    /// Whether the next datagram to there goes alone.
+    fn leads_to(&self, to: SocketAddr) -> bool {
+        if !self.any.load(Relaxed) {
+            return false;
+        }
+        let mut narrow = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(left) = narrow.get_mut(&to) else { return false };
+        *left -= 1;
+        if *left == 0 {
+            narrow.remove(&to);
+            self.any.store(!narrow.is_empty(), Relaxed);
+        }
+        true
+    }
+
+    fn note(&self, to: SocketAddr) {
+        let mut narrow = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        // Over the bound each batch is tried in vain first: that costs a call.
+        if narrow.len() < NARROW_LINES_MAX {
+            narrow.insert(to, ONE_BY_ONE);
+            self.any.store(true, Relaxed);
+        }
+    }
+}
+
 /// Whether the kernel does not send several at once there, since even one does not go as it is. (Whatever else is wrong with a
 /// destination must not slow down all others.)
 fn goes_one_by_one(error: &io::Error) -> bool {
+    // (Older kernels call it an invalid argument.)
     #[cfg(target_os = "linux")]
-    let is_too_long = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MSGSIZE);
+    let is_too_long = rustix::io::Errno::from_io_error(error)
+        .is_some_and(|error| [rustix::io::Errno::MSGSIZE, rustix::io::Errno::INVAL].contains(&error));
     #[cfg(not(target_os = "linux"))]
     let is_too_long = false;
     is_too_long
@@ -213,8 +250,9 @@ fn allow_fragments(io: &std::net::UdpSocket) -> io::Result<()> {
     };
     set_ip_mtu_discover(io, Ipv4PathMtuDiscovery::OMIT)?;
     if io.local_addr()?.is_ipv6() {
-        set_ipv6_mtu_discover(io, Ipv6PathMtuDiscovery::WANT)?;
-        nix::sys::socket::setsockopt(io, nix::sys::socket::sockopt::Ipv6DontFrag, &false)?;
+        // Where the kernel does not know these, all goes as it did.
+        let _ = set_ipv6_mtu_discover(io, Ipv6PathMtuDiscovery::WANT);
+        let _ = nix::sys::socket::setsockopt(io, nix::sys::socket::sockopt::Ipv6DontFrag, &false);
     }
     Ok(())
 }

@@ -169,6 +169,10 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
         tell!("note: {note}");
     }
     let before = match &options.out {
+        // Also if there is no file: later the program may have been replaced.
+        Some(out) if this_program().is_empty() => {
+            bail!("cannot read this program to sign {} with", out.display())
+        }
         Some(out) => done_before(out, &scenario)?,
         None => Vec::new(),
     };
@@ -244,7 +248,7 @@ fn done_before(out: &Path, scenario: &Scenario) -> Result<Vec<RunResult>> {
         Err(error) => return Err(error).with_context(|| format!("reading {}", out.display())),
     };
     let results = Results::from_json(&text).with_context(|| format!("in {}", out.display()))?;
-    if results.made_by != this_program() {
+    if results.made_by.is_empty() || results.made_by != this_program() {
         bail!(
             "{} was made by another build of Throng, which may come to other figures: delete it, or give another --out",
             out.display()

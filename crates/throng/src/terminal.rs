@@ -36,17 +36,15 @@ pub(crate) fn progress(json: bool) -> ProgressBar {
     bar
 }
 
-/// Waits for Ctrl-C, SIGTERM, or that the terminal is closed.
+/// Waits for Ctrl-C or SIGTERM.
 pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let signals = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
-        if let (Ok(mut terminated), Ok(mut hung_up)) = signals {
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => {}
                 _ = terminated.recv() => {}
-                _ = hung_up.recv() => {}
             }
             return;
         }

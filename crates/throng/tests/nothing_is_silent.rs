@@ -155,7 +155,7 @@ fn a_document_file_that_was_spoilt_is_put_right_while_the_mix_runs() {
     says(&mix, "it is damaged, or no network document; the previous document stays in force");
     common::wait_until("it is replaced", common::LIMIT, || fs::read(&path).unwrap() != b"garbage");
     runs(&start(&dir, &["node", "@mix-2.toml"]));
-    assert_eq!(fs::read_to_string(dir.path().join("network.refused")).unwrap(), "garbage");
+    assert_eq!(fs::read_to_string(dir.path().join("network.throng.refused")).unwrap(), "garbage");
 }
 
 #[test]

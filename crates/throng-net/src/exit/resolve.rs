@@ -30,8 +30,10 @@ use crate::request::{Host, Name, RESOLVED_MAX, Refusal};
 
 /// How long a lookup may take, with all its repetitions.
 pub const LOOKUP_TIME_S: u64 = 10;
-/// A question is asked again after so long, twice; an answer to any of the three will do (RFC 1035 §4.2.1: 2 to 5 s).
-const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(3);
+/// How long we wait for an answer of name servers; the library asks each three times within the first second.
+const ANSWER_TIME_S: u64 = 5;
+/// How often they are asked again.
+const REPETITIONS: usize = 1;
 /// How long the addresses of one family wait for those of the other one (RFC 8305 §3).
 const RESOLUTION_DELAY_MS: u64 = 50;
 /// How often the system's configuration is read again, where names are looked up.
@@ -196,9 +198,8 @@ fn asking(config: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     *builder.options_mut() = options;
     let options = builder.options_mut();
-    // Repetitions are ours: the library's forget what was asked before.
-    options.timeout = Duration::from_secs(LOOKUP_TIME_S);
-    options.attempts = 0;
+    options.timeout = Duration::from_secs(ANSWER_TIME_S);
+    options.attempts = REPETITIONS;
     options.use_hosts_file = ResolveHosts::Never;
     options.cache_size = CACHE_ANSWERS;
     options.positive_max_ttl = Some(Duration::from_secs(CACHE_TIME_MAX_S));
@@ -241,22 +242,7 @@ async fn ask_for_one(
     name: rr::Name,
     kind: RecordType,
 ) -> Result<Vec<IpAddr>, Refusal> {
-    let once = |again: u32| {
-        let (resolver, name) = (Arc::clone(&resolver), name.clone());
-        async move {
-            tokio::time::sleep(again * ASKED_AGAIN_AFTER).await;
-            resolver.lookup(name, kind).await
-        }
-    };
-    let (first, second, third) = (once(0), once(1), once(2));
-    let answered = async {
-        tokio::select! {
-            answer = first => answer,
-            answer = second => answer,
-            answer = third => answer,
-        }
-    };
-    match timeout(Duration::from_secs(LOOKUP_TIME_S), answered).await {
+    match timeout(Duration::from_secs(LOOKUP_TIME_S), resolver.lookup(name, kind)).await {
         Ok(Ok(found)) => Ok(found.answers().iter().filter_map(|record| record.data.ip_addr()).collect()),
         Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Ok(Vec::new()),
         Ok(Err(error)) => Err(refusal_of(&error)),
@@ -400,9 +386,9 @@ mod tests {
         assert!(found.others.is_some(), "it is still asked for");
     }
 
-    /// The first question is answered late, and no other one; or it is lost, and another one answered.
+    /// The first question is answered late, and no other one; or it is lost, and the next one answered.
     #[tokio::test]
-    async fn an_answer_counts_whichever_question_it_is_to() {
+    async fn an_answer_may_come_late_or_to_a_question_that_was_repeated() {
         const LATE: Duration = Duration::from_secs(4);
         let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let mut connection = ConnectionConfig::udp();

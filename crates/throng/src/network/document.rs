@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use throng_core::Time;
 use throng_core::config::Membership;
 use throng_core::documents::Conflict;
-use throng_core::documents::{Document, Roots};
+use throng_core::documents::{Document, DocumentError, Roots};
 use throng_core::output::Doubt;
 use throng_net::clock::Clock;
 use throng_net::driver::{Driver, News, Order};
@@ -130,7 +130,9 @@ impl DocumentFile {
             Ok(document) => Some(Arc::new(document)),
             Err(error) => {
                 tell!("throng: {error:#}; the previous document stays in force");
-                self.is_refused = true;
+                // What is not valid yet, or cannot be read, may be good.
+                let why = error.downcast_ref::<DocumentError>();
+                self.is_refused = why.is_some_and(|why| *why != DocumentError::NotYet);
                 None
             }
         }
@@ -138,14 +140,14 @@ impl DocumentFile {
 
     /// Puts the document in force into the place of what cannot be one: the next start must find it.
     fn set_aside(&mut self) {
-        let aside = self.path.with_extension("refused");
+        let aside = self.path.with_added_extension("refused");
         match fs::copy(&self.path, &aside) {
-            Ok(_) => tell!("throng: what was refused is kept as {}", aside.display()),
-            Err(error) => {
-                tell!("throng: what was refused could not be kept as {}: {error}", aside.display())
+            Ok(_) => {
+                tell!("throng: what was refused is kept as {}", aside.display());
+                self.put_in_force();
             }
+            Err(error) => tell!("throng: what was refused cannot be kept as {}: {error}", aside.display()),
         }
-        self.put_in_force();
     }
 
     /// Saves what the node learned of its network, and reports it.
