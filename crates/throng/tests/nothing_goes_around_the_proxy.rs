@@ -145,7 +145,12 @@ fn browse(name: &str, browser: impl Fn(&Scene, Option<SocketAddr>, &Path, &str))
     assert_eq!(leaked, "", "{name} went around the proxy");
     let home = tempfile::tempdir().unwrap();
     browser(&scene, None, home.path(), &url);
-    assert!(scene.leaked().contains(&format!("> {HERE}.{}:", site.address.port())), "it would be seen");
+    let seen = scene.leaked_by_now();
+    for what in
+        [format!("> {HERE}.{}:", site.address.port()), format!("> {HERE}.53:"), format!("> {HERE}.3478: UDP")]
+    {
+        assert!(seen.contains(&what), "{what} would be seen: {seen}");
+    }
 }
 
 #[test]
@@ -226,34 +231,40 @@ fn with_a_dead_proxy_no_program_of_the_readme_gets_anywhere() {
     let export = export.replace("127.0.0.1:9450", dead);
     let chains = scene.dir.path().join("proxychains.conf");
     fs::write(&chains, "proxy_dns\n[ProxyList]\nsocks5 127.0.0.1 1\n").unwrap();
-    let chains = format!("proxychains4 -q -f {} curl -s -m 5 {at}", chains.display());
-    let by_variables = [
-        format!("curl -s -m 5 {at}"),
-        format!("curl -s -m 5 https://{}", site.address),
-        format!("wget -q -O - -T 5 -t 1 {at}"),
-        format!("git -c http.lowSpeedTime=5 ls-remote {at}/x"),
-        format!("pip download --disable-pip-version-check --retries 0 --timeout 5 --index-url {at}/simple x"),
-        format!("npm view x --registry {at} --fetch-retries 0"),
-        format!("python3 -c 'import urllib.request as u; u.urlopen(\"{at}\", timeout=5)'"),
-    ];
-    let by_variables = by_variables.iter().map(|words| (words.as_str(), format!("{export}; {words}")));
-    let by_themselves = [
-        format!("curl -s -m 5 --proxy socks5h://{dead} {at}"),
-        format!("torsocks -P 1 curl -s -m 5 {at}"),
-        chains,
-    ];
-    let by_themselves = by_themselves.iter().map(|words| (words.as_str(), words.clone()));
-    for (words, script) in by_variables.chain(by_themselves) {
-        if !needs(words.split(' ').next().unwrap(), NAME) {
-            continue;
+    // By its address, and by a name that nobody here may look up.
+    for at in [at.clone(), format!("http://site.example:{}", site.address.port())] {
+        let by_variables = [
+            format!("curl -s -m 5 {at}"),
+            format!("curl -s -m 5 {}", at.replace("http:", "https:")),
+            format!("wget -q -O - -T 5 -t 1 {at}"),
+            format!("git -c http.lowSpeedTime=5 ls-remote {at}/x"),
+            format!(
+                "pip download --disable-pip-version-check --retries 0 --timeout 5 --index-url {at}/simple x"
+            ),
+            format!("npm view x --registry {at} --fetch-retries 0"),
+            format!("python3 -c 'import urllib.request as u; u.urlopen(\"{at}\", timeout=5)'"),
+        ];
+        let by_variables = by_variables.map(|words| (words.clone(), format!("{export}; {words}")));
+        let by_themselves = [
+            format!("curl -s -m 5 --proxy socks5h://{dead} {at}"),
+            format!("torsocks -P 1 curl -s -m 5 {at}"),
+            format!("proxychains4 -q -f {} curl -s -m 5 {at}", chains.display()),
+        ];
+        let by_themselves = by_themselves.map(|words| (words.clone(), words));
+        for (words, script) in by_variables.into_iter().chain(by_themselves) {
+            if !needs(words.split(' ').next().unwrap(), NAME) {
+                continue;
+            }
+            let mut shell = scene.host.command("bash");
+            let (status, out, err) = run(shell.args(["-c", &script]).env("HOME", scene.dir.path()));
+            assert!(!status.success(), "{words} got somewhere: {out}{err}");
+            assert_eq!(scene.leaked_by_now(), "", "{words} went around the proxy");
         }
-        let mut shell = scene.host.command("bash");
-        let (status, out, err) = run(shell.args(["-c", &script]).env("HOME", scene.dir.path()));
-        assert!(!status.success(), "{words} got somewhere: {out}{err}");
-        assert_eq!(scene.leaked_by_now(), "", "{words} went around the proxy");
     }
     assert_eq!(site.accepted(), 0);
     // Without a proxy they would get there.
     assert!(run(scene.host.command("curl").args(["-s", "-m", "5", &at])).0.success());
     assert_eq!(site.accepted(), 1);
+    run(scene.host.command("curl").args(["-s", "-m", "2", "http://site.example"]));
+    assert!(scene.leaked_by_now().contains(&format!("> {HERE}.53:")), "a lookup would be seen");
 }
