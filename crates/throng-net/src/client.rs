@@ -224,12 +224,7 @@ impl Client {
             Ok(used) => Ok(used),
             Err(NotAttached::NoRoute(NoRoute::NoExit(Some(_)))) => Err(Refusal::Policy),
             Err(NotAttached::TooMany) => Err(Refusal::Busy),
-            Err(NotAttached::NoRoute(why @ (NoRoute::Expired | NoRoute::Conflict))) => {
-                self.shared.supply.send_modify(|supply| supply.problem = Some(why.to_string()));
-                Err(Refusal::NoCircuit)
-            }
-            Err(NotAttached::NoRoute(_)) => Err(Refusal::NoCircuit),
-            Err(NotAttached::TimedOut) => Err(Refusal::NoCircuit),
+            Err(NotAttached::NoRoute(_) | NotAttached::TimedOut) => Err(Refusal::NoCircuit),
         }
     }
 }
@@ -314,16 +309,22 @@ impl CircuitWatcher {
                 }
             }
             Event::Attached { stream, circuit } => self.answer(stream, Ok(circuit)),
-            Event::NotAttached { stream, why } => self.answer(stream, Err(why)),
+            Event::NotAttached { stream, why } => {
+                if let NotAttached::NoRoute(why @ (NoRoute::Expired | NoRoute::Conflict)) = why {
+                    self.problem(why.to_string());
+                }
+                self.answer(stream, Err(why));
+            }
             Event::FirstHopMistrusted(_) => {
                 warn!(
                     "most circuits broke behind one of our first hops; it may be hostile: another one takes its place"
                 );
             }
-            // Whoever reads the document for this node says so.
-            Event::NoRoute(why @ (NoRoute::Expired | NoRoute::Conflict)) => self.problem(why.to_string()),
             Event::NoRoute(why) => {
-                self.standstill(why.to_string());
+                // Of the document, whoever reads it for this node says so.
+                if !matches!(why, NoRoute::Expired | NoRoute::Conflict) {
+                    self.standstill(why.to_string());
+                }
                 self.problem(why.to_string());
             }
             Event::Document(_)

@@ -42,8 +42,6 @@ pub enum About {
     Cover,
     /// That today's cover is spent.
     Budget,
-    /// That the design needs more users than there are.
-    Company,
 }
 
 /// The notices of a node. Copies are the same ones.
@@ -64,8 +62,7 @@ struct All {
 struct Notice {
     text: String,
     holds: bool,
-    is_told: bool,
-    /// What was said lately, and when.
+    /// What was said lately or still holds, and when it was said.
     said: Vec<(String, Time)>,
 }
 
@@ -97,17 +94,14 @@ impl Notices {
     fn note(&self, about: About, text: &str, now: Time) -> bool {
         let mut all = self.all();
         let notice = all.notices.entry(about).or_default();
-        let is_told = notice.holds && notice.text == text && notice.is_told;
-        notice.holds = true;
+        let held_on = std::mem::replace(&mut notice.holds, true) && notice.text == text;
         text.clone_into(&mut notice.text);
-        notice.said.retain(|(_, at)| now - *at < SAID_AGAIN_AFTER);
-        let was_said = notice.said.iter().any(|(said, _)| said == text);
-        let is_news = !is_told && !was_said && notice.said.len() < SAID_MAX;
+        notice.said.retain(|(said, at)| now - *at < SAID_AGAIN_AFTER || (held_on && said == text));
+        // What there is no room for now is said when there is.
+        let is_news = notice.said.len() < SAID_MAX && notice.said.iter().all(|(said, _)| said != text);
         if is_news {
             notice.said.push((text.to_owned(), now));
         }
-        // What there was no room for is told when there is.
-        notice.is_told = is_told || was_said || is_news;
         is_news
     }
 

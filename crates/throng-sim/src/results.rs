@@ -45,6 +45,13 @@ pub struct RunResult {
     pub complete: bool,
 }
 
+impl RunResult {
+    /// Whether it need not be run again: it came to its end, and nothing happened that never should.
+    pub fn is_good(&self) -> bool {
+        self.complete && self.problems.is_empty()
+    }
+}
+
 /// What runs of one scenario came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Results {

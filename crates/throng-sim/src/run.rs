@@ -112,10 +112,10 @@ pub fn go_on(
     let in_all = scenario.variants.len() * seeds;
     let mut runs = done_before;
     // What went wrong, or did not end, is run again.
-    runs.retain(|run| run.complete && run.problems.is_empty() && run.number < in_all);
+    runs.retain(|run| run.is_good() && run.number < in_all);
     runs.sort_by_key(|run| run.number);
     runs.dedup_by_key(|run| run.number);
-    let is_new = |number: &usize| !runs.iter().any(|run| run.number == *number);
+    let is_new = |number: &usize| runs.binary_search_by_key(number, |run| run.number).is_err();
     let mine: Vec<usize> = (0..in_all).filter(|number| options.shard.has(*number)).filter(is_new).collect();
     let (next, done, events) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
     let runs = Mutex::new(runs);

@@ -49,7 +49,7 @@ async fn client(path: &Path) -> Result<()> {
     let roots = RootsFile::read(&beside(path, &file.roots))?;
     let notices = Notices::new(clock);
     let mut document = DocumentFile::open(beside(path, &file.document), roots, clock, notices.clone())?;
-    let in_force = Arc::clone(document.document());
+    let in_force = document.document();
     let statement = in_force.statement();
     let listener = startup::listen(file.proxy, &format!("`proxy` in {}", path.display())).await?;
     let proxy = listener.local_addr().context("reading the proxy's address")?;

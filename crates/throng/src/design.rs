@@ -45,7 +45,7 @@ fn cover_text(text: &str) -> Result<String, InvalidValue> {
 }
 
 /// A detour about which people want to know beforehand.
-const SLOW: Duration = Duration::from_secs(1);
+pub(crate) const SLOW: Duration = Duration::from_secs(1);
 
 /// The design that the options ask for: flags override the file, and the file overrides the defaults.
 ///

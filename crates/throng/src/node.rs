@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use throng_core::NodeKeys;
 use throng_core::documents::Document;
 use throng_core::membership::Description;
+use throng_core::{NodeId, NodeKeys};
 use throng_net::clock::Clock;
 use throng_net::exit::{Exit, ExitPolicy, Resolver};
 use throng_net::host::{MixSetup, start_mix};
@@ -54,11 +54,10 @@ fn write_record(path: &Path, record: &Path) -> Result<()> {
     disk::write(record, signed.as_bytes())
 }
 
-fn own_description<'d>(document: &'d Document, keys: &NodeKeys) -> Result<&'d Description> {
-    let id = keys.id::<Fast>();
+/// What the document says of a mix, if it lists it.
+fn listed(document: &Document, mix: NodeId) -> Option<&Description> {
     let mut descriptions = document.statement().records.iter().map(|record| record.description());
-    let own = descriptions.find(|description| description.identity == id);
-    own.context("the network document does not list this mix: the operators must add its record")
+    descriptions.find(|description| description.identity == mix)
 }
 
 /// Keeps the notice of what a mix's file says otherwise than the network document true, whatever document follows.
@@ -66,8 +65,7 @@ fn compare(path: PathBuf, file: Description, mut in_force: watch::Receiver<Arc<D
     tokio::spawn(async move {
         loop {
             let document = Arc::clone(&in_force.borrow_and_update());
-            let mut listed = document.statement().records.iter().map(|record| record.description());
-            let own = listed.find(|listed| listed.identity == file.identity);
+            let own = listed(&document, file.identity);
             match own.map_or_else(|| Some(NOT_LISTED.into()), |own| differences(&path, &file, own)) {
                 Some(notice) => notices.hold(About::Record, notice),
                 None => notices.end(About::Record),
@@ -117,10 +115,11 @@ async fn node(path: &Path) -> Result<()> {
     let roots = RootsFile::read(&beside(path, &file.roots))?;
     let notices = Notices::new(clock);
     let mut document = DocumentFile::open(beside(path, &file.document), roots, clock, notices.clone())?;
-    let in_force = Arc::clone(document.document());
+    let in_force = document.document();
     let statement = in_force.statement();
-    let own = own_description(&in_force, &keys)?;
-    let id = own.identity;
+    let id = keys.id::<Fast>();
+    let own = listed(&in_force, id)
+        .context("the network document does not list this mix: the operators must add its record")?;
     let socket = Socket::bind(file.listen, statement.design.geometry.datagram())
         .with_context(|| format!("listening on {} (`listen` in {})", file.listen, path.display()))?;
     let wanted = network::describe(path, &file, &keys, clock.now())?;

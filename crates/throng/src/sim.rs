@@ -21,7 +21,7 @@ use throng_sim::{
     go_on, list, trace,
 };
 
-use crate::design::{needed_company, wait_with};
+use crate::design::{SLOW, needed_company, wait_with};
 use crate::disk;
 use crate::network::files::to_hex;
 use crate::terminal::{interrupted, print};
@@ -30,8 +30,6 @@ use crate::terminal::{interrupted, print};
 const PROBLEMS: u8 = 3;
 /// Stopped before its end: a script must not take it for done.
 const STOPPED: u8 = 4;
-/// Whoever waits so long for others should know it beforehand.
-const LONG_WAIT: Duration = Duration::from_secs(1);
 /// How often what is done is written, while more is to do.
 const KEPT_EVERY: Duration = Duration::from_secs(5);
 /// How often the progress line is redrawn.
@@ -185,7 +183,7 @@ pub(crate) fn run(options: &SimOptions) -> Result<ExitCode> {
             let _ = disk::write(out, ours(Results::of(&scenario, runs.to_vec())).to_json().as_bytes());
         }
     };
-    let had = before.iter().filter(|run| run.complete && run.problems.is_empty()).count();
+    let had = before.iter().filter(|run| run.is_good()).count();
     let results = ours(go_on(&scenario, &Options { jobs, shard, told: &told, stop: stop() }, before, &keep));
     watcher.end();
     if let Some(out) = options.out.as_deref().filter(|_| had > 0) {
@@ -214,7 +212,7 @@ fn note_of_company(scenario: &Scenario) -> Option<String> {
         needed_company(&plan.design, plan.mixes)?;
         Some((wait_with(&plan.design, plan.users as f64, plan.mixes), variant))
     });
-    let (wait, variant) = waits.max_by_key(|(wait, _)| *wait).filter(|(wait, _)| *wait >= LONG_WAIT)?;
+    let (wait, variant) = waits.max_by_key(|(wait, _)| *wait).filter(|(wait, _)| *wait >= SLOW)?;
     let (plan, label) = (&variant.plan, variant.label());
     let label = if label.is_empty() { String::new() } else { format!(" ({label})") };
     Some(format!(

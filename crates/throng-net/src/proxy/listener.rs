@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::odd_targets::OddTargets;
+use super::{HTTP_HEADER_MAX_BYTES, HTTP_HEADER_MAX_LINES};
 
 /// An application's connection. While somebody else reads and writes it, its [`Listening`] says whether the application is there.
 pub(super) struct Listener {
@@ -30,7 +31,11 @@ const NOT_UNDERSTOOD: &str = concat!(
     "This could not be understood: it is neither SOCKS nor HTTP, or its target or headers are not as HTTP has them.\n",
     include_str!("this_is_a_proxy.txt")
 );
-const HEADERS_TOO_LONG: &str = "The header section of a request may have 256 KiB and 2048 lines.\n";
+
+fn headers_too_long() -> String {
+    let kib = HTTP_HEADER_MAX_BYTES / 1024;
+    format!("The header section of a request may have {kib} KiB and {HTTP_HEADER_MAX_LINES} lines.\n")
+}
 
 /// So much is read at once where request lines are looked for.
 const READ_AT_ONCE: usize = 4096;
@@ -139,7 +144,7 @@ impl Listener {
         if self.is_http.load(Relaxed) {
             return None;
         }
-        let why = if status == b"431" { HEADERS_TOO_LONG } else { NOT_UNDERSTOOD };
+        let why = if status == b"431" { headers_too_long() } else { NOT_UNDERSTOOD.to_owned() };
         let line = bytes.split(|byte| *byte == b'\r').next()?;
         let answer = format!(
             "{}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{why}",

@@ -349,13 +349,6 @@ impl<'f> Fields<'f> {
 
     /// Refuses what nobody asked for.
     pub(crate) fn end(self) -> Result<(), Wrong> {
-        match self.fields.iter().next() {
-            None => Ok(()),
-            Some((name, value)) => Err(self.wrong(
-                name,
-                Some(value.line),
-                format!("is unknown here: expected {}", self.known.join(", ")),
-            )),
-        }
+        self.only(&self.known)
     }
 }

@@ -18,10 +18,9 @@ use throng_net::notices::{About, Notices};
 use throng_net::suite::Fast;
 use tokio::sync::watch;
 
-use super::files;
+use super::{days, files};
 use crate::disk;
 
-const DAY_SECONDS: u64 = 86_400;
 /// How often the file is checked for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -29,8 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct DocumentFile {
     path: PathBuf,
     roots: Roots,
-    document: Arc<Document>,
-    /// Tells who wants to know.
+    /// The document in force, for whoever wants to know.
     in_force: watch::Sender<Arc<Document>>,
     clock: Clock,
     modified: Option<SystemTime>,
@@ -52,15 +50,15 @@ impl DocumentFile {
                 document.replaces(&other).with_context(|| refused(&path))?;
             }
         }
-        let in_force = watch::Sender::new(Arc::clone(&document));
-        let opened = Self { path, roots, document, in_force, clock, modified, is_refused: false, notices };
+        let in_force = watch::Sender::new(document);
+        let opened = Self { path, roots, in_force, clock, modified, is_refused: false, notices };
         opened.watch_expiry();
         Ok(opened)
     }
 
     /// The document in force.
-    pub(crate) fn document(&self) -> &Arc<Document> {
-        &self.document
+    pub(crate) fn document(&self) -> Arc<Document> {
+        Arc::clone(&self.in_force.borrow())
     }
 
     /// The same, and those that follow it.
@@ -70,7 +68,7 @@ impl DocumentFile {
 
     /// What the node starts with.
     pub(crate) fn membership(&self) -> Membership {
-        Membership::Signed { roots: self.roots.clone(), document: Arc::clone(&self.document) }
+        Membership::Signed { roots: self.roots.clone(), document: self.document() }
     }
 
     /// Keeps node and file in step: a newer document of a neighbour goes to the file, a newer file of the operator to the
@@ -99,7 +97,8 @@ impl DocumentFile {
 
     /// Says in time that the document expires, each day that it is still so, and that it has expired.
     fn watch_expiry(&self) {
-        let statement = self.document.statement();
+        let document = self.document();
+        let statement = document.statement();
         if let Some(notice) = expiry(statement.from, statement.until, self.clock.now()) {
             self.notices
                 .hold(About::Expiry, format!("the network document (serial {}) {notice}", statement.serial));
@@ -118,8 +117,8 @@ impl DocumentFile {
         }
         (self.modified, self.is_refused) = (now, false);
         match read(&self.path, &self.roots, self.clock.now()) {
-            Ok(document) if document == *self.document => None,
-            Ok(document) if document.statement().serial < self.document.statement().serial => {
+            Ok(document) if document == *self.document() => None,
+            Ok(document) if document.statement().serial < self.document().statement().serial => {
                 tell!(
                     "throng: {} is older than the document in force, and was replaced by it",
                     self.path.display()
@@ -154,7 +153,8 @@ impl DocumentFile {
     fn write(&mut self, news: &News) {
         match news {
             News::Document(document) => {
-                let (old, new) = (self.document.statement(), document.statement());
+                let before = self.document();
+                let (old, new) = (before.statement(), document.statement());
                 if old.design.geometry == new.design.geometry {
                     tell!("throng: network document {} is in force", new.serial);
                 } else {
@@ -163,12 +163,11 @@ impl DocumentFile {
                         new.serial
                     );
                 }
-                self.document = Arc::clone(document);
                 self.notices.end(About::Document);
                 self.notices.end(About::Expiry);
                 self.notices.end(About::Doubt);
                 self.notices.end(About::Refused);
-                let _ = self.in_force.send_replace(Arc::clone(document));
+                self.in_force.send_replace(Arc::clone(document));
             }
             News::Conflict(other) => {
                 self.notices.hold(About::Document, Conflict { serial: other.statement().serial }.to_string());
@@ -185,7 +184,7 @@ impl DocumentFile {
                 return write(&path, before.as_bytes());
             }
             News::Doubted(doubt) => {
-                return self.notices.hold(About::Doubt, in_words(doubt, self.document.digest()));
+                return self.notices.hold(About::Doubt, in_words(doubt, self.document().digest()));
             }
             News::Refused(why) => {
                 let text = format!("a neighbour's network document is refused: {why}");
@@ -197,7 +196,7 @@ impl DocumentFile {
 
     /// Writes the document in force.
     fn put_in_force(&mut self) {
-        write(&self.path, self.document.as_bytes());
+        write(&self.path, self.document().as_bytes());
         self.modified = modified(&self.path);
     }
 }
@@ -215,7 +214,7 @@ fn expiry(from: Time, until: Time, now: Time) -> Option<String> {
     if left > (until - from) / 3 {
         return None;
     }
-    let (days, hours) = (left.as_secs() / DAY_SECONDS, left.as_secs() / 3600);
+    let (days, hours) = (left.as_secs() / days(1).as_secs(), left.as_secs() / 3600);
     let span = match (days, hours) {
         (0, 0) => "within the hour".into(),
         (0, _) => "within a day".into(),
@@ -278,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_document_is_said_to_expire_from_the_last_third_on_each_day_anew() {
-        let day = |days: u64| Time::from_secs(1_000_000 + days * DAY_SECONDS);
+        let day = |number: u16| Time::from_secs(1_000_000) + days(number);
         let said = |now| expiry(day(0), day(30), now);
         assert_eq!(said(day(19)), None);
         let daily: Vec<_> = (20..30).filter_map(|days| said(day(days))).collect();
